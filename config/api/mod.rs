@@ -1,0 +1,5 @@
+//! The objects' shapes, field for field as their APIs define them; nothing is judged here.
+
+pub mod core;
+pub mod istio;
+pub mod metallb;

@@ -1,0 +1,91 @@
+//! Header names, edits and value templates.
+
+use std::fmt;
+
+/// A header name in lower case, valid as RFC 9110 §5.1 token (or a pseudo header, `:method`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HeaderName(String);
+
+impl HeaderName {
+    /// Lower-cases and checks a name; none if it is not a token.
+    pub fn parse(name: &str) -> Option<Self> {
+        let token = name.strip_prefix(':').unwrap_or(name);
+        let valid = !token.is_empty()
+            && token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        valid.then(|| Self(name.to_ascii_lowercase()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a pseudo header such as `:path`.
+    pub fn is_pseudo(&self) -> bool {
+        self.0.starts_with(':')
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value that may contain `%REQ(x)%`-style operators; most are one literal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderValueTemplate {
+    /// The pieces, in order.
+    pub pieces: Vec<ValuePiece>,
+}
+
+impl HeaderValueTemplate {
+    /// A plain value.
+    pub fn literal(value: impl Into<String>) -> Self {
+        Self {
+            pieces: vec![ValuePiece::Literal(value.into())],
+        }
+    }
+}
+
+/// A piece of a value template. More operators come with the issue that needs them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValuePiece {
+    /// Text as is.
+    Literal(String),
+    /// `%REQ(name)%`.
+    RequestHeader(HeaderName),
+    /// `%DOWNSTREAM_REMOTE_ADDRESS%`.
+    DownstreamRemoteAddress,
+    /// `%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%`.
+    DownstreamRemoteAddressWithoutPort,
+}
+
+/// Edits of one `headers` block, `set` before `add`, each sorted by name, then `remove`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// Edits of the request.
+    pub request: Vec<HeaderEdit>,
+    /// Edits of the response.
+    pub response: Vec<HeaderEdit>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is edited.
+    pub fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
+    }
+}
+
+/// One edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Overwrite.
+    Set(HeaderName, HeaderValueTemplate),
+    /// Append another field.
+    Add(HeaderName, HeaderValueTemplate),
+    /// Remove every field of the name.
+    Remove(HeaderName),
+}

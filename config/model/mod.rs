@@ -1,0 +1,48 @@
+//! Validated meaning: what the gateway serves and which addresses are wanted.
+//!
+//! No I/O, no Kubernetes types, nothing that could be wrong: whatever was wrong became a
+//! [`Finding`](crate::Finding) on the way here. References between parts are indices
+//! ([`ClusterIndex`]), so nothing is looked up by name later.
+
+pub mod address;
+pub mod cluster;
+pub mod headers;
+pub mod pattern;
+pub mod route;
+pub mod server;
+pub mod service;
+
+pub use address::{
+    AddressRange, L2Advertisement, LabelRequirement, LabelSelector, Node, Pool, Preference,
+    ServiceAllocation,
+};
+pub use cluster::{
+    Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, TransportProtocol,
+    UpstreamProtocol, WorkloadLabels,
+};
+pub use headers::{HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece};
+pub use pattern::{Domain, Pattern};
+pub use route::{
+    Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, RedirectPort, Retry,
+    RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
+};
+pub use server::{Server, ServerOrigin, VirtualHost};
+pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
+
+/// Everything that is in force.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// HTTP servers of the Gateways that select this daemon, merged per port.
+    pub servers: Vec<Server>,
+    /// Groups of endpoints; [`ClusterIndex`] points into it.
+    pub clusters: Vec<Cluster>,
+    /// Services of type LoadBalancer, in the order in which they are allocated
+    /// (oldest first, then namespace and name).
+    pub services: Vec<Service>,
+    /// Address pools, sorted by name; they do not overlap.
+    pub pools: Vec<Pool>,
+    /// Who may announce what, and where; sorted by name.
+    pub advertisements: Vec<L2Advertisement>,
+    /// The nodes that were described; empty in most directories.
+    pub nodes: Vec<Node>,
+}

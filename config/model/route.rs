@@ -1,0 +1,213 @@
+//! HTTP routes: when they match, and what they do.
+
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use crate::model::{Destination, HeaderEdits, HeaderName, Pattern};
+use crate::resources::ObjectKey;
+
+/// One route: a single HTTPMatchRequest of one HTTPRoute and what that route does.
+///
+/// A rule with several matches gives several routes, in order, as istiod builds them.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Envoy's route name: the rule's `name`, or `name.matchName`; empty when unnamed.
+    pub name: String,
+    /// Where it was written.
+    pub origin: RouteOrigin,
+    /// When it applies.
+    pub matches: RouteMatch,
+    /// What it does.
+    pub action: Action,
+    /// Header edits of the HTTPRoute (`headers`), applied for every action.
+    pub headers: HeaderEdits,
+}
+
+/// Where a route was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteOrigin {
+    /// The VirtualService.
+    pub virtual_service: ObjectKey,
+    /// The index in `spec.http`.
+    pub rule: usize,
+    /// The index in `spec.http[].match`; none for a rule without matches.
+    pub matched: Option<usize>,
+    /// `file:line` of the rule, or empty for objects from an API server.
+    pub position: String,
+}
+
+/// All conditions of one HTTPMatchRequest; every one must hold.
+#[derive(Clone, Debug, Default)]
+pub struct RouteMatch {
+    /// On the normalised path without the query.
+    pub path: MatchedPath,
+    /// `ignoreUriCase`: exact and prefix compare without ASCII case.
+    pub ignore_case: bool,
+    /// On the method.
+    pub method: Option<Pattern>,
+    /// On `:scheme` (`http` or `https`).
+    pub scheme: Option<Pattern>,
+    /// On the Host header as sent, port included.
+    pub authority: Option<Pattern>,
+    /// On header values; several fields of one name are joined with `,` first.
+    pub headers: Vec<HeaderMatch>,
+    /// `withoutHeaders`: these must not match.
+    pub without_headers: Vec<HeaderMatch>,
+    /// On the first value of a query parameter.
+    pub query_params: Vec<(String, Pattern)>,
+}
+
+/// The `uri` condition.
+#[derive(Clone, Debug, Default)]
+pub enum MatchedPath {
+    /// No condition.
+    #[default]
+    Any,
+    /// The whole path.
+    Exact(String),
+    /// A plain string prefix: `/foo` matches `/foobar`.
+    Prefix(String),
+    /// A full match of the path.
+    Regex(Regex),
+}
+
+/// A condition on a header.
+#[derive(Clone, Debug)]
+pub struct HeaderMatch {
+    /// The header, in lower case; pseudo headers (`:method`, …) are allowed.
+    pub name: HeaderName,
+    /// The condition.
+    pub pattern: Pattern,
+}
+
+/// What a route does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send the request on.
+    Forward(Box<Forward>),
+    /// Answer with a redirect.
+    Redirect(Box<Redirect>),
+    /// Answer here.
+    DirectResponse(Box<DirectResponse>),
+}
+
+/// Sending a request on.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// At least one; the weights of several sum to more than zero and none of them is zero.
+    pub destinations: Vec<WeightedDestination>,
+    /// Changes to path and Host.
+    pub rewrite: Rewrite,
+    /// From the end of the request's head to the end of the response; none: unlimited.
+    pub timeout: Option<Duration>,
+    /// When to try again; none: never.
+    pub retry: Option<Retry>,
+}
+
+/// One share of a split.
+#[derive(Clone, Debug)]
+pub struct WeightedDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// The share, relative to the sum.
+    pub weight: u32,
+    /// Header edits of this destination alone.
+    pub headers: HeaderEdits,
+}
+
+/// Changes to the path and the Host of a forwarded request.
+#[derive(Clone, Debug, Default)]
+pub struct Rewrite {
+    /// `rewrite.uri` or `uriRegexRewrite`.
+    pub uri: Option<UriRewrite>,
+    /// `rewrite.authority`, or a `Host` set by `headers.request`.
+    pub authority: Option<String>,
+}
+
+/// A change to the path; the query stays.
+#[derive(Clone, Debug)]
+pub enum UriRewrite {
+    /// Replace what the prefix matched; after an exact or regex match, the whole path.
+    Prefix(String),
+    /// Replace every match; `\1` in the replacement was turned into `${1}`.
+    Regex {
+        /// What to replace.
+        regex: Regex,
+        /// By what, in the regex crate's syntax.
+        replacement: String,
+    },
+}
+
+/// When and how often a failed try is repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Tries after the first.
+    pub attempts: u32,
+    /// One try's limit; none: the route's.
+    pub per_try_timeout: Option<Duration>,
+    /// The failures that are repeated.
+    pub on: RetryOn,
+    /// The first pause; doubled up to ten times it (Envoy: 25 ms, at most 250 ms).
+    pub backoff: Duration,
+    /// Do not go to an endpoint that already failed this request.
+    pub ignore_previous_hosts: bool,
+}
+
+/// The retry conditions, as Envoy names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are Envoy's
+pub struct RetryOn {
+    pub connect_failure: bool,
+    pub refused_stream: bool,
+    pub reset: bool,
+    pub reset_before_request: bool,
+    pub gateway_error: bool,
+    pub retriable_4xx: bool,
+    pub server_error: bool,
+    pub cancelled: bool,
+    pub deadline_exceeded: bool,
+    pub internal: bool,
+    pub resource_exhausted: bool,
+    pub unavailable: bool,
+    /// Bare status codes.
+    pub status_codes: Vec<u16>,
+}
+
+/// A redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub code: u16,
+    /// `http` or `https`; none: the request's.
+    pub scheme: Option<String>,
+    /// Replaces the Host.
+    pub authority: Option<String>,
+    /// The port of the Location.
+    pub port: RedirectPort,
+    /// Replaces the whole path; a query in it replaces the request's.
+    pub uri: Option<String>,
+    /// Replaces the matched prefix.
+    pub prefix_rewrite: Option<String>,
+}
+
+/// The port of a redirect's Location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedirectPort {
+    /// Keep the Host's, or the scheme's default where the scheme changes
+    /// (`FROM_PROTOCOL_DEFAULT`).
+    ProtocolDefault,
+    /// The listener's port as written (`FROM_REQUEST_PORT`).
+    Request,
+    /// This one.
+    Number(u16),
+}
+
+/// An answer given here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// The body; `content-type: text/plain` unless the route sets another.
+    pub body: Vec<u8>,
+}

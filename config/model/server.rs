@@ -1,0 +1,43 @@
+//! Servers of Gateways, merged per port, and their virtual hosts.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{Domain, Route};
+use crate::resources::ObjectKey;
+
+/// Where a server was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOrigin {
+    /// The Gateway.
+    pub gateway: ObjectKey,
+    /// `servers[].port.name`.
+    pub port_name: String,
+}
+
+/// One plain HTTP listener: all HTTP-family servers on one port and bind address.
+///
+/// Istio merges HTTP servers of all Gateways on one port into one route table
+/// (reference: Istio `MergeGateways`).
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `servers[].port.number` as written; VirtualService `match.port` and redirects mean this one.
+    pub port: u16,
+    /// `servers[].bind`; none: wherever the placement says.
+    pub bind: Option<IpAddr>,
+    /// The Gateway servers merged here, in merge order.
+    pub origins: Vec<ServerOrigin>,
+    /// Virtual hosts; their domains are unique within the server.
+    pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// The routes of one host name (or wildcard) on one server.
+#[derive(Clone, Debug)]
+pub struct VirtualHost {
+    /// Which hosts; a request goes to the most specific one and never falls through to another.
+    pub domain: Domain,
+    /// First match wins; catch-alls are last already.
+    pub routes: Vec<Arc<Route>>,
+    /// `httpsRedirect`: plain requests get a 301 to https before any route is looked at.
+    pub require_tls: bool,
+}

@@ -1,0 +1,127 @@
+//! Every object as written, by kind, namespace and name, with the place it came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::api::{core, istio, metallb};
+
+/// Namespace and name; cluster-scoped objects have an empty namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectKey {
+    /// The namespace, `default` where none was written.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// A key from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// An object named in a finding: `VirtualService default/reviews`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// The kind, as the API spells it.
+    pub kind: String,
+    /// Namespace and name.
+    pub key: ObjectKey,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+impl Serialize for ObjectRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where an object came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A document of a file.
+    File {
+        /// The path as the user named it (`--config DIR` joined with the path below it).
+        path: Arc<str>,
+        /// The line of the document's first key, from 1.
+        line: u32,
+        /// Which document of the file, from 0; items of a `List` share it.
+        document: u32,
+        /// Which item, where the document is a `kind: List`.
+        item: Option<u32>,
+    },
+    /// A Kubernetes API server.
+    Api {
+        /// The resource version that was read.
+        resource_version: String,
+    },
+}
+
+/// The metadata that translation needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// `metadata.creationTimestamp` in seconds since 1970; none in most files.
+    pub created: Option<i64>,
+}
+
+/// An object as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object<T> {
+    /// Name, labels, annotations, age.
+    pub meta: Metadata,
+    /// The rest of the object (`spec` of custom resources; the whole object of core kinds).
+    pub body: T,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// All objects of one kind.
+pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
+
+/// Every object that was read, as written: it may be wrong, and is kept whole for status.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)] // the fields are the API's kinds
+pub struct Resources {
+    pub gateways: Objects<istio::Gateway>,
+    pub virtual_services: Objects<istio::VirtualService>,
+    pub destination_rules: Objects<istio::DestinationRule>,
+    pub service_entries: Objects<istio::ServiceEntry>,
+    pub workload_entries: Objects<istio::WorkloadEntry>,
+    pub services: Objects<core::Service>,
+    pub endpoints: Objects<core::Endpoints>,
+    pub endpoint_slices: Objects<core::EndpointSlice>,
+    pub namespaces: Objects<core::Namespace>,
+    pub nodes: Objects<core::Node>,
+    pub secrets: Objects<core::Secret>,
+    pub config_maps: Objects<core::ConfigMap>,
+    pub ip_address_pools: Objects<metallb::IPAddressPool>,
+    pub l2_advertisements: Objects<metallb::L2Advertisement>,
+}

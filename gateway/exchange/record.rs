@@ -1,0 +1,93 @@
+//! The one record of an exchange that access log, metrics and traces read.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::exchange::ResponseFlags;
+use crate::http1::{RequestHead, ResponseHead};
+use crate::snapshot::{ClusterId, EndpointId, RouteId};
+
+/// What is known of the client's connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Our address.
+    pub local: SocketAddr,
+}
+
+/// The version that the client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// As the access log prints it: `HTTP/1.1`, `HTTP/2`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// One request and its answer.
+///
+/// The heads are as edited: what the access log prints is what the upstream was sent, as Envoy
+/// does it. A worker reuses one of these per connection.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The client's connection.
+    pub connection: Rc<Connection>,
+    /// The version that the client speaks.
+    pub protocol: Protocol,
+    /// When the first byte of the request was seen.
+    pub started: Instant,
+    /// The same moment on the wall clock.
+    pub started_at: SystemTime,
+    /// From the first byte of the request to the last of the response; set at the end.
+    pub duration: Duration,
+    /// The request's head.
+    pub request: RequestHead,
+    /// The response's head.
+    pub response: ResponseHead,
+    /// The status sent to the client; 0 while none was.
+    pub status: u16,
+    /// What went wrong, in Envoy's letters.
+    pub flags: ResponseFlags,
+    /// `%RESPONSE_CODE_DETAILS%`: `via_upstream`, `route_not_found`, …; empty prints as `-`.
+    pub details: &'static str,
+    /// `%CONNECTION_TERMINATION_DETAILS%`; empty prints as `-`.
+    pub termination_details: &'static str,
+    /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`; empty prints as `-`.
+    pub transport_failure: String,
+    /// `%BYTES_RECEIVED%`: bytes of the request's body.
+    pub request_body_bytes: u64,
+    /// `%BYTES_SENT%`: bytes of the response's body.
+    pub response_body_bytes: u64,
+    /// Bytes of the request on the client's wire, head included.
+    pub request_wire_bytes: u64,
+    /// Bytes of the response on the client's wire, head included.
+    pub response_wire_bytes: u64,
+    /// The route taken.
+    pub route: Option<RouteId>,
+    /// The cluster chosen.
+    pub cluster: Option<ClusterId>,
+    /// The endpoint of the last try.
+    pub endpoint: Option<EndpointId>,
+    /// Our address on the upstream connection.
+    pub upstream_local: Option<SocketAddr>,
+    /// `x-envoy-upstream-service-time`: from the request's end to the response's head.
+    pub upstream_service_time: Option<Duration>,
+    /// Tries, the first included.
+    pub attempts: u32,
+}

@@ -1,0 +1,1 @@
+//! Addresses and their announcement: allocation, election, ARP and NDP.
