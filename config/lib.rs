@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod check;
+pub mod codes;
 pub mod finding;
 pub mod model;
 pub mod resources;

@@ -1,1 +1,7 @@
-//! Under construction.
+//! Where objects come from.
+
+pub mod decode;
+mod last_good;
+
+pub use decode::{AnyObject, Kind};
+pub use last_good::{InForce, LastGood};

@@ -1,0 +1,100 @@
+//! Every code that a finding can carry: id, title, and what it means for `check --explain`.
+//!
+//! One list for the whole crate, so that no code is given twice. `GH00..` belong to sources and
+//! status, `GH01..` to translation, `GH02..` to checks over the whole configuration; `IST....` are
+//! Istio's own analysis codes with Istio's meaning (istio.io/latest/docs/reference/config/analysis).
+
+/// What a code stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The id, as findings print it.
+    pub id: &'static str,
+    /// A few words.
+    pub title: &'static str,
+    /// One or two sentences: what happened and what to do.
+    pub explanation: &'static str,
+}
+
+/// The code with this id; upper and lower case are the same.
+pub fn find(id: &str) -> Option<&'static Code> {
+    CODES.iter().find(|code| code.id.eq_ignore_ascii_case(id))
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $title:literal, $explanation:literal;)*) => {
+        $(
+            #[doc = concat!("`", $id, "`: ", $title, ".")]
+            $(#[$doc])*
+            pub const $name: &str = $id;
+        )*
+
+        /// All codes, in the order of this file.
+        pub const CODES: &[Code] = &[
+            $(Code { id: $id, title: $title, explanation: $explanation },)*
+        ];
+    };
+}
+
+codes! {
+    // Sources and status.
+    SCHEMA = "IST0106", "Schema error",
+        "The text is not valid YAML or JSON, or a value has the wrong type for its field. The \
+         object keeps its last good version; every other object goes on working.";
+    UNKNOWN_FIELD = "GH0001", "Unknown field",
+        "Nobody knows a field of this name, so it has no effect. Most often it is misspelt or \
+         indented at the wrong depth.";
+    DUPLICATE_KEY = "GH0002", "Key written twice",
+        "A mapping has the same key twice and which one is meant cannot be told. The object keeps \
+         its last good version.";
+    DUPLICATE_OBJECT = "GH0003", "Object defined twice",
+        "Two documents define an object of the same kind, namespace and name. The one in the file \
+         that sorts first is in force; the other is not used.";
+    KIND_NOT_USED = "GH0004", "Kind not used",
+        "gatehouse has no use for objects of this kind and leaves them alone.";
+    NOT_ENFORCED = "GH0005", "Security rules not enforced",
+        "Objects of security.istio.io are read by Istio but not by this version of gatehouse: what \
+         they deny is NOT denied here.";
+    UNKNOWN_VERSION = "GH0006", "Unknown or missing apiVersion or kind",
+        "The apiVersion and kind together say how an object is read. Without a known pair the \
+         document is not used.";
+    NAME_MISSING = "GH0007", "Name missing",
+        "An object without metadata.name, or with one that is not a valid name, cannot be told \
+         from others and is not used.";
+    LIMIT = "GH0008", "Limit exceeded",
+        "A file or directory is larger, deeper or more repetitive than gatehouse reads. The limits \
+         keep a bad file from taking the memory of the machine.";
+    UNREADABLE = "GH0009", "File cannot be read",
+        "The operating system refused the file or directory, or the file is not text in UTF-8. \
+         What was last read from it stays in force.";
+    LAST_GOOD = "GH0010", "Last good version in force",
+        "What is written now could not be used, so the version before it stays in force until the \
+         file is corrected or the object is deleted.";
+    STATE = "GH0011", "State file damaged or not writable",
+        "The state file remembers which Service has which address. A damaged one is set aside, \
+         never overwritten.";
+    EMPTY_FILE = "GH0012", "File emptied",
+        "A file that had objects is now empty, as it is for a moment while a program writes it. Its \
+         objects stay in force; delete the file to remove them.";
+    WATCH = "GH0013", "Changes seen late",
+        "The kernel's file notification is not available, so the directory is looked through at \
+         intervals instead and a change takes longer to be served.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_given_once() {
+        let mut ids: Vec<_> = CODES.iter().map(|code| code.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), CODES.len());
+    }
+
+    #[test]
+    fn a_code_is_found_in_any_case() {
+        assert_eq!(find("ist0106").map(|code| code.title), Some("Schema error"));
+        assert_eq!(find("GH9999"), None);
+    }
+}

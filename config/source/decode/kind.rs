@@ -1,0 +1,156 @@
+//! The kinds that are used, and access to [`Resources`] by kind at run time.
+
+use std::sync::Arc;
+
+use crate::api::{core, istio, metallb};
+use crate::resources::{Object, ObjectKey, ObjectRef, Origin, Resources};
+
+/// The versions of `networking.istio.io`; their schema is the same (reference: Istio API).
+pub(crate) const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
+const V1: &[&str] = &["v1"];
+const V1BETA1: &[&str] = &["v1beta1"];
+
+macro_rules! kinds {
+    ($($variant:ident => $field:ident: $body:ty, $group:literal, $versions:expr, $namespaced:literal;)*) => {
+        /// A kind that gatehouse uses.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)] // the API's names
+        pub enum Kind { $($variant,)* }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
+
+            /// The name as the API spells it.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$variant => stringify!($variant),)* }
+            }
+
+            /// The API group; empty for the core group.
+            pub fn group(self) -> &'static str {
+                match self { $(Kind::$variant => $group,)* }
+            }
+
+            /// The versions that are read, the preferred one first.
+            pub fn versions(self) -> &'static [&'static str] {
+                match self { $(Kind::$variant => $versions,)* }
+            }
+
+            /// Whether objects of this kind live in a namespace.
+            pub fn namespaced(self) -> bool {
+                match self { $(Kind::$variant => $namespaced,)* }
+            }
+        }
+
+        /// An object of any kind.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(missing_docs)] // the API's names
+        pub enum AnyObject { $($variant(Arc<Object<$body>>),)* }
+
+        impl AnyObject {
+            /// Its kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(AnyObject::$variant(_) => Kind::$variant,)* }
+            }
+
+            /// Namespace and name.
+            pub fn key(&self) -> &ObjectKey {
+                match self { $(AnyObject::$variant(object) => &object.meta.key,)* }
+            }
+
+            /// Where it stands.
+            pub fn origin(&self) -> &Origin {
+                match self { $(AnyObject::$variant(object) => &object.origin,)* }
+            }
+
+            /// Whether both are one and the same version, not merely equal.
+            pub fn same_version(&self, other: &AnyObject) -> bool {
+                match (self, other) {
+                    $((AnyObject::$variant(a), AnyObject::$variant(b)) => Arc::ptr_eq(a, b),)*
+                    _ => false,
+                }
+            }
+        }
+
+        impl Resources {
+            /// The object of this kind and key.
+            pub fn object(&self, kind: Kind, key: &ObjectKey) -> Option<AnyObject> {
+                match kind {
+                    $(Kind::$variant => self.$field.get(key).cloned().map(AnyObject::$variant),)*
+                }
+            }
+
+            /// Puts an object in, in the place of one with the same kind and key.
+            pub fn insert(&mut self, object: AnyObject) {
+                match object {
+                    $(AnyObject::$variant(object) => {
+                        self.$field.insert(object.meta.key.clone(), object);
+                    })*
+                }
+            }
+
+            /// Takes an object out; tells whether it was there.
+            pub fn remove(&mut self, kind: Kind, key: &ObjectKey) -> bool {
+                match kind { $(Kind::$variant => self.$field.remove(key).is_some(),)* }
+            }
+
+            /// How many objects there are, of all kinds.
+            pub fn len(&self) -> usize {
+                0 $(+ self.$field.len())*
+            }
+
+            /// Whether there is no object at all.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+        }
+    };
+}
+
+kinds! {
+    Gateway => gateways: istio::Gateway, "networking.istio.io", ISTIO_VERSIONS, true;
+    VirtualService => virtual_services: istio::VirtualService, "networking.istio.io", ISTIO_VERSIONS, true;
+    DestinationRule => destination_rules: istio::DestinationRule, "networking.istio.io", ISTIO_VERSIONS, true;
+    ServiceEntry => service_entries: istio::ServiceEntry, "networking.istio.io", ISTIO_VERSIONS, true;
+    WorkloadEntry => workload_entries: istio::WorkloadEntry, "networking.istio.io", ISTIO_VERSIONS, true;
+    Service => services: core::Service, "", V1, true;
+    Endpoints => endpoints: core::Endpoints, "", V1, true;
+    EndpointSlice => endpoint_slices: core::EndpointSlice, "discovery.k8s.io", V1, true;
+    Namespace => namespaces: core::Namespace, "", V1, false;
+    Node => nodes: core::Node, "", V1, false;
+    Secret => secrets: core::Secret, "", V1, true;
+    ConfigMap => config_maps: core::ConfigMap, "", V1, true;
+    IPAddressPool => ip_address_pools: metallb::IPAddressPool, "metallb.io", V1BETA1, true;
+    L2Advertisement => l2_advertisements: metallb::L2Advertisement, "metallb.io", V1BETA1, true;
+}
+
+impl Kind {
+    /// The kind with this name, if it is one that gatehouse uses.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The preferred `apiVersion`: `v1`, `networking.istio.io/v1`.
+    pub fn api_version(self) -> String {
+        let version = self.versions().first().copied().unwrap_or_default();
+        match self.group() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        }
+    }
+
+    /// An object of this kind, named as findings name it.
+    pub fn reference(self, key: &ObjectKey) -> ObjectRef {
+        ObjectRef {
+            kind: self.name().to_owned(),
+            key: key.clone(),
+        }
+    }
+}
+
+impl AnyObject {
+    /// The object, named as findings name it.
+    pub fn reference(&self) -> ObjectRef {
+        self.kind().reference(self.key())
+    }
+}

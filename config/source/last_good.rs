@@ -1,0 +1,124 @@
+//! The last version of every object that was accepted, for those whose newest one is refused.
+//!
+//! Works with objects of any source. The caller's loop, after each load:
+//!
+//! ```text
+//! let mut resources = loaded.resources;            // the newest version of everything
+//! loop {
+//!     let outcome = translate(&resources);
+//!     if outcome.refused.is_empty() { break }      // objects that are wrong as a whole
+//!     for object in &outcome.refused { last_good.fall_back(&mut resources, object); }
+//! }                                                // ends: each object falls back at most twice
+//! last_good.accept(&resources);                    // this is in force from now on
+//! ```
+
+use crate::resources::{ObjectRef, Resources};
+use crate::source::decode::Kind;
+
+/// What is in force for an object that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InForce {
+    /// The version that was accepted before.
+    Previous,
+    /// Nothing: there was none, or it was refused as well.
+    Nothing,
+}
+
+/// The objects that are in force. Cheap: it shares every object with the sources.
+#[derive(Clone, Debug, Default)]
+pub struct LastGood {
+    accepted: Resources,
+}
+
+impl LastGood {
+    /// Puts the last accepted version of `refused` into `resources`; where there is none, or where
+    /// it is the very version that was refused, takes the object out.
+    pub fn fall_back(&self, resources: &mut Resources, refused: &ObjectRef) -> InForce {
+        let Some(kind) = Kind::from_name(&refused.kind) else {
+            return InForce::Nothing;
+        };
+        let newest = resources.object(kind, &refused.key);
+        match (newest, self.accepted.object(kind, &refused.key)) {
+            (Some(newest), Some(accepted)) if !newest.same_version(&accepted) => {
+                resources.insert(accepted);
+                InForce::Previous
+            }
+            _ => {
+                resources.remove(kind, &refused.key);
+                InForce::Nothing
+            }
+        }
+    }
+
+    /// Remembers what is in force now.
+    pub fn accept(&mut self, resources: &Resources) {
+        self.accepted = resources.clone();
+    }
+
+    /// What is in force.
+    pub fn accepted(&self) -> &Resources {
+        &self.accepted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::core::ConfigMap;
+    use crate::resources::{Metadata, Object, ObjectKey, Origin};
+    use crate::source::decode::AnyObject;
+
+    fn config_map(version: &str) -> AnyObject {
+        AnyObject::ConfigMap(Arc::new(Object {
+            meta: Metadata {
+                key: ObjectKey::new("default", "a"),
+                ..Metadata::default()
+            },
+            body: ConfigMap::default(),
+            origin: Origin::Api {
+                resource_version: version.to_owned(),
+            },
+        }))
+    }
+
+    fn resources(object: &AnyObject) -> Resources {
+        let mut resources = Resources::default();
+        resources.insert(object.clone());
+        resources
+    }
+
+    #[test]
+    fn a_refused_object_keeps_its_accepted_version() {
+        let (first, second) = (config_map("1"), config_map("2"));
+        let mut last_good = LastGood::default();
+        last_good.accept(&resources(&first));
+
+        let mut now = resources(&second);
+        assert_eq!(
+            last_good.fall_back(&mut now, &second.reference()),
+            InForce::Previous
+        );
+        assert_eq!(now.object(first.kind(), first.key()), Some(first.clone()));
+
+        // The previous one is refused too: nothing is left, and the loop ends.
+        assert_eq!(
+            last_good.fall_back(&mut now, &first.reference()),
+            InForce::Nothing
+        );
+        assert!(now.is_empty());
+    }
+
+    #[test]
+    fn at_start_up_there_is_none() {
+        let object = config_map("1");
+        let mut now = resources(&object);
+        let refused = object.reference();
+        assert_eq!(
+            LastGood::default().fall_back(&mut now, &refused),
+            InForce::Nothing
+        );
+        assert!(now.is_empty());
+    }
+}
