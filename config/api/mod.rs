@@ -2,4 +2,5 @@
 
 pub mod core;
 pub mod istio;
+pub mod jsonpb;
 pub mod metallb;

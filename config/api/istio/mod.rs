@@ -1,19 +1,15 @@
 //! `networking.istio.io/v1` (v1beta1 and v1alpha3 are the same schema).
 
-use serde::{Deserialize, Serialize};
+pub mod destination_rule;
+pub mod gateway;
+pub mod http_route;
+pub mod service_entry;
+pub mod traffic_policy;
+pub mod virtual_service;
+pub mod workload_entry;
 
-/// `spec` of a Gateway.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gateway {}
-/// `spec` of a VirtualService.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct VirtualService {}
-/// `spec` of a DestinationRule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DestinationRule {}
-/// `spec` of a ServiceEntry.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServiceEntry {}
-/// `spec` of a WorkloadEntry.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct WorkloadEntry {}
+pub use destination_rule::DestinationRule;
+pub use gateway::Gateway;
+pub use service_entry::ServiceEntry;
+pub use virtual_service::VirtualService;
+pub use workload_entry::WorkloadEntry;

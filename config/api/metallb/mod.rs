@@ -1,10 +1,7 @@
 //! `metallb.io/v1beta1`.
 
-use serde::{Deserialize, Serialize};
+pub mod ip_address_pool;
+pub mod l2_advertisement;
 
-/// `spec` of an IPAddressPool.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct IPAddressPool {}
-/// `spec` of an L2Advertisement.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct L2Advertisement {}
+pub use ip_address_pool::{IPAddressPool, ServiceAllocation};
+pub use l2_advertisement::{L2Advertisement, PreferredNodeSelector};

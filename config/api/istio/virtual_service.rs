@@ -1,0 +1,121 @@
+//! VirtualService: how requests for a host are routed.
+
+use std::collections::BTreeMap;
+
+use crate::api::istio::http_route::HttpRoute;
+use crate::api::jsonpb::message;
+
+message! {
+    /// `spec` of a VirtualService.
+    pub struct VirtualService {
+        /// The hosts; empty for a delegate.
+        pub hosts: Vec<String>,
+        /// The Gateways it applies to; empty means the mesh alone, which is nothing here.
+        pub gateways: Vec<String>,
+        /// HTTP routes; the first that matches wins.
+        pub http: Vec<HttpRoute>,
+        /// Routes of TLS that is passed through, by SNI.
+        pub tls: Vec<TlsRoute>,
+        /// Routes of plain TCP.
+        pub tcp: Vec<TcpRoute>,
+        /// The namespaces that see it: `.`, `*` or names; empty means all.
+        #[serde(alias = "export_to")]
+        pub export_to: Vec<String>,
+    }
+}
+
+message! {
+    /// A route of passed-through TLS.
+    pub struct TlsRoute {
+        /// Any of them must match.
+        #[serde(rename = "match")]
+        pub matches: Vec<TlsMatch>,
+        /// Where to, by weight.
+        pub route: Vec<RouteDestination>,
+    }
+}
+
+message! {
+    /// When a TLS route applies.
+    pub struct TlsMatch {
+        /// The SNI names.
+        #[serde(alias = "sni_hosts")]
+        pub sni_hosts: Vec<String>,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "destination_subnets")]
+        pub destination_subnets: Vec<String>,
+        /// The listener's port as written.
+        pub port: u32,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "source_labels")]
+        pub source_labels: BTreeMap<String, String>,
+        /// The Gateways, in place of the VirtualService's.
+        pub gateways: Vec<String>,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "source_namespace")]
+        pub source_namespace: String,
+    }
+}
+
+message! {
+    /// A route of plain TCP.
+    pub struct TcpRoute {
+        /// Any of them must match; none matches all.
+        #[serde(rename = "match")]
+        pub matches: Vec<L4Match>,
+        /// Where to, by weight.
+        pub route: Vec<RouteDestination>,
+    }
+}
+
+message! {
+    /// When a TCP route applies.
+    pub struct L4Match {
+        /// Not evaluated at a gateway.
+        #[serde(alias = "destination_subnets")]
+        pub destination_subnets: Vec<String>,
+        /// The listener's port as written.
+        pub port: u32,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "source_subnet")]
+        pub source_subnet: String,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "source_labels")]
+        pub source_labels: BTreeMap<String, String>,
+        /// The Gateways, in place of the VirtualService's.
+        pub gateways: Vec<String>,
+        /// Not evaluated at a gateway.
+        #[serde(alias = "source_namespace")]
+        pub source_namespace: String,
+    }
+}
+
+message! {
+    /// A weighted destination of TLS and TCP routes.
+    pub struct RouteDestination {
+        /// Where to.
+        pub destination: Option<Destination>,
+        /// The share of the connections.
+        pub weight: i32,
+    }
+}
+
+message! {
+    /// A service, or a subset of it.
+    pub struct Destination {
+        /// The host; a short name lies in the VirtualService's namespace.
+        pub host: String,
+        /// A subset of the host's DestinationRule.
+        pub subset: String,
+        /// The port; may be left out where the service has one only.
+        pub port: Option<PortSelector>,
+    }
+}
+
+message! {
+    /// A port by number.
+    pub struct PortSelector {
+        /// 1 to 65535.
+        pub number: u32,
+    }
+}
