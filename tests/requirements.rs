@@ -1,0 +1,72 @@
+//! What a test needs of the machine, and what happens where it is missing.
+//!
+//! A skipped test says so on stderr past the capture of the test runner; with
+//! `GATEHOUSE_REQUIRE_ALL=1`, as in CI, it fails instead.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Something that a test needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Root, with the right to make network namespaces.
+    Root,
+    /// A program on the PATH.
+    Program(&'static str),
+}
+
+/// Whether everything is there; if not, says so, and the test returns.
+///
+/// # Panics
+///
+/// When something is missing and `GATEHOUSE_REQUIRE_ALL=1`.
+pub fn satisfied(needs: &[Need]) -> bool {
+    let missing: Vec<String> = needs.iter().filter_map(|need| need.missing()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test");
+    let missing = missing.join(", ");
+    assert!(
+        env::var_os("GATEHOUSE_REQUIRE_ALL").is_none_or(|value| value != "1"),
+        "{test} may not be skipped (GATEHOUSE_REQUIRE_ALL=1), but {missing}"
+    );
+    // Not eprintln!, which the test runner swallows when a test passes.
+    let line = format!("SKIPPED {test}: {missing}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("stderr is open");
+    false
+}
+
+impl Need {
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Root if !rustix::process::geteuid().is_root() => {
+                Some("needs root (network namespaces)".to_owned())
+            }
+            Self::Root if find_program("ip").is_none() => {
+                Some("needs the program ip (package iproute2)".to_owned())
+            }
+            Self::Program(name) if find_program(name).is_none() => {
+                Some(format!("needs the program {name}"))
+            }
+            Self::Root | Self::Program(_) => None,
+        }
+    }
+}
+
+/// Where a program is; also looks where a user's PATH often does not reach.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|file| is_file(file))
+}
+
+fn is_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file())
+}
