@@ -1,1 +1,26 @@
-//! Addresses and their announcement: allocation, election, ARP and NDP.
+//! Addresses and their announcement: who gets which address, which node answers for it, and the
+//! ARP and NDP frames that say so.
+//!
+//! ```text
+//! model ──► allocate ──► plan (advertisements + elect) ──► Vec<Announcement> ──► Speaker
+//!           pure          pure                              desired state         one thread:
+//!                                                                                 announce (pure)
+//!                                                                                 link (I/O)
+//! ```
+//!
+//! * [`allocate`] gives Services of type LoadBalancer their addresses, by MetalLB's rules;
+//! * [`elect`] says which node answers for an address;
+//! * [`plan`] turns allocations and L2Advertisements into what this node announces;
+//! * [`announce`] decides frame by frame and second by second, without a socket or a clock;
+//! * [`link`] is sockets, interfaces and the addresses on `gatehouse0`;
+//! * [`speaker`] is the thread that ties the last two together.
+//!
+//! Everything but `link` and `speaker` is pure and is tested without privileges.
+
+pub mod allocate;
+pub mod plan;
+pub mod speaker;
+
+pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
+pub use plan::{Announcement, Interfaces, Plan, plan};
+pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState};
