@@ -1,1 +1,11 @@
-//! Under construction.
+//! Layer 4: TCP and UDP Services carried to their endpoints.
+//!
+//! The worker accepts, chooses the endpoint and connects; what happens to the bytes is here.
+
+pub mod counters;
+pub mod tcp;
+pub mod udp;
+
+pub use counters::{TcpCounters, UdpCounters};
+pub use tcp::{Carried, End, Peer, TcpSettings, carry, tunnel};
+pub use udp::{Carrier, Endpoints, UdpSettings};
