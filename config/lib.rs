@@ -19,6 +19,7 @@ pub mod check;
 pub mod codes;
 pub mod finding;
 pub mod model;
+pub mod nearest;
 pub mod resources;
 pub mod source;
 pub mod status;

@@ -2,6 +2,7 @@
 
 pub mod decode;
 mod last_good;
+pub mod yaml;
 
 pub use decode::{AnyObject, Kind};
 pub use last_good::{InForce, LastGood};
