@@ -31,7 +31,8 @@ ids! {
     ClusterId;
     /// An endpoint, in [`Snapshot::endpoints`].
     EndpointId;
-    /// A set of destination labels, numbered by [`LabelTable`] for the life of the process.
+    /// A set of destination labels, numbered for the life of the process by
+    /// [`LabelTable`](crate::observe::LabelTable).
     LabelsId;
 }
 

@@ -4,4 +4,4 @@ pub mod flags;
 pub mod record;
 
 pub use flags::ResponseFlags;
-pub use record::{Connection, Exchange, Protocol};
+pub use record::{Connection, Exchange, GrpcCall, Protocol};

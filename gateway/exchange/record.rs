@@ -90,4 +90,17 @@ pub struct Exchange {
     pub upstream_service_time: Option<Duration>,
     /// Tries, the first included.
     pub attempts: u32,
+    /// The call, where the request is gRPC (`content-type: application/grpc…`).
+    pub grpc: Option<GrpcCall>,
+}
+
+/// What a gRPC call adds to an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GrpcCall {
+    /// `grpc-status` of the trailers or the head; none when the call died before.
+    pub status: Option<u8>,
+    /// Messages from the client.
+    pub request_messages: u64,
+    /// Messages to the client.
+    pub response_messages: u64,
 }

@@ -1,0 +1,222 @@
+//! The access log in Istio's formats, formatted on a thread of its own.
+//!
+//! A worker copies the fields of an exchange into an owned record and puts it into a bounded
+//! queue; when the queue is full the line is dropped and counted. A worker never waits for a
+//! disk, a pipe or a terminal.
+
+mod format;
+mod record;
+mod writer;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use crate::exchange::{Exchange, ResponseFlags};
+use record::Record;
+use writer::{Message, Output, Returns, Shared};
+
+/// Records that may wait for the writer, all workers together.
+const QUEUE: usize = 8_192;
+
+/// Bytes of records of one worker that may wait for the writer.
+const QUEUED_BYTES: u64 = 8 << 20;
+
+/// Emptied records kept for a worker to use again.
+const RECYCLED: usize = 256;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Istio's default text format.
+    #[default]
+    Text,
+    /// Istio's default JSON format.
+    Json,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere (Istio's default).
+    #[default]
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file; made if missing, appended to.
+    File(PathBuf),
+}
+
+/// Settings of the access log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// Where lines go.
+    pub target: LogTarget,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+/// The names behind an exchange's numbers; empty prints as `-`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resolved<'a> {
+    /// `%ROUTE_NAME%`.
+    pub route_name: &'a str,
+    /// `%UPSTREAM_CLUSTER_RAW%`: `outbound|9080||productpage.default.svc.cluster.local`.
+    pub cluster: &'a str,
+    /// `%UPSTREAM_HOST%`.
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// A carried TCP connection that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpConnection<'a> {
+    /// When it was accepted.
+    pub started_at: SystemTime,
+    /// How long it lived.
+    pub duration: Duration,
+    /// The client.
+    pub peer: SocketAddr,
+    /// Our address that the client connected to.
+    pub local: SocketAddr,
+    /// Our address on the upstream connection.
+    pub upstream_local: Option<SocketAddr>,
+    /// What went wrong.
+    pub flags: ResponseFlags,
+    /// Why the upstream could not be reached; empty prints as `-`.
+    pub transport_failure: &'a str,
+    /// Bytes from the client.
+    pub received: u64,
+    /// Bytes to the client.
+    pub sent: u64,
+    /// Cluster and endpoint.
+    pub resolved: Resolved<'a>,
+}
+
+/// The running log: the control thread holds it. Dropping it lets the writer finish what is
+/// queued; [`finish`](Self::finish) waits for that.
+#[derive(Debug)]
+pub struct AccessLog {
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl AccessLog {
+    /// Opens the target and starts the writer; none when the target is off.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or the thread cannot be started.
+    pub fn start(settings: &AccessLogSettings) -> io::Result<Option<Self>> {
+        let Some(output) = Output::open(&settings.target)? else {
+            return Ok(None);
+        };
+        let (queue, records) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let writer = writer::spawn(records, output, settings.format, shared.clone())?;
+        Ok(Some(Self {
+            queue,
+            shared,
+            writer: Some(writer),
+        }))
+    }
+
+    /// The handle of one worker; move it there.
+    pub fn logger(&self) -> AccessLogger {
+        let (returns, recycled) = sync_channel(RECYCLED);
+        AccessLogger {
+            queue: self.queue.clone(),
+            shared: self.shared.clone(),
+            recycled,
+            returns: Arc::new(Returns {
+                records: returns,
+                written: AtomicU64::new(0),
+            }),
+            queued: 0,
+        }
+    }
+
+    /// Opens the file anew, after a rotation moved it away. Returns at once; lines queued before
+    /// the call may still go to the old file.
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::Release);
+        // Wakes an idle writer; one that is behind looks at the flag anyway.
+        let _ = self.queue.try_send(Message::Wake);
+    }
+
+    /// Lines dropped so far because the queue was full or the target could not be written.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every queued line is written. Call it when the workers have ended.
+    pub fn finish(mut self) {
+        let writer = self.writer.take();
+        // A writer that is stuck on a full pipe must not keep the process from ending for ever,
+        // so the last message is only tried.
+        let stopping = self.queue.try_send(Message::Stop).is_ok();
+        drop(self);
+        if let Some(writer) = writer
+            && stopping
+            && writer.join().is_err()
+        {
+            tracing::error!("the access log's writer panicked");
+        }
+    }
+}
+
+/// A worker's end of the log.
+#[derive(Debug)]
+pub struct AccessLogger {
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+    /// Emptied records.
+    recycled: Receiver<Record>,
+    returns: Arc<Returns>,
+    /// Bytes ever queued by this worker; the writer counts what it has written.
+    queued: u64,
+}
+
+impl AccessLogger {
+    /// Queues the line of a finished exchange.
+    pub fn log(&mut self, exchange: &Exchange, resolved: Resolved<'_>) {
+        let mut record = self.empty_record();
+        record.fill_http(exchange, resolved);
+        self.send(record);
+    }
+
+    /// Queues the line of a carried TCP connection.
+    pub fn log_tcp(&mut self, connection: &TcpConnection<'_>) {
+        let mut record = self.empty_record();
+        record.fill_tcp(connection);
+        self.send(record);
+    }
+
+    fn empty_record(&mut self) -> Record {
+        self.recycled.try_recv().unwrap_or_default()
+    }
+
+    fn send(&mut self, record: Record) {
+        let size = record.size();
+        let waiting = self.queued - self.returns.written.load(Ordering::Relaxed);
+        if waiting + size > QUEUED_BYTES {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let message = Message::Line(record, self.returns.clone());
+        match self.queue.try_send(message) {
+            Ok(()) => self.queued += size,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

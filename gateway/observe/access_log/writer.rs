@@ -1,0 +1,200 @@
+//! The thread that formats and writes; nobody waits for it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::observe::access_log::format::format;
+use crate::observe::access_log::record::Record;
+use crate::observe::access_log::{LogFormat, LogTarget};
+
+/// Lines in one write.
+const BATCH: usize = 64;
+
+/// How long the writer rests when it has written all there was. While it rests nobody has to
+/// wake it: a worker that logs 10,000 lines a second would otherwise pay a system call for most.
+const REST: Duration = Duration::from_millis(5);
+
+/// What is queued.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A line, and where its record goes afterwards.
+    Line(Record, Arc<Returns>),
+    /// Look at the flags.
+    Wake,
+    /// Write what was queued before this, then end.
+    Stop,
+}
+
+/// A worker's side of finished records.
+#[derive(Debug)]
+pub(super) struct Returns {
+    pub(super) records: SyncSender<Record>,
+    /// Bytes of this worker's records that left the queue.
+    pub(super) written: AtomicU64,
+}
+
+/// Flags and counters that all sides see.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) reopen: AtomicBool,
+    pub(super) dropped: AtomicU64,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) enum Output {
+    Stdout(io::Stdout),
+    File(PathBuf, File),
+}
+
+impl Output {
+    pub(super) fn open(target: &LogTarget) -> io::Result<Option<Self>> {
+        Ok(match target {
+            LogTarget::Off => None,
+            LogTarget::Stdout => Some(Self::Stdout(io::stdout())),
+            LogTarget::File(path) => Some(Self::File(path.clone(), append_to(path)?)),
+        })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => {
+                let mut stdout = stdout.lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(_, file) => file.write_all(lines),
+        }
+    }
+
+    fn reopen(&mut self) {
+        let Self::File(path, file) = self else { return };
+        match append_to(path) {
+            Ok(opened) => *file = opened,
+            Err(error) => tracing::error!(
+                path = %path.display(),
+                %error,
+                "the access log cannot be opened anew; lines go on to the file that was open"
+            ),
+        }
+    }
+}
+
+fn append_to(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("access log {}: {error}", path.display()),
+            )
+        })
+}
+
+pub(super) fn spawn(
+    queue: Receiver<Message>,
+    output: Output,
+    format: LogFormat,
+    shared: Arc<Shared>,
+) -> io::Result<JoinHandle<()>> {
+    let mut writer = Writer {
+        queue,
+        output,
+        format,
+        shared,
+        lines: Vec::with_capacity(BATCH * 512),
+        failing: false,
+    };
+    thread::Builder::new()
+        .name("access-log".to_owned())
+        .spawn(move || writer.run())
+}
+
+struct Writer {
+    queue: Receiver<Message>,
+    output: Output,
+    format: LogFormat,
+    shared: Arc<Shared>,
+    lines: Vec<u8>,
+    /// The last write failed: said once, not for every line.
+    failing: bool,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        // Waits without a limit while nothing is logged.
+        while let Ok(message) = self.queue.recv() {
+            if !self.drain(message) {
+                return;
+            }
+            thread::sleep(REST);
+        }
+    }
+
+    /// Writes the message and all that is queued behind it; false at the end.
+    fn drain(&mut self, first: Message) -> bool {
+        let mut next = Ok(first);
+        loop {
+            let mut lines = 0;
+            let go_on = loop {
+                match next {
+                    Ok(Message::Line(record, returns)) => {
+                        self.line(record, &returns);
+                        lines += 1;
+                    }
+                    Ok(Message::Wake) => {}
+                    Ok(Message::Stop) | Err(TryRecvError::Disconnected) => break Some(false),
+                    Err(TryRecvError::Empty) => break Some(true),
+                }
+                if lines == BATCH {
+                    break None;
+                }
+                next = self.queue.try_recv();
+            };
+            if self.shared.reopen.swap(false, Ordering::AcqRel) {
+                self.output.reopen();
+            }
+            self.flush(lines);
+            if let Some(go_on) = go_on {
+                return go_on;
+            }
+            next = self.queue.try_recv();
+        }
+    }
+
+    fn line(&mut self, mut record: Record, returns: &Returns) {
+        format(&mut self.lines, &record, self.format);
+        returns.written.fetch_add(record.size(), Ordering::Relaxed);
+        record.recycle();
+        // A full or abandoned return box only means that this record is freed.
+        let _ = returns.records.try_send(record);
+    }
+
+    fn flush(&mut self, lines: usize) {
+        if self.lines.is_empty() {
+            return;
+        }
+        match self.output.write(&self.lines) {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                self.shared
+                    .dropped
+                    .fetch_add(lines as u64, Ordering::Relaxed);
+                if !self.failing {
+                    tracing::error!(%error, "the access log cannot be written; lines are dropped");
+                }
+                self.failing = true;
+            }
+        }
+        self.lines.clear();
+        self.lines.shrink_to(1 << 20);
+    }
+}
