@@ -4,10 +4,17 @@
 //! compiled now. Built by [`compile`](crate::compile), shared as `Arc<Snapshot>`.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_config::model::{Balancing, DestinationLabels, UpstreamProtocol, WorkloadLabels};
+use gatehouse_config::model::{
+    Balancing, DestinationLabels, RedirectPort, Retry, RouteOrigin, UpstreamProtocol,
+    WorkloadLabels,
+};
+use regex::bytes::Regex;
+
+use crate::route::{HostTable, Matcher, RouteList};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {
@@ -25,15 +32,204 @@ macro_rules! ids {
 }
 
 ids! {
+    /// A server, in [`Snapshot::servers`].
+    ServerId;
+    /// A virtual host, in [`Snapshot::hosts`].
+    HostId;
     /// A route, in [`Snapshot::routes`].
     RouteId;
     /// A cluster, in [`Snapshot::clusters`].
     ClusterId;
     /// An endpoint, in [`Snapshot::endpoints`].
     EndpointId;
-    /// A set of destination labels, numbered for the life of the process by
+/// A set of destination labels, numbered for the life of the process by
     /// [`LabelTable`](crate::observe::LabelTable).
     LabelsId;
+}
+
+/// All tables of one generation of the configuration.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Counts the published configurations, from 1.
+    pub generation: u64,
+    /// Where is listened, and for what; addresses are unique per transport.
+    pub listeners: Vec<Listener>,
+    /// Route tables, one per Gateway port.
+    pub servers: Vec<Server>,
+    /// Virtual hosts of all servers.
+    pub hosts: Vec<VirtualHost>,
+    /// Routes of all virtual hosts; hosts of one VirtualService share them.
+    pub routes: Vec<Route>,
+    /// Clusters.
+    pub clusters: Vec<Cluster>,
+    /// Endpoints of all clusters.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A socket address and what is served there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// What is served.
+    pub serves: Serves,
+}
+
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Serves {
+    /// HTTP, by the routes of a server.
+    Http(ServerId),
+    /// TCP, carried to a cluster.
+    Tcp(ClusterId),
+    /// UDP, carried to a cluster.
+    Udp(ClusterId),
+}
+
+/// The route table of one Gateway port.
+#[derive(Debug)]
+pub struct Server {
+    /// `servers[].port.number` as written.
+    pub port: u16,
+    /// From a Host to its virtual host.
+    pub table: HostTable,
+}
+
+/// The routes of one host name.
+#[derive(Debug)]
+pub struct VirtualHost {
+    /// As the user wrote it.
+    pub domain: String,
+    /// `httpsRedirect`.
+    pub require_tls: bool,
+    /// In the API's order, with an index for literal paths.
+    pub routes: RouteList,
+}
+
+/// A route.
+#[derive(Debug)]
+pub struct Route {
+    /// Envoy's route name; empty when unnamed.
+    pub name: String,
+    /// Where it was written.
+    pub origin: RouteOrigin,
+    /// When it applies.
+    pub matcher: Matcher,
+    /// What it does.
+    pub action: Action,
+    /// Edits of the request that the route asks for.
+    pub request_edits: Box<[Edit]>,
+    /// Edits of the response that the route asks for.
+    pub response_edits: Box<[Edit]>,
+}
+
+/// What a route does.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the request on.
+    Forward(Forward),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer here.
+    DirectResponse {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: Box<[u8]>,
+    },
+}
+
+/// Sending a request on.
+#[derive(Debug)]
+pub struct Forward {
+    /// At least one.
+    pub destinations: Box<[WeightedDestination]>,
+    /// The sum of the weights; at least 1.
+    pub total_weight: u32,
+    /// Changes to the path.
+    pub rewrite: Option<UriRewrite>,
+    /// Replaces the Host.
+    pub authority: Option<Box<[u8]>>,
+    /// From the end of the request to the end of the response.
+    pub timeout: Option<Duration>,
+    /// When to try again.
+    pub retry: Option<Retry>,
+}
+
+/// One share of a split.
+#[derive(Debug)]
+pub struct WeightedDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// The share.
+    pub weight: u32,
+    /// Edits of the request for this destination alone.
+    pub request_edits: Box<[Edit]>,
+    /// Edits of the response for this destination alone.
+    pub response_edits: Box<[Edit]>,
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+pub enum Destination {
+    /// A cluster.
+    Cluster(ClusterId),
+    /// Nothing defines it: 503 NC.
+    Unknown {
+        /// Its name, `outbound|9080|v1|host`, as the access log prints it.
+        name: String,
+    },
+}
+
+/// A change to the path.
+#[derive(Debug)]
+pub enum UriRewrite {
+    /// Replace the matched prefix; after an exact or regex match the whole path.
+    Prefix(Box<[u8]>),
+    /// Replace every match.
+    Regex {
+        /// Of this.
+        regex: Regex,
+        /// By this.
+        replacement: Box<[u8]>,
+    },
+}
+
+/// A redirect.
+#[derive(Debug)]
+pub struct Redirect {
+    /// The status.
+    pub code: u16,
+    /// `http` or `https`; none: the request's.
+    pub scheme: Option<Box<str>>,
+    /// Replaces the Host.
+    pub authority: Option<Box<[u8]>>,
+    /// The Location's port.
+    pub port: RedirectPort,
+    /// Replaces the path.
+    pub uri: Option<Box<[u8]>>,
+    /// Replaces the matched prefix.
+    pub prefix_rewrite: Option<Box<[u8]>>,
+}
+
+/// A header edit, ready to be applied.
+#[derive(Debug)]
+pub enum Edit {
+    /// Overwrite.
+    Set(Box<str>, Template),
+    /// Append another field.
+    Add(Box<str>, Template),
+    /// Remove every field of the name.
+    Remove(Box<str>),
+}
+
+/// A header value.
+#[derive(Debug)]
+pub enum Template {
+    /// As is.
+    Literal(Box<[u8]>),
+    /// With operators.
+    Pieces(Box<[gatehouse_config::model::ValuePiece]>),
 }
 
 /// A cluster.
@@ -46,7 +242,11 @@ pub struct Cluster {
     /// The labels of a request that reached no endpoint.
     pub no_endpoint_labels: LabelsId,
     /// Its endpoints: a contiguous run of [`Snapshot::endpoints`].
-    pub endpoints: std::ops::Range<u32>,
+    pub endpoints: Range<u32>,
+    /// Whether all endpoints have the same weight.
+    pub even: bool,
+    /// The sum of the endpoints' weights; at least 1.
+    pub total_weight: u32,
     /// How an endpoint is chosen.
     pub balancing: Balancing,
     /// What is spoken to them.
@@ -66,4 +266,31 @@ pub struct Endpoint {
     pub labels: LabelsId,
     /// The workload behind it.
     pub workload: Arc<WorkloadLabels>,
+}
+
+impl Snapshot {
+    /// A server.
+    pub fn server(&self, id: ServerId) -> &Server {
+        &self.servers[id.index()]
+    }
+
+    /// A virtual host.
+    pub fn host(&self, id: HostId) -> &VirtualHost {
+        &self.hosts[id.index()]
+    }
+
+    /// A route.
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[id.index()]
+    }
+
+    /// A cluster.
+    pub fn cluster(&self, id: ClusterId) -> &Cluster {
+        &self.clusters[id.index()]
+    }
+
+    /// An endpoint.
+    pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
+        &self.endpoints[id.index()]
+    }
 }

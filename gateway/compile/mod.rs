@@ -1,1 +1,208 @@
-//! Under construction.
+//! Model to snapshot: names become indices, conditions and edits become ready-made bytes.
+//!
+//! Pure; runs on the control thread.
+
+mod action;
+mod edits;
+pub mod placement;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProtocol};
+
+use crate::observe::labels::LabelTable;
+use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path, RouteList};
+use crate::snapshot::{
+    Cluster, ClusterId, Endpoint, HostId, Listener, Route, RouteId, Server, ServerId, Serves,
+    Snapshot, VirtualHost,
+};
+
+pub use placement::{Place, Placement, place};
+
+/// Builds the tables of one generation.
+///
+/// `placement` says where is listened; `labels` numbers the label sets of metrics and keeps the
+/// numbers of earlier generations.
+pub fn compile(
+    model: &Model,
+    placement: &Placement,
+    labels: &mut LabelTable,
+    generation: u64,
+) -> Snapshot {
+    let mut snapshot = Snapshot { generation, ..Snapshot::default() };
+    for cluster in &model.clusters {
+        add_cluster(&mut snapshot, labels, cluster);
+    }
+    let mut routes = Routes::default();
+    for server in &model.servers {
+        let server = compile_server(&mut snapshot, &mut routes, server);
+        snapshot.servers.push(server);
+    }
+    for place in &placement.places {
+        let serves = match place {
+            Place::Server { server, .. } => Serves::Http(ServerId(*server)),
+            Place::Service { service, port, .. } => {
+                let Some(service) = model.services.get(*service as usize) else { continue };
+                let Some(cluster) = add_carried(&mut snapshot, labels, service, *port) else {
+                    continue;
+                };
+                cluster
+            }
+        };
+        snapshot.listeners.push(Listener { address: place.address(), serves });
+    }
+    snapshot
+}
+
+/// Routes that are compiled already: virtual hosts of one VirtualService share theirs.
+#[derive(Default)]
+struct Routes {
+    known: HashMap<*const model::Route, RouteId>,
+}
+
+fn compile_server(snapshot: &mut Snapshot, routes: &mut Routes, server: &model::Server) -> Server {
+    let mut table = HostTable::default();
+    for host in &server.virtual_hosts {
+        let ids = host.routes.iter().map(|route| routes.id(snapshot, route)).collect();
+        let id = HostId(u32_from(snapshot.hosts.len()));
+        table.insert(&host.domain, id);
+        snapshot.hosts.push(VirtualHost {
+            domain: host.domain.to_string(),
+            require_tls: host.require_tls,
+            routes: RouteList::new(ids, &snapshot.routes),
+        });
+    }
+    Server { port: server.port, table }
+}
+
+impl Routes {
+    fn id(&mut self, snapshot: &mut Snapshot, route: &Arc<model::Route>) -> RouteId {
+        *self.known.entry(Arc::as_ptr(route)).or_insert_with(|| {
+            let id = RouteId(u32_from(snapshot.routes.len()));
+            snapshot.routes.push(compile_route(route));
+            id
+        })
+    }
+}
+
+fn compile_route(route: &model::Route) -> Route {
+    let model::Route { name, origin, matches, action, headers } = route;
+    Route {
+        name: name.clone(),
+        origin: origin.clone(),
+        matcher: compile_matcher(matches),
+        action: action::compile(action),
+        request_edits: edits::compile(&headers.request),
+        response_edits: edits::compile(&headers.response),
+    }
+}
+
+fn compile_matcher(matches: &model::RouteMatch) -> Matcher {
+    let model::RouteMatch {
+        path,
+        ignore_case,
+        method,
+        scheme,
+        authority,
+        headers,
+        without_headers,
+        query_params,
+    } = matches;
+    let path = match (path, ignore_case) {
+        (model::MatchedPath::Any, _) => Path::Any,
+        (model::MatchedPath::Exact(path), false) => Path::Exact(path.as_bytes().into()),
+        (model::MatchedPath::Exact(path), true) => Path::ExactIgnoreCase(path.as_bytes().into()),
+        (model::MatchedPath::Prefix(path), false) => Path::Prefix(path.as_bytes().into()),
+        (model::MatchedPath::Prefix(path), true) => Path::PrefixIgnoreCase(path.as_bytes().into()),
+        (model::MatchedPath::Regex(regex), _) => Path::Regex(regex.clone()),
+    };
+    let conditions = Conditions {
+        method: method.clone(),
+        scheme: scheme.clone(),
+        authority: authority.clone(),
+        headers: headers.iter().map(header_condition).collect(),
+        without_headers: without_headers.iter().map(header_condition).collect(),
+        query_params: query_params.clone(),
+    };
+    let none = method.is_none()
+        && scheme.is_none()
+        && authority.is_none()
+        && headers.is_empty()
+        && without_headers.is_empty()
+        && query_params.is_empty();
+    Matcher { path, conditions: (!none).then(|| Box::new(conditions)) }
+}
+
+fn header_condition(condition: &model::HeaderMatch) -> HeaderCondition {
+    HeaderCondition {
+        name: condition.name.as_str().into(),
+        pattern: condition.pattern.clone(),
+    }
+}
+
+fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model::Cluster) {
+    let model::Cluster { name, labels: destination, endpoints, balancing, protocol, connect_timeout } =
+        cluster;
+    let first = u32_from(snapshot.endpoints.len());
+    for endpoint in endpoints {
+        snapshot.endpoints.push(Endpoint {
+            address: endpoint.address,
+            weight: endpoint.weight,
+            labels: labels.intern(destination, Some(&endpoint.workload)),
+            workload: Arc::clone(&endpoint.workload),
+        });
+    }
+    snapshot.clusters.push(Cluster {
+        name: name.as_str().into(),
+        labels: Arc::clone(destination),
+        no_endpoint_labels: labels.intern(destination, None),
+        endpoints: first..u32_from(snapshot.endpoints.len()),
+        even: endpoints.windows(2).all(|pair| pair[0].weight == pair[1].weight),
+        total_weight: endpoints.iter().fold(0, |sum, e| e.weight.saturating_add(sum)).max(1),
+        balancing: *balancing,
+        protocol: *protocol,
+        connect_timeout: *connect_timeout,
+    });
+}
+
+/// A carried Service's port as a cluster of its own.
+fn add_carried(
+    snapshot: &mut Snapshot,
+    labels: &mut LabelTable,
+    service: &Service,
+    port: (TransportProtocol, u16),
+) -> Option<Serves> {
+    let found = service.ports.iter().find(|p| (p.protocol, p.port) == port)?;
+    let id = ClusterId(u32_from(snapshot.clusters.len()));
+    let host = format!("{}.{}.svc.cluster.local", service.key.name, service.key.namespace);
+    add_cluster(
+        snapshot,
+        labels,
+        &model::Cluster {
+            name: format!("outbound|{}||{host}", found.port),
+            labels: Arc::new(model::DestinationLabels {
+                service: host,
+                service_name: service.key.name.clone(),
+                service_namespace: service.key.namespace.clone(),
+            }),
+            endpoints: found.endpoints.clone(),
+            balancing: model::Balancing::RoundRobin,
+            protocol: model::UpstreamProtocol::Http1,
+            connect_timeout: std::time::Duration::from_secs(10),
+        },
+    );
+    Some(match found.protocol {
+        TransportProtocol::Tcp => Serves::Tcp(id),
+        TransportProtocol::Udp => Serves::Udp(id),
+    })
+}
+
+fn cluster_id(index: ClusterIndex) -> ClusterId {
+    // Clusters keep their order: the model's index is the snapshot's.
+    ClusterId(index.0)
+}
+
+fn u32_from(length: usize) -> u32 {
+    u32::try_from(length).expect("no table holds four billion entries: sources are bounded")
+}

@@ -1,7 +1,14 @@
 //! One request and its answer.
 
 pub mod flags;
+mod forward;
 pub mod record;
+mod reply;
+mod response;
+mod serve;
+mod transfer;
+mod upgrade;
 
 pub use flags::ResponseFlags;
 pub use record::{Connection, Exchange, GrpcCall, Protocol};
+pub use serve::HttpConnection;

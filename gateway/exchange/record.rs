@@ -104,3 +104,56 @@ pub struct GrpcCall {
     /// Messages to the client.
     pub response_messages: u64,
 }
+
+impl Exchange {
+    /// A record for the exchanges of one connection.
+    pub fn new(connection: Rc<Connection>) -> Self {
+        Self {
+            connection,
+            protocol: Protocol::default(),
+            started: Instant::now(),
+            started_at: SystemTime::UNIX_EPOCH,
+            duration: Duration::ZERO,
+            request: RequestHead::default(),
+            response: ResponseHead::default(),
+            status: 0,
+            flags: ResponseFlags::default(),
+            details: "",
+            termination_details: "",
+            transport_failure: String::new(),
+            request_body_bytes: 0,
+            response_body_bytes: 0,
+            request_wire_bytes: 0,
+            response_wire_bytes: 0,
+            route: None,
+            cluster: None,
+            endpoint: None,
+            upstream_local: None,
+            upstream_service_time: None,
+            attempts: 0,
+        }
+    }
+
+    /// Starts the next exchange; the request's head was read already.
+    pub fn begin(&mut self, now: Instant, wall: SystemTime) {
+        self.protocol = Protocol::Http11;
+        self.started = now;
+        self.started_at = wall;
+        self.duration = Duration::ZERO;
+        self.status = 0;
+        self.flags = ResponseFlags::default();
+        self.details = "";
+        self.termination_details = "";
+        self.transport_failure.clear();
+        self.request_body_bytes = 0;
+        self.response_body_bytes = 0;
+        self.request_wire_bytes = 0;
+        self.response_wire_bytes = 0;
+        self.route = None;
+        self.cluster = None;
+        self.endpoint = None;
+        self.upstream_local = None;
+        self.upstream_service_time = None;
+        self.attempts = 0;
+    }
+}

@@ -1,1 +1,7 @@
-//! Under construction.
+//! What can be done to a request or a response: one file per feature, named as the API names it.
+
+pub mod headers;
+pub mod path_normalization;
+pub mod redirect;
+pub mod rewrite;
+pub mod sanitize;

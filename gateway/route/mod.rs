@@ -1,1 +1,15 @@
-//! Under construction.
+//! From a request to its route: host, then path and conditions, in the API's own order.
+//!
+//! Pure: the same code serves requests, answers `gatehouse why` and is tested without sockets.
+
+mod host;
+mod list;
+mod matcher;
+
+pub use host::HostTable;
+pub(crate) use host::without_port;
+pub use list::RouteList;
+pub use matcher::{Conditions, HeaderCondition, Matcher, Path, RequestView, query_param};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Where is listened: servers and carried Services, at the addresses that were given.
+//!
+//! A Gateway's server N is served at VIP:P for each LoadBalancer Service that selects the gateway
+//! and has a port P whose number or target port leads to N (reference: Istio §2.1, port
+//! translation). Without such a Service it is served at the host's own addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use gatehouse_config::finding::{Finding, Level};
+use gatehouse_config::model::{Model, Server, Service, TransportProtocol};
+use gatehouse_config::resources::{ObjectKey, ObjectRef};
+
+/// A place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A Gateway's server.
+    Server {
+        /// Where.
+        address: SocketAddr,
+        /// The index in [`Model::servers`].
+        server: u32,
+    },
+    /// A carried Service's port.
+    Service {
+        /// Where.
+        address: SocketAddr,
+        /// The index in [`Model::services`].
+        service: u32,
+        /// Which port of it.
+        port: (TransportProtocol, u16),
+    },
+}
+
+impl Place {
+    /// Where.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Server { address, .. } | Self::Service { address, .. } => *address,
+        }
+    }
+
+    fn transport(&self) -> TransportProtocol {
+        match self {
+            Self::Server { .. } => TransportProtocol::Tcp,
+            Self::Service { port, .. } => port.0,
+        }
+    }
+}
+
+/// All places, and what stands in the way of others.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// At most one per address and transport.
+    pub places: Vec<Place>,
+    /// Servers that listen nowhere, and why.
+    pub findings: Vec<Finding>,
+}
+
+/// Decides where is listened.
+///
+/// `addresses` holds the given addresses of each Service; `listen` are the host's own addresses
+/// for servers that no Service leads to; `holds_addresses` is false where this process may not
+/// bring addresses up, so that nobody could reach them: then servers are served at `listen` too.
+pub fn place(
+    model: &Model,
+    addresses: &BTreeMap<ObjectKey, Vec<IpAddr>>,
+    listen: &[IpAddr],
+    holds_addresses: bool,
+) -> Placement {
+    let mut builder = Builder::default();
+    let gateways: Vec<&Service> = model.services.iter().filter(|s| s.is_gateway).collect();
+    for (index, server) in (0_u32..).zip(&model.servers) {
+        if let Some(bind) = server.bind {
+            builder.server(SocketAddr::new(bind, server.port), index);
+            continue;
+        }
+        let mut led_to = false;
+        for service in &gateways {
+            let given = addresses.get(&service.key).map(Vec::as_slice).unwrap_or_default();
+            for port in ports_leading_to(service, server, &model.servers) {
+                led_to = true;
+                for ip in given {
+                    builder.server(SocketAddr::new(*ip, port), index);
+                }
+                if given.is_empty() {
+                    builder.pending(service, server);
+                }
+            }
+        }
+        if !led_to && !gateways.is_empty() {
+            builder.no_port(&gateways, server);
+        }
+        if gateways.is_empty() || !holds_addresses {
+            for ip in listen {
+                builder.server(SocketAddr::new(*ip, server.port), index);
+            }
+        }
+    }
+    for (index, service) in (0_u32..).zip(&model.services) {
+        if service.is_gateway {
+            continue;
+        }
+        for ip in addresses.get(&service.key).into_iter().flatten() {
+            for port in &service.ports {
+                builder.add(Place::Service {
+                    address: SocketAddr::new(*ip, port.port),
+                    service: index,
+                    port: (port.protocol, port.port),
+                });
+            }
+        }
+    }
+    builder.placement
+}
+
+/// The Service's ports at which a server is served: the number itself, or else those whose target
+/// port is the server's, unless that port's own number is another server's.
+fn ports_leading_to(service: &Service, server: &Server, servers: &[Server]) -> Vec<u16> {
+    let tcp = || service.ports.iter().filter(|port| port.protocol == TransportProtocol::Tcp);
+    if tcp().any(|port| port.port == server.port) {
+        return vec![server.port];
+    }
+    tcp()
+        .filter(|port| port.target_port == Some(server.port))
+        .filter(|port| !servers.iter().any(|other| other.port == port.port))
+        .map(|port| port.port)
+        .collect()
+}
+
+#[derive(Default)]
+struct Builder {
+    placement: Placement,
+    taken: BTreeSet<(SocketAddr, TransportProtocol)>,
+}
+
+impl Builder {
+    fn server(&mut self, address: SocketAddr, server: u32) {
+        self.add(Place::Server { address, server });
+    }
+
+    fn add(&mut self, place: Place) {
+        // The first wins; Services that share an address have no port in common, and servers are
+        // merged per port, so that a second one is the same.
+        if self.taken.insert((place.address(), place.transport())) {
+            self.placement.places.push(place);
+        }
+    }
+
+    fn pending(&mut self, service: &Service, server: &Server) {
+        let origin = server.origins.first();
+        self.placement.findings.push(Finding {
+            code: "GH0301",
+            level: Level::Warning,
+            object: origin.map(|origin| gateway_ref(&origin.gateway)),
+            field: String::new(),
+            position: None,
+            message: format!(
+                "port {} listens nowhere: its Service {} has no address yet.",
+                server.port, service.key
+            ),
+            hint: "See `gatehouse get services` for the reason.".to_owned(),
+        });
+    }
+
+    fn no_port(&mut self, gateways: &[&Service], server: &Server) {
+        let names: Vec<String> = gateways.iter().map(|service| service.key.to_string()).collect();
+        self.placement.findings.push(Finding {
+            code: "IST0162",
+            level: Level::Warning,
+            object: server.origins.first().map(|origin| gateway_ref(&origin.gateway)),
+            field: String::new(),
+            position: None,
+            message: format!(
+                "port {} is not reachable: no port of Service {} leads to it.",
+                server.port,
+                names.join(", ")
+            ),
+            hint: format!(
+                "Add a port with `port: {0}` or `targetPort: {0}` to the Service.",
+                server.port
+            ),
+        });
+    }
+}
+
+fn gateway_ref(key: &ObjectKey) -> ObjectRef {
+    ObjectRef { kind: "Gateway".to_owned(), key: key.clone() }
+}

@@ -1,0 +1,363 @@
+//! Forwarding: choose an endpoint, try it, try another where the route allows.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use gatehouse_config::model::{Retry, RetryOn};
+use tokio::net::TcpStream;
+
+use crate::exchange::ResponseFlags;
+use crate::exchange::reply::Reply;
+use crate::exchange::serve::HttpConnection;
+use crate::exchange::transfer::{Framing, Transfer};
+use crate::filter::{headers, rewrite};
+use crate::http1::{BodyDecoder, BodyError, BodyLength};
+use crate::snapshot::{
+    ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination,
+};
+use crate::upstream::{Choice, EndpointState, Upstream, choose};
+use crate::worker::view::View;
+
+/// What happens to the client's connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It serves the next request.
+    Keep,
+    /// It is closed at once.
+    Close,
+    /// It is closed, and what the client still sends is read away first.
+    Linger,
+}
+
+/// Why a try gave no response that could be relayed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connect was refused, or broke off.
+    Connect(io::Error),
+    /// The connect took too long.
+    ConnectTimeout,
+    /// The upstream closed or reset before it answered.
+    Closed {
+        /// On a connection that had served before: the endpoint may have closed it as idle while
+        /// the request was on its way.
+        reused: bool,
+    },
+    /// The answer is no HTTP.
+    BadResponse,
+    /// The time of the route, or of this try, is over.
+    Timeout {
+        /// Of this try alone.
+        per_try: bool,
+    },
+    /// The client is gone.
+    ClientGone,
+    /// The client broke the framing of its body.
+    BadRequestBody(BodyError),
+    /// The answer has a status that the route retries.
+    Status,
+}
+
+/// The times of one exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Deadlines {
+    /// The route's timeout; starts when the request is complete.
+    pub(super) timeout: Option<Duration>,
+    /// The end of it.
+    pub(super) route: Option<Instant>,
+    /// The end of this try.
+    pub(super) per_try: Option<Instant>,
+}
+
+impl Deadlines {
+    /// The nearer end.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match (self.route, self.per_try) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Which end it was.
+    pub(super) fn failure(&self) -> Failure {
+        Failure::Timeout {
+            per_try: match (self.per_try, self.route) {
+                (Some(per_try), Some(route)) => per_try < route,
+                (per_try, _) => per_try.is_some(),
+            },
+        }
+    }
+}
+
+impl HttpConnection {
+    /// Sends the request on and relays the answer.
+    pub(super) async fn forward(
+        &mut self,
+        view: &Rc<View>,
+        route: &Route,
+        forward: &Forward,
+    ) -> Next {
+        let weighted = pick(forward, &self.worker.random);
+        let cluster = match &weighted.destination {
+            Destination::Cluster(cluster) => *cluster,
+            Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), None).await,
+        };
+        self.exchange.cluster = Some(cluster);
+        let body = BodyDecoder::new(self.exchange.request.body());
+        if let Err(error) = body.check(self.input.filled()) {
+            return self.reply(Reply::malformed_body(error), None).await;
+        }
+        self.prepare_request(route, forward, weighted);
+
+        let mut request = Transfer::new(
+            body,
+            framing(self.exchange.request.body()),
+            std::mem::take(&mut self.output),
+        );
+        let mut deadlines = Deadlines { timeout: forward.timeout, ..Deadlines::default() };
+        if matches!(self.exchange.request.body(), BodyLength::Empty) {
+            deadlines.route = forward.timeout.map(|timeout| self.exchange.started + timeout);
+        }
+        let retry = forward.retry.as_ref();
+        let mut tried: Vec<EndpointId> = Vec::new();
+        let mut stale_retried = false;
+        loop {
+            let endpoint = match choose(view, cluster, &tried, &self.worker.random) {
+                Choice::Endpoint(endpoint) => endpoint,
+                Choice::Empty => {
+                    self.output = request.into_buffer();
+                    return self.reply(Reply::no_endpoint(), None).await;
+                }
+            };
+            self.exchange.endpoint = Some(endpoint);
+            self.exchange.attempts += 1;
+            deadlines.per_try = retry
+                .and_then(|retry| retry.per_try_timeout)
+                .map(|limit| Instant::now() + limit);
+            let attempt = self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
+            let failure = match attempt.await {
+                Ok(upstream) => {
+                    return self.relay(view, route, weighted, upstream, request, &deadlines).await;
+                }
+                Err(failure) => failure,
+            };
+            if let Failure::Closed { reused: true } = failure
+                && !stale_retried
+                && !request.has_begun()
+                && is_idempotent(self.exchange.request.method())
+            {
+                // Not a failure of the endpoint: it closed an idle connection just as it was used.
+                stale_retried = true;
+                self.exchange.attempts -= 1;
+                continue;
+            }
+            let again = retry.filter(|retry| {
+                self.exchange.attempts <= retry.attempts
+                    && !request.has_begun()
+                    && is_retried(&failure, &retry.on, self.exchange.response.status())
+            });
+            let Some(retry) = again else {
+                self.output = request.into_buffer();
+                return self.give_up(failure, retry.is_some()).await;
+            };
+            if retry.ignore_previous_hosts {
+                tried.push(endpoint);
+            }
+            self.back_off(view, cluster, &tried, retry, &deadlines).await;
+        }
+    }
+
+    /// Rewrites and edits the request's head; the tries only change the attempt count.
+    fn prepare_request(&mut self, route: &Route, forward: &Forward, to: &WeightedDestination) {
+        let peer = self.exchange.connection.peer;
+        let head = &mut self.exchange.request;
+        headers::edit_request(head, &to.request_edits, peer);
+        headers::edit_request(head, &route.request_edits, peer);
+        rewrite::rewrite(head, route, forward);
+        if head.upgrade().is_some() {
+            head.fields_mut().remove_hop_by_hop_but_upgrade();
+        } else {
+            head.fields_mut().remove_hop_by_hop();
+        }
+        match head.body() {
+            BodyLength::Chunked => head.fields_mut().append("transfer-encoding", b"chunked"),
+            // Methods that usually carry a body say so when they carry none (RFC 9110 §8.6).
+            BodyLength::Empty
+                if !matches!(head.method(), b"GET" | b"HEAD" | b"DELETE" | b"TRACE")
+                    && head.fields().get("content-length").is_none() =>
+            {
+                head.fields_mut().append("content-length", b"0");
+            }
+            BodyLength::Empty | BodyLength::Length(_) => {}
+        }
+    }
+
+    /// One try, up to a response that can be relayed.
+    async fn attempt(
+        &mut self,
+        view: &Rc<View>,
+        cluster: ClusterId,
+        endpoint: EndpointId,
+        request: &mut Transfer,
+        deadlines: &mut Deadlines,
+        retry: Option<&Retry>,
+    ) -> Result<Upstream, Failure> {
+        let state = view.state(endpoint);
+        let mut upstream = match Upstream::idle(state) {
+            Some(upstream) => upstream,
+            None => self.connect(view, cluster, state, deadlines).await?,
+        };
+        self.exchange.upstream_local = Some(upstream.local);
+        self.encode_request(request);
+        self.await_response(&mut upstream, request, deadlines).await?;
+        let status = self.exchange.response.status();
+        if let Some(retry) = retry
+            && self.exchange.attempts <= retry.attempts
+            && !request.has_begun()
+            && retries_status(&retry.on, status)
+        {
+            return Err(Failure::Status);
+        }
+        Ok(upstream)
+    }
+
+    fn encode_request(&mut self, request: &mut Transfer) {
+        let mut count = itoa::Buffer::new();
+        let count = count.format(self.exchange.attempts).as_bytes();
+        self.exchange.request.fields_mut().set("x-envoy-attempt-count", count);
+        request.restart(|out| self.exchange.request.encode(out));
+    }
+
+    async fn connect(
+        &mut self,
+        view: &View,
+        cluster: ClusterId,
+        state: &Rc<EndpointState>,
+        deadlines: &Deadlines,
+    ) -> Result<Upstream, Failure> {
+        let limit = Instant::now() + view.snapshot.cluster(cluster).connect_timeout;
+        let (until, whole) = match deadlines.next() {
+            Some(end) if end < limit => (end, true),
+            _ => (limit, false),
+        };
+        self.timer.set_at(Some(until));
+        let mut connecting = std::pin::pin!(TcpStream::connect(state.address));
+        let connected = poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Some(connected));
+            }
+            self.timer.poll_expired(cx).map(|()| None)
+        })
+        .await;
+        let failure = match connected {
+            Some(Ok(stream)) => {
+                state.connected();
+                stream.set_nodelay(true).map_err(Failure::Connect)?;
+                return Upstream::new(stream, state).map_err(Failure::Connect);
+            }
+            None if whole => return Err(deadlines.failure()),
+            None => Failure::ConnectTimeout,
+            Some(Err(error)) => Failure::Connect(error),
+        };
+        state.connect_failed();
+        Err(failure)
+    }
+
+    /// Answers for an upstream that did not.
+    async fn give_up(&mut self, failure: Failure, may_retry: bool) -> Next {
+        let retried = self.exchange.attempts > 1;
+        if may_retry && retried && !matches!(failure, Failure::Timeout { .. }) {
+            self.exchange.flags.insert(ResponseFlags::URX);
+        }
+        let reply = match failure {
+            Failure::Connect(error) => {
+                self.exchange.transport_failure = format!("delayed_connect_error:_{}", error.raw_os_error().unwrap_or_default());
+                Reply::connect_failure(retried)
+            }
+            Failure::ConnectTimeout => Reply::connect_timeout(retried),
+            Failure::Closed { .. } => Reply::upstream_closed(retried),
+            Failure::BadResponse | Failure::Status => Reply::bad_response(),
+            Failure::Timeout { per_try: false } => Reply::timeout(),
+            Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
+            Failure::BadRequestBody(error) => Reply::malformed_body(error),
+            Failure::ClientGone => {
+                self.exchange.flags.insert(ResponseFlags::DC);
+                self.exchange.details = "downstream_remote_disconnect";
+                return Next::Close;
+            }
+        };
+        self.reply(reply, None).await
+    }
+
+    /// Envoy's pause before a retry: by chance, up to base × (2^n − 1), at most ten times the
+    /// base. None when there is an endpoint that was not tried.
+    async fn back_off(
+        &mut self,
+        view: &View,
+        cluster: ClusterId,
+        tried: &[EndpointId],
+        retry: &Retry,
+        deadlines: &Deadlines,
+    ) {
+        if view.snapshot.cluster(cluster).endpoints.len() > tried.len() && !tried.is_empty() {
+            return;
+        }
+        let doublings = self.exchange.attempts.min(10);
+        let longest = retry.backoff.saturating_mul((1 << doublings) - 1).min(retry.backoff * 10);
+        let micros = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+        let pause = Duration::from_micros(self.worker.random.below(micros).into());
+        let until = Instant::now() + pause;
+        self.timer.set_at(Some(deadlines.route.map_or(until, |end| end.min(until))));
+        self.timer.expired().await;
+    }
+}
+
+fn pick<'a>(
+    forward: &'a Forward,
+    random: &crate::worker::random::Random,
+) -> &'a WeightedDestination {
+    let [only] = &*forward.destinations else {
+        let mut share = random.below(forward.total_weight);
+        for weighted in &forward.destinations {
+            if share < weighted.weight {
+                return weighted;
+            }
+            share -= weighted.weight;
+        }
+        return &forward.destinations[0];
+    };
+    only
+}
+
+fn framing(body: BodyLength) -> Framing {
+    if matches!(body, BodyLength::Chunked) { Framing::Chunked } else { Framing::Raw }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}
+
+fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {
+    match failure {
+        Failure::Connect(_) | Failure::ConnectTimeout => {
+            on.connect_failure || on.reset_before_request || on.gateway_error || on.server_error
+        }
+        Failure::Closed { .. } => on.reset || on.gateway_error || on.server_error,
+        Failure::BadResponse => on.reset || on.server_error,
+        Failure::Timeout { per_try } => {
+            *per_try && (on.reset || on.gateway_error || on.server_error)
+        }
+        Failure::Status => retries_status(on, status),
+        Failure::ClientGone | Failure::BadRequestBody(_) => false,
+    }
+}
+
+fn retries_status(on: &RetryOn, status: u16) -> bool {
+    (on.server_error && (500..600).contains(&status))
+        || (on.gateway_error && matches!(status, 502..=504))
+        || (on.retriable_4xx && status == 409)
+        || on.status_codes.contains(&status)
+}

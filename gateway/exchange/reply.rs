@@ -1,0 +1,182 @@
+//! Answers that are given here, as Envoy words them (reference: Istio §2.4).
+
+use std::borrow::Cow;
+
+use crate::exchange::ResponseFlags;
+use crate::http1::{BodyError, RequestError};
+
+/// An answer given here.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The body, `text/plain`; empty for none.
+    pub body: Cow<'static, [u8]>,
+    /// The Location of a redirect.
+    pub location: Option<Vec<u8>>,
+    /// Envoy's flags.
+    pub flags: ResponseFlags,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub details: &'static str,
+    /// The connection is closed after it.
+    pub close: bool,
+}
+
+impl Reply {
+    fn new(status: u16, flags: ResponseFlags, details: &'static str) -> Self {
+        Self {
+            status,
+            body: Cow::Borrowed(b""),
+            location: None,
+            flags,
+            details,
+            close: false,
+        }
+    }
+
+    fn with_body(self, body: &'static str) -> Self {
+        Self { body: Cow::Borrowed(body.as_bytes()), ..self }
+    }
+
+    /// A request that is no HTTP: closes.
+    pub fn malformed(error: &RequestError) -> Self {
+        Self {
+            close: true,
+            ..Self::new(error.status(), ResponseFlags::DPE, error.details())
+        }
+    }
+
+    /// A body whose framing is broken: closes.
+    pub fn malformed_body(error: BodyError) -> Self {
+        Self {
+            close: true,
+            ..Self::new(error.status(), ResponseFlags::DPE, error.details())
+        }
+    }
+
+    /// A path that must not be forwarded: 400.
+    pub fn bad_path() -> Self {
+        Self::new(400, ResponseFlags::default(), "path_normalization_failed")
+    }
+
+    /// The client did not send a whole head in time.
+    pub fn head_timeout() -> Self {
+        Self {
+            close: true,
+            ..Self::new(408, ResponseFlags::DT, "request_header_timeout").with_body("request timeout")
+        }
+    }
+
+    /// HTTP/1.0.
+    pub fn upgrade_required() -> Self {
+        Self { close: true, ..Self::new(426, ResponseFlags::DPE, "low_version") }
+    }
+
+    /// An Upgrade that is not served.
+    pub fn upgrade_forbidden() -> Self {
+        Self::new(403, ResponseFlags::default(), "upgrade_failed")
+    }
+
+    /// No host or no route: 404 NR.
+    pub fn no_route() -> Self {
+        Self::new(404, ResponseFlags::NR, "route_not_found")
+    }
+
+    /// The destination is not defined: 503 NC.
+    pub fn no_cluster() -> Self {
+        Self::new(503, ResponseFlags::NC, "cluster_not_found")
+    }
+
+    /// The cluster has no endpoint: 503 UH.
+    pub fn no_endpoint() -> Self {
+        Self::new(503, ResponseFlags::UH, "no_healthy_upstream").with_body("no healthy upstream")
+    }
+
+    /// A redirect.
+    pub fn redirect(status: u16, location: Vec<u8>) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::new(status, ResponseFlags::default(), "direct_response")
+        }
+    }
+
+    /// A directResponse.
+    pub fn direct(status: u16, body: &[u8]) -> Self {
+        Self {
+            body: Cow::Owned(body.to_vec()),
+            ..Self::new(status, ResponseFlags::default(), "direct_response")
+        }
+    }
+
+    /// No connection to any endpoint: 503 UF.
+    pub fn connect_failure(retried: bool) -> Self {
+        Self::new(
+            503,
+            ResponseFlags::UF,
+            "upstream_reset_before_response_started{remote_connection_failure}",
+        )
+        .with_body(if retried {
+            "upstream connect error or disconnect/reset before headers. retried and the latest \
+             reset reason: remote connection failure"
+        } else {
+            "upstream connect error or disconnect/reset before headers. reset reason: remote \
+             connection failure"
+        })
+    }
+
+    /// A connect that took too long: 503 UF.
+    pub fn connect_timeout(retried: bool) -> Self {
+        Self::new(
+            503,
+            ResponseFlags::UF,
+            "upstream_reset_before_response_started{connection_timeout}",
+        )
+        .with_body(if retried {
+            "upstream connect error or disconnect/reset before headers. retried and the latest \
+             reset reason: connection timeout"
+        } else {
+            "upstream connect error or disconnect/reset before headers. reset reason: connection \
+             timeout"
+        })
+    }
+
+    /// The upstream closed before it answered: 503 UC.
+    pub fn upstream_closed(retried: bool) -> Self {
+        Self::new(
+            503,
+            ResponseFlags::UC,
+            "upstream_reset_before_response_started{connection_termination}",
+        )
+        .with_body(if retried {
+            "upstream connect error or disconnect/reset before headers. retried and the latest \
+             reset reason: connection termination"
+        } else {
+            "upstream connect error or disconnect/reset before headers. reset reason: connection \
+             termination"
+        })
+    }
+
+    /// The upstream's answer is no HTTP: 502 UPE.
+    pub fn bad_response() -> Self {
+        Self::new(
+            502,
+            ResponseFlags::UPE,
+            "upstream_reset_before_response_started{protocol_error}",
+        )
+        .with_body(
+            "upstream connect error or disconnect/reset before headers. reset reason: protocol \
+             error",
+        )
+    }
+
+    /// The route's timeout: 504 UT.
+    pub fn timeout() -> Self {
+        Self::new(504, ResponseFlags::UT, "response_timeout").with_body("upstream request timeout")
+    }
+
+    /// The timeout of one try: 504 UT.
+    pub fn per_try_timeout() -> Self {
+        Self::new(504, ResponseFlags::UT, "upstream_per_try_timeout")
+            .with_body("upstream request timeout")
+    }
+}

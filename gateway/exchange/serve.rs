@@ -1,0 +1,382 @@
+//! One client connection: exchange after exchange until one side has had enough.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::exchange::forward::Next;
+use crate::exchange::reply::Reply;
+use crate::exchange::transfer::poll_read;
+use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
+use crate::filter::{headers, path_normalization, redirect, sanitize};
+use crate::http1::{KnownName, ReadBuffer, RequestError, ResponseHead, Version};
+use crate::route::RequestView;
+use crate::snapshot::{Action, LabelsId, RouteId, ServerId};
+use crate::worker::Worker;
+use crate::worker::listener::Slot;
+use crate::worker::timer::Timer;
+use crate::worker::view::View;
+
+/// How much of a head is read at once.
+const READ: usize = 16 * 1024;
+
+/// How much is read and thrown away of a request that was answered early.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// How long that may take.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// A client's connection.
+#[derive(Debug)]
+pub struct HttpConnection {
+    pub(super) worker: Rc<Worker>,
+    slot: Rc<Slot>,
+    pub(super) stream: TcpStream,
+    pub(super) input: ReadBuffer,
+    /// The buffer that heads are written into; empty between exchanges.
+    pub(super) output: Vec<u8>,
+    pub(super) timer: Timer,
+    pub(super) exchange: Exchange,
+    scheme: &'static str,
+}
+
+/// What came of waiting for a request.
+enum Head {
+    Request,
+    Malformed(RequestError),
+    TimedOut,
+    Closed,
+}
+
+impl HttpConnection {
+    /// A connection that was accepted at `slot`.
+    pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: TcpStream, peer: SocketAddr) -> Self {
+        let local = stream.local_addr().unwrap_or(slot.address);
+        let timer = worker.wheel.timer();
+        let exchange = Exchange::new(Rc::new(Connection { peer, local }));
+        Self {
+            worker,
+            slot,
+            stream,
+            input: ReadBuffer::new(),
+            output: Vec::new(),
+            timer,
+            exchange,
+            scheme: "http",
+        }
+    }
+
+    /// Serves until the connection ends.
+    pub async fn serve(mut self) {
+        let mut first = true;
+        loop {
+            let next = match self.read_head(first).await {
+                Head::Closed => return,
+                Head::Request => {
+                    let view = self.worker.view();
+                    let next = self.exchange(&view).await;
+                    self.record(&view);
+                    next
+                }
+                Head::Malformed(error) => {
+                    let view = self.worker.view();
+                    self.begin();
+                    let next = self.reply(Reply::malformed(&error), None).await;
+                    self.record(&view);
+                    next
+                }
+                Head::TimedOut => {
+                    let view = self.worker.view();
+                    self.begin();
+                    let next = self.reply(Reply::head_timeout(), None).await;
+                    self.record(&view);
+                    next
+                }
+            };
+            match next {
+                Next::Keep => first = false,
+                Next::Close => return,
+                Next::Linger => return self.linger().await,
+            }
+        }
+    }
+
+    /// Reads until a head is complete. A drain closes a connection that waits for its next one.
+    async fn read_head(&mut self, first: bool) -> Head {
+        let limits = self.worker.settings.limits;
+        match self.exchange.request.decode(&mut self.input, &limits) {
+            Ok(true) => return Head::Request,
+            Ok(false) => {}
+            Err(error) => return Head::Malformed(error),
+        }
+        if self.input.is_empty() {
+            self.input.release_if_empty();
+            if !first && self.worker.is_draining() {
+                return Head::Closed;
+            }
+        }
+        let idle = if self.input.is_empty() && !first {
+            self.worker.settings.idle_timeout
+        } else {
+            self.worker.settings.head_timeout
+        };
+        self.timer.set(Instant::now(), Some(idle));
+        loop {
+            let waiting = self.input.is_empty();
+            let read = poll_fn(|cx| {
+                if let Poll::Ready(read) =
+                    poll_read(cx, &mut self.stream, &mut self.input, READ)
+                {
+                    return Poll::Ready(Some(read));
+                }
+                if self.timer.poll_expired(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if waiting && self.worker.poll_drain(cx).is_ready() {
+                    return Poll::Ready(Some(Ok(0)));
+                }
+                Poll::Pending
+            })
+            .await;
+            match read {
+                None if waiting => return Head::Closed,
+                None => return Head::TimedOut,
+                // A client that leaves in the middle of a head has nobody to be answered to.
+                Some(Ok(0) | Err(_)) => return Head::Closed,
+                Some(Ok(_)) => {}
+            }
+            match self.exchange.request.decode(&mut self.input, &limits) {
+                Ok(true) => return Head::Request,
+                Ok(false) if waiting => {
+                    // The first bytes of a request: from here on the whole head has its time.
+                    self.timer.set(Instant::now(), Some(self.worker.settings.head_timeout));
+                }
+                Ok(false) => {}
+                Err(error) => return Head::Malformed(error),
+            }
+        }
+    }
+
+    /// One request and its answer.
+    async fn exchange(&mut self, view: &Rc<View>) -> Next {
+        self.begin();
+        if let Err(reply) = self.receive() {
+            return self.reply(reply, None).await;
+        }
+        let Some(server) = self.slot.server() else {
+            // The listener went away while the connection stayed: nothing is served here now.
+            return self.reply(Reply { close: true, ..Reply::no_route() }, None).await;
+        };
+        match self.route(view, server) {
+            Err(reply) => self.reply(reply, None).await,
+            Ok(id) => {
+                self.exchange.route = Some(id);
+                let snapshot = &view.snapshot;
+                let route = snapshot.route(id);
+                match &route.action {
+                    Action::Redirect(to) => {
+                        let location = redirect::location(
+                            to,
+                            &self.exchange.request,
+                            self.scheme,
+                            snapshot.server(server).port,
+                            &route.matcher.path,
+                        );
+                        self.reply(Reply::redirect(to.code, location), Some((view, id))).await
+                    }
+                    Action::DirectResponse { status, body } => {
+                        self.reply(Reply::direct(*status, body), Some((view, id))).await
+                    }
+                    Action::Forward(forward) => self.forward(view, route, forward).await,
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let now = Instant::now();
+        self.exchange.begin(now, self.worker.clock.wall(now));
+    }
+
+    /// Judges and cleans the request before anything looks at it.
+    fn receive(&mut self) -> Result<(), Reply> {
+        let exchange = &mut self.exchange;
+        exchange.request_wire_bytes = exchange.request.wire_len() as u64;
+        if exchange.request.version() == Version::Http10 {
+            exchange.protocol = Protocol::Http10;
+            return Err(Reply::upgrade_required());
+        }
+        if exchange.request.is_connect() {
+            return Err(Reply::no_route());
+        }
+        if let Some(protocol) = exchange.request.upgrade()
+            && !protocol.eq_ignore_ascii_case(b"websocket")
+        {
+            return Err(Reply::upgrade_forbidden());
+        }
+        let path = exchange.request.path();
+        match path_normalization::normalize(path) {
+            Ok(std::borrow::Cow::Borrowed(_)) => {}
+            Ok(std::borrow::Cow::Owned(normal)) => exchange.request.set_path(&normal),
+            Err(path_normalization::BadPath::Nul) => return Err(Reply::bad_path()),
+        }
+        let peer = exchange.connection.peer.ip();
+        sanitize::sanitize(&mut exchange.request, peer, self.scheme, &self.worker.random);
+        Ok(())
+    }
+
+    fn route(&self, view: &View, server: ServerId) -> Result<RouteId, Reply> {
+        let snapshot = &view.snapshot;
+        let request = &self.exchange.request;
+        let host = snapshot
+            .server(server)
+            .table
+            .find(request.authority())
+            .map(|host| snapshot.host(host))
+            .ok_or_else(Reply::no_route)?;
+        if host.require_tls && self.scheme == "http" {
+            return Err(Reply::redirect(301, redirect::to_https(request)));
+        }
+        let looked_at = RequestView {
+            method: request.method(),
+            path: request.path(),
+            query: request.query(),
+            authority: request.authority(),
+            scheme: self.scheme.as_bytes(),
+            fields: request.fields(),
+        };
+        host.routes.find(&snapshot.routes, &looked_at).ok_or_else(Reply::no_route)
+    }
+
+    /// Answers here. `route` is the route whose response edits apply.
+    pub(super) async fn reply(
+        &mut self,
+        reply: Reply,
+        route: Option<(&Rc<View>, RouteId)>,
+    ) -> Next {
+        let unread = !matches!(self.exchange.request.body(), crate::http1::BodyLength::Empty);
+        let keep = !reply.close && !unread && self.keep_alive();
+        let exchange = &mut self.exchange;
+        exchange.status = reply.status;
+        exchange.flags.insert(reply.flags);
+        exchange.details = reply.details;
+        exchange.response = ResponseHead::new(reply.status);
+        let fields = exchange.response.fields_mut();
+        if let Some(location) = &reply.location {
+            fields.append("location", location);
+        }
+        if !reply.body.is_empty() {
+            fields.append("content-type", b"text/plain");
+        }
+        if !matches!(reply.status, 204 | 304) {
+            let mut length = itoa::Buffer::new();
+            fields.append("content-length", length.format(reply.body.len()).as_bytes());
+        }
+        if let Some((view, id)) = route {
+            let facts = headers::Facts {
+                request: Some(&exchange.request),
+                peer: exchange.connection.peer,
+            };
+            let edits = &view.snapshot.route(id).response_edits;
+            headers::edit_response(exchange.response.fields_mut(), edits, facts);
+        }
+        self.finish_response_head(keep);
+        self.exchange.response.encode(&mut self.output);
+        if !self.exchange.request.is_head() && !matches!(reply.status, 204 | 304) {
+            self.output.extend_from_slice(&reply.body);
+            self.exchange.response_body_bytes = reply.body.len() as u64;
+        }
+        self.timer.set(Instant::now(), Some(self.worker.settings.write_timeout));
+        let written = self.write_output().await;
+        self.exchange.response_wire_bytes = self.output.len() as u64;
+        self.output.clear();
+        match written {
+            Err(()) => {
+                self.exchange.flags.insert(ResponseFlags::DC);
+                Next::Close
+            }
+            Ok(()) if keep => Next::Keep,
+            Ok(()) => Next::Linger,
+        }
+    }
+
+    /// Whether the connection may serve another request.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.exchange.request.keep_alive()
+            && !self.worker.is_draining()
+            && self.slot.server().is_some()
+    }
+
+    /// What every response carries, whoever made it.
+    pub(super) fn finish_response_head(&mut self, keep: bool) {
+        let now = self.exchange.started;
+        let fields = self.exchange.response.fields_mut();
+        if let Some(server) = &self.worker.settings.server_header {
+            fields.set("server", server.as_bytes());
+        }
+        if fields.known(KnownName::Date).is_none() {
+            self.worker.clock.with_date(now, |date| fields.append("date", date));
+        }
+        if !keep {
+            fields.set("connection", b"close");
+        }
+    }
+
+    /// Writes `output`, or fails when the client is gone or does not read in time.
+    async fn write_output(&mut self) -> Result<(), ()> {
+        let mut written = 0;
+        while written < self.output.len() {
+            let wrote = poll_fn(|cx| {
+                let left = &self.output[written..];
+                let stream = std::pin::Pin::new(&mut self.stream);
+                if let Poll::Ready(wrote) = tokio::io::AsyncWrite::poll_write(stream, cx, left) {
+                    return Poll::Ready(wrote.ok().filter(|wrote| *wrote > 0));
+                }
+                self.timer.poll_expired(cx).map(|()| None)
+            })
+            .await;
+            written += wrote.ok_or(())?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, view: &View) {
+        let exchange = &mut self.exchange;
+        exchange.duration = exchange.started.elapsed();
+        let labels = match (exchange.endpoint, exchange.cluster) {
+            (Some(endpoint), _) => view.snapshot.endpoint(endpoint).labels,
+            (None, Some(cluster)) => view.snapshot.cluster(cluster).no_endpoint_labels,
+            (None, None) => LabelsId(0),
+        };
+        self.worker.record(labels, exchange, &view.snapshot);
+    }
+
+    /// Closes so that the client gets to read the answer: a socket that is closed with unread
+    /// bytes sends a reset, and a reset overtakes the answer.
+    async fn linger(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        self.timer.set(Instant::now(), Some(LINGER_TIME));
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.input.consume(self.input.len());
+            let read = poll_fn(|cx| {
+                if let Poll::Ready(read) = poll_read(cx, &mut self.stream, &mut self.input, READ) {
+                    return Poll::Ready(read.unwrap_or(0));
+                }
+                self.timer.poll_expired(cx).map(|()| 0)
+            })
+            .await;
+            if read == 0 {
+                return;
+            }
+            left = left.saturating_sub(read);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A body on its way from one socket to another: bounded, with back-pressure, never collected.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, ReadBuffer};
+
+/// How much is read at once.
+const READ: usize = 16 * 1024;
+/// How much is read at once from a body that goes on.
+const READ_MORE: usize = 64 * 1024;
+/// How much may wait to be written before more is taken.
+const HIGH_WATER: usize = 64 * 1024;
+/// A piece up to this length is copied behind the head, so that both leave in one write.
+const COPY: usize = 4 * 1024;
+
+/// How a body is framed on the side it is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// As it is: by its length, or until the connection closes.
+    Raw,
+    /// In chunks.
+    Chunked,
+}
+
+/// One direction of an exchange: what is left to write, then what is left to read.
+#[derive(Debug)]
+pub struct Transfer {
+    decoder: BodyDecoder,
+    framing: Framing,
+    /// Bytes to write first: the head, framing, copied pieces.
+    out: Vec<u8>,
+    /// How much of `out` was written.
+    written: usize,
+    /// How much of the front of the source's input is written after `out`, without a copy.
+    direct: usize,
+    /// The source has given everything.
+    ended: bool,
+    /// Bytes of the body that were sent on.
+    pub body_bytes: u64,
+    /// Bytes that were written, head and framing included.
+    pub wire_bytes: u64,
+}
+
+/// How far a transfer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything was read and written.
+    Done,
+    /// So many bytes are left, and nothing is buffered: the kernel may move them.
+    Splice(u64),
+}
+
+/// Never hand a body to the kernel.
+pub const NO_SPLICE: u64 = u64::MAX;
+
+/// Which side failed.
+#[derive(Debug)]
+pub enum TransferError {
+    /// Reading failed.
+    From(io::Error),
+    /// The source closed in the middle of the body, or broke its framing.
+    Cut(BodyError),
+    /// Writing failed.
+    To(io::Error),
+}
+
+impl Transfer {
+    /// A transfer that begins with `out`, usually an encoded head. `out` is given back by
+    /// [`into_buffer`](Self::into_buffer).
+    pub fn new(decoder: BodyDecoder, framing: Framing, out: Vec<u8>) -> Self {
+        Self {
+            decoder,
+            framing,
+            out,
+            written: 0,
+            direct: 0,
+            ended: false,
+            body_bytes: 0,
+            wire_bytes: 0,
+        }
+    }
+
+    /// Whether everything was read and written.
+    pub fn is_done(&self) -> bool {
+        self.ended && self.is_flushed()
+    }
+
+    /// Whether any of the body was taken from the source: then the request cannot be sent again.
+    pub fn has_begun(&self) -> bool {
+        self.body_bytes > 0
+    }
+
+    /// The buffer, empty, for the next head.
+    pub fn into_buffer(mut self) -> Vec<u8> {
+        self.out.clear();
+        self.out
+    }
+
+    /// How many bytes of the body are still to come, where they may go by as they are.
+    fn remaining_length(&self) -> Option<u64> {
+        if self.framing == Framing::Raw { self.decoder.remaining_length() } else { None }
+    }
+
+    /// Nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.written == self.out.len() && self.direct == 0
+    }
+
+    /// `count` bytes of the body went by another way (splice).
+    pub fn spliced(&mut self, count: u64) {
+        self.decoder.skip(count);
+        self.body_bytes += count;
+        self.wire_bytes += count;
+    }
+
+    /// Begins again with a new head, which `encode` writes. Nothing of the body was taken yet.
+    pub fn restart(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        debug_assert!(!self.has_begun(), "a body that was begun cannot be sent again");
+        self.out.clear();
+        self.written = 0;
+        encode(&mut self.out);
+        self.ended = false;
+    }
+
+    /// Moves what can be moved. Ready once everything was read and written, or once nothing is
+    /// buffered and at least `splice_from` bytes are still to come.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        input: &mut ReadBuffer,
+        to: &mut TcpStream,
+        splice_from: u64,
+    ) -> Poll<Result<Progress, TransferError>> {
+        loop {
+            self.take(input)?;
+            ready!(self.poll_flush(cx, input, to)).map_err(TransferError::To)?;
+            if self.ended {
+                return Poll::Ready(Ok(Progress::Done));
+            }
+            // More pieces of what was read: `take` stopped at the high-water mark.
+            if !input.is_empty() && self.take(input)? {
+                continue;
+            }
+            if let Some(left) = self.remaining_length()
+                && left >= splice_from
+                && input.is_empty()
+            {
+                return Poll::Ready(Ok(Progress::Splice(left)));
+            }
+            let want = if self.body_bytes > READ as u64 { READ_MORE } else { READ };
+            let read = ready!(poll_read(cx, from, input, want)).map_err(TransferError::From)?;
+            if read == 0 {
+                self.decoder.at_eof().map_err(TransferError::Cut)?;
+                self.end();
+            }
+        }
+    }
+
+    /// Takes pieces out of `input` until it needs more, or enough waits to be written. Whether
+    /// anything was taken.
+    fn take(&mut self, input: &mut ReadBuffer) -> Result<bool, TransferError> {
+        let mut took = false;
+        while !self.ended && self.direct == 0 && self.out.len() - self.written < HIGH_WATER {
+            match self.decoder.decode(input).map_err(TransferError::Cut)? {
+                BodyEvent::NeedMore => break,
+                BodyEvent::Data(count) => {
+                    self.body_bytes += count as u64;
+                    if self.framing == Framing::Raw && count > COPY {
+                        self.direct = count;
+                    } else {
+                        if self.framing == Framing::Chunked {
+                            http1::write_chunk_head(&mut self.out, count);
+                        }
+                        self.out.extend_from_slice(&input.filled()[..count]);
+                        input.consume(count);
+                        if self.framing == Framing::Chunked {
+                            self.out.extend_from_slice(http1::CHUNK_END);
+                        }
+                    }
+                }
+                // The last chunk carries them; `End` follows.
+                BodyEvent::Trailers => {}
+                BodyEvent::End => self.end(),
+            }
+            took = true;
+        }
+        Ok(took)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if self.framing == Framing::Chunked {
+            http1::write_last_chunk(&mut self.out, self.decoder.trailers());
+        }
+    }
+
+    /// Writes what waits.
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut ReadBuffer,
+        to: &mut TcpStream,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_flushed() {
+            let first = &self.out[self.written..];
+            let to = Pin::new(&mut *to);
+            let wrote = if self.direct == 0 {
+                ready!(to.poll_write(cx, first))?
+            } else {
+                let second = &input.filled()[..self.direct];
+                ready!(to.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]))?
+            };
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.wire_bytes += wrote as u64;
+            let from_first = wrote.min(first.len());
+            self.written += from_first;
+            input.consume(wrote - from_first);
+            self.direct -= wrote - from_first;
+        }
+        self.out.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads once into `input`; 0 at the end.
+pub fn poll_read(
+    cx: &mut Context<'_>,
+    from: &mut TcpStream,
+    input: &mut ReadBuffer,
+    want: usize,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(input.unfilled(want));
+    ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
+    let read = buffer.filled().len();
+    input.advance(read);
+    Poll::Ready(Ok(read))
+}
+

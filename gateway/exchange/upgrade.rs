@@ -1,0 +1,49 @@
+//! `101 Switching Protocols`: from here on bytes go both ways as they are (WebSocket).
+
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use crate::exchange::ResponseFlags;
+use crate::exchange::forward::Next;
+use crate::exchange::serve::HttpConnection;
+use crate::exchange::transfer::Transfer;
+use crate::l4::TcpCounters;
+use crate::l4::tcp::{TcpSettings, tunnel};
+use crate::upstream::Upstream;
+
+impl HttpConnection {
+    /// Writes the 101 and what each side sent ahead, then carries bytes until both are done.
+    pub(super) async fn switch(&mut self, mut upstream: Upstream, mut response: Transfer) -> Next {
+        self.exchange.details = "via_upstream";
+        let head = poll_fn(|cx| {
+            response.poll_flush(cx, &mut upstream.input, &mut self.stream)
+        });
+        let ahead = async {
+            head.await?;
+            write_all(&mut self.stream, upstream.input.filled()).await?;
+            write_all(&mut upstream.stream, self.input.filled()).await
+        };
+        if ahead.await.is_err() {
+            self.exchange.flags.insert(ResponseFlags::DC);
+            return Next::Close;
+        }
+        let (sent, received) = (upstream.input.len(), self.input.len());
+        self.input.consume(received);
+        let worker = Rc::clone(&self.worker);
+        let counters = TcpCounters::default();
+        let settings = TcpSettings { idle_timeout: Some(worker.settings.tunnel_idle_timeout) };
+        let carried =
+            tunnel(&self.stream, &upstream.stream, &settings, &worker.pipes, &counters).await;
+        let exchange = &mut self.exchange;
+        exchange.request_body_bytes = received as u64 + carried.received;
+        exchange.response_body_bytes = sent as u64 + carried.sent;
+        exchange.request_wire_bytes += exchange.request_body_bytes;
+        exchange.response_wire_bytes = response.wire_bytes + exchange.response_body_bytes;
+        Next::Close
+    }
+}
+
+async fn write_all(to: &mut tokio::net::TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    if bytes.is_empty() { Ok(()) } else { to.write_all(bytes).await }
+}

@@ -1,0 +1,96 @@
+//! Host to virtual host: exact, then the longest wildcard, then `*`; never a second choice.
+
+use std::collections::HashMap;
+
+use gatehouse_config::model::Domain;
+
+use crate::snapshot::HostId;
+
+/// The domains of one server (reference: Istio §2.2).
+#[derive(Debug, Default)]
+pub struct HostTable {
+    exact: HashMap<Box<[u8]>, HostId>,
+    /// `.example.com` of `*.example.com`: found by cutting the host at its dots.
+    suffix: HashMap<Box<[u8]>, HostId>,
+    /// Wildcards that do not begin at a dot (`*-x.example.com`), longest first.
+    partial: Vec<(Box<[u8]>, HostId)>,
+    any: Option<HostId>,
+}
+
+/// Longer than any legal host: names are at most 255 bytes (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 256;
+
+impl HostTable {
+    /// Adds a domain; the first of equal ones stays.
+    pub fn insert(&mut self, domain: &Domain, host: HostId) {
+        match domain {
+            Domain::Exact(name) => {
+                self.exact.entry(name.as_bytes().into()).or_insert(host);
+            }
+            Domain::Suffix(suffix) if suffix.starts_with('.') => {
+                self.suffix.entry(suffix.as_bytes().into()).or_insert(host);
+            }
+            Domain::Suffix(suffix) => {
+                self.partial.push((suffix.as_bytes().into(), host));
+                self.partial.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+            }
+            Domain::Any => {
+                self.any.get_or_insert(host);
+            }
+        }
+    }
+
+    /// The virtual host of a Host or `:authority` value; any port is ignored.
+    pub fn find(&self, authority: &[u8]) -> Option<HostId> {
+        if self.exact.is_empty() && self.suffix.is_empty() && self.partial.is_empty() {
+            return self.any;
+        }
+        let name = without_port(authority);
+        let mut lower = [0_u8; MAX_HOST];
+        let Some(lower) = lower.get_mut(..name.len()) else {
+            return self.any;
+        };
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let name = &*lower;
+        if let Some(host) = self.exact.get(name) {
+            return Some(*host);
+        }
+        self.wildcard(name).or(self.any)
+    }
+
+    fn wildcard(&self, name: &[u8]) -> Option<HostId> {
+        // Something must stand in for the `*`, hence the search from 1.
+        let by_label = if self.suffix.is_empty() {
+            None
+        } else {
+            memchr::memchr_iter(b'.', name)
+                .filter(|dot| *dot > 0)
+                .find_map(|dot| self.suffix.get(&name[dot..]).map(|host| (name.len() - dot, *host)))
+        };
+        let by_part = self
+            .partial
+            .iter()
+            .find(|(suffix, _)| name.len() > suffix.len() && name.ends_with(suffix))
+            .map(|(suffix, host)| (suffix.len(), *host));
+        match (by_label, by_part) {
+            (Some(a), Some(b)) => Some(if b.0 > a.0 { b.1 } else { a.1 }),
+            (a, b) => a.or(b).map(|(_, host)| host),
+        }
+    }
+}
+
+/// `name:80` → `name`, `[::1]:80` → `[::1]`; a bare IPv6 address stays whole.
+pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', authority) {
+        Some(colon)
+            if authority[colon + 1..].iter().all(u8::is_ascii_digit)
+                && (authority.first() == Some(&b'[')) == (authority[..colon].last() == Some(&b']'))
+                && !(authority.first() != Some(&b'[')
+                    && memchr::memchr(b':', &authority[..colon]).is_some()) =>
+        {
+            &authority[..colon]
+        }
+        _ => authority,
+    }
+}
