@@ -1,13 +1,9 @@
 //! Forwarding: choose an endpoint, try it, try another where the route allows.
 
-use std::future::poll_fn;
-use std::io;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{Retry, RetryOn};
-use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
 use crate::exchange::reply::Reply;
@@ -15,6 +11,7 @@ use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
 use crate::filter::{headers, rewrite};
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
+use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
     ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination,
 };
@@ -35,10 +32,8 @@ pub enum Next {
 /// Why a try gave no response that could be relayed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The connect was refused, or broke off.
-    Connect(io::Error),
-    /// The connect took too long.
-    ConnectTimeout,
+    /// No connection came about.
+    Connect(ConnectError),
     /// The upstream closed or reset before it answered.
     Closed {
         /// On a connection that had served before: the endpoint may have closed it as idle while
@@ -237,32 +232,27 @@ impl HttpConnection {
         state: &Rc<EndpointState>,
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
-        let limit = Instant::now() + view.snapshot.cluster(cluster).connect_timeout;
-        let (until, whole) = match deadlines.next() {
-            Some(end) if end < limit => (end, true),
-            _ => (limit, false),
-        };
-        self.timer.set_at(Some(until));
-        let mut connecting = std::pin::pin!(TcpStream::connect(state.address));
-        let connected = poll_fn(|cx| {
-            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-                return Poll::Ready(Some(connected));
-            }
-            self.timer.poll_expired(cx).map(|()| None)
-        })
-        .await;
-        let failure = match connected {
-            Some(Ok(stream)) => {
+        let limit = view.snapshot.cluster(cluster).connect_timeout;
+        let left = deadlines.next().map(|end| end.saturating_duration_since(Instant::now()));
+        let timeout = left.map_or(limit, |left| left.min(limit));
+        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        match connect(state.address, &options).await {
+            Ok(stream) => {
                 state.connected();
-                stream.set_nodelay(true).map_err(Failure::Connect)?;
-                return Upstream::new(stream, state).map_err(Failure::Connect);
+                Upstream::new(stream, state).map_err(|error| {
+                    Failure::Connect(ConnectError::Other(state.address, error))
+                })
             }
-            None if whole => return Err(deadlines.failure()),
-            None => Failure::ConnectTimeout,
-            Some(Err(error)) => Failure::Connect(error),
-        };
-        state.connect_failed();
-        Err(failure)
+            Err(ConnectError::TimedOut(..)) if left.is_some_and(|left| left < limit) => {
+                Err(deadlines.failure())
+            }
+            Err(error) => {
+                if error.is_endpoint() {
+                    state.connect_failed();
+                }
+                Err(Failure::Connect(error))
+            }
+        }
     }
 
     /// Answers for an upstream that did not.
@@ -273,10 +263,12 @@ impl HttpConnection {
         }
         let reply = match failure {
             Failure::Connect(error) => {
-                self.exchange.transport_failure = format!("delayed_connect_error:_{}", error.raw_os_error().unwrap_or_default());
-                Reply::connect_failure(retried)
+                self.exchange.transport_failure = error.to_string();
+                match error {
+                    ConnectError::TimedOut(..) => Reply::connect_timeout(retried),
+                    _ => Reply::connect_failure(retried),
+                }
             }
-            Failure::ConnectTimeout => Reply::connect_timeout(retried),
             Failure::Closed { .. } => Reply::upstream_closed(retried),
             Failure::BadResponse | Failure::Status => Reply::bad_response(),
             Failure::Timeout { per_try: false } => Reply::timeout(),
@@ -342,7 +334,7 @@ fn is_idempotent(method: &[u8]) -> bool {
 
 fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {
     match failure {
-        Failure::Connect(_) | Failure::ConnectTimeout => {
+        Failure::Connect(_) => {
             on.connect_failure || on.reset_before_request || on.gateway_error || on.server_error
         }
         Failure::Closed { .. } => on.reset || on.gateway_error || on.server_error,

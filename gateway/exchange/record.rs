@@ -131,6 +131,7 @@ impl Exchange {
             upstream_local: None,
             upstream_service_time: None,
             attempts: 0,
+            grpc: None,
         }
     }
 
@@ -155,5 +156,6 @@ impl Exchange {
         self.upstream_local = None;
         self.upstream_service_time = None;
         self.attempts = 0;
+        self.grpc = None;
     }
 }

@@ -1,1 +1,212 @@
-//! Under construction.
+//! One worker: a pinned thread with a runtime, sockets, pools, timers and counters of its own.
+//!
+//! Nothing here is shared with another thread but the snapshot, which does not change.
+
+pub mod clock;
+mod command;
+pub mod listener;
+pub mod random;
+mod tcp;
+pub mod timer;
+mod udp;
+pub mod view;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::exchange::Exchange;
+use crate::http1::Limits;
+use crate::net::Pipes;
+use crate::observe::{AccessLogger, Resolved, WorkerMetrics};
+use crate::snapshot::{LabelsId, Snapshot};
+use crate::upstream::pool;
+
+pub use command::{Command, EndpointHealth, Opened, Socket, Transport};
+
+use clock::Clock;
+use listener::Slots;
+use random::Random;
+use tcp::LiveTcp;
+use timer::Wheel;
+use view::{EndpointStates, View};
+
+/// How often idle upstream connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What a worker is told once.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Of heads.
+    pub limits: Limits,
+    /// How long a connection may wait for its next request (Istio: 1 h).
+    pub idle_timeout: Duration,
+    /// How long a head may take from its first byte.
+    pub head_timeout: Duration,
+    /// How long a client may take to read an answer that is given here.
+    pub write_timeout: Duration,
+    /// How long an upgraded connection may be silent.
+    pub tunnel_idle_timeout: Duration,
+    /// How long a carried TCP connection may be silent (Istio: 1 h).
+    pub tcp_idle_timeout: Duration,
+    /// How long a UDP flow may be silent.
+    pub udp_idle_timeout: Duration,
+    /// Client connections of one worker; more are closed at once.
+    pub max_connections: usize,
+    /// `server` in responses; none: the upstream's own.
+    pub server_header: Option<String>,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            idle_timeout: Duration::from_secs(3600),
+            head_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: Duration::from_secs(24 * 3600),
+            tcp_idle_timeout: Duration::from_secs(3600),
+            udp_idle_timeout: Duration::from_secs(60),
+            max_connections: 50_000,
+            server_header: Some("gatehouse".to_owned()),
+        }
+    }
+}
+
+/// What the tasks of a worker share.
+#[derive(Debug)]
+pub struct Worker {
+    /// Told once.
+    pub settings: WorkerSettings,
+    /// Deadlines.
+    pub wheel: Rc<Wheel>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Chance.
+    pub random: Random,
+    /// Pipes for splicing.
+    pub pipes: Rc<Pipes>,
+    view: RefCell<Rc<View>>,
+    states: RefCell<EndpointStates>,
+    slots: RefCell<Slots>,
+    metrics: RefCell<WorkerMetrics>,
+    access_log: Option<RefCell<AccessLogger>>,
+    live_tcp: RefCell<HashMap<u64, Rc<LiveTcp>>>,
+    connections: Cell<usize>,
+    draining: Cell<bool>,
+    idle: Notify,
+}
+
+impl Worker {
+    fn new(settings: WorkerSettings, access_log: Option<AccessLogger>) -> Rc<Self> {
+        Rc::new(Self {
+            settings,
+            wheel: Wheel::new(),
+            clock: Clock::new(),
+            random: Random::new(),
+            pipes: Rc::default(),
+            view: RefCell::new(Rc::new(View::empty())),
+            states: RefCell::default(),
+            slots: RefCell::default(),
+            metrics: RefCell::default(),
+            access_log: access_log.map(RefCell::new),
+            live_tcp: RefCell::default(),
+            connections: Cell::new(0),
+            draining: Cell::new(false),
+            idle: Notify::new(),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Whether the worker is coming to its end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Ready once the worker drains. Tasks that wait with a [`timer::Timer`] are woken for it.
+    pub fn poll_drain(&self, _: &mut Context<'_>) -> Poll<()> {
+        if self.draining.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Counts and logs a finished exchange.
+    pub fn record(&self, labels: LabelsId, exchange: &Exchange, snapshot: &Snapshot) {
+        self.metrics.borrow_mut().record(labels, exchange);
+        if let Some(log) = &self.access_log {
+            let resolved = Resolved {
+                route_name: exchange.route.map_or("", |id| &snapshot.route(id).name),
+                cluster: exchange.cluster.map_or("", |id| &snapshot.cluster(id).name),
+                endpoint: exchange.endpoint.map(|id| snapshot.endpoint(id).address),
+            };
+            log.borrow_mut().log(exchange, resolved);
+        }
+    }
+
+    /// Counts something; not to be held over an await.
+    pub fn with_metrics(&self, count: impl FnOnce(&mut WorkerMetrics)) {
+        count(&mut self.metrics.borrow_mut());
+    }
+
+    /// A client's connection for as long as the value lives; none when there are too many.
+    pub fn admit(self: &Rc<Self>) -> Option<Admitted> {
+        if self.connections.get() >= self.settings.max_connections {
+            self.with_metrics(|metrics| metrics.limit_reached("max_connections"));
+            return None;
+        }
+        self.connections.set(self.connections.get() + 1);
+        self.with_metrics(WorkerMetrics::connection_opened);
+        Some(Admitted(Rc::clone(self)))
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = Instant::now();
+            for state in self.states.borrow().iter() {
+                pool::sweep(state, now);
+            }
+        }
+    }
+}
+
+/// A counted client connection.
+#[derive(Debug)]
+pub struct Admitted(Rc<Worker>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let worker = &self.0;
+        worker.connections.set(worker.connections.get().saturating_sub(1));
+        worker.with_metrics(WorkerMetrics::connection_closed);
+        if worker.draining.get() && worker.connections.get() == 0 {
+            worker.idle.notify_one();
+        }
+    }
+}
+
+/// The body of a worker's thread: serves until it is told to stop.
+pub fn run(
+    settings: WorkerSettings,
+    access_log: Option<AccessLogger>,
+    commands: mpsc::UnboundedReceiver<Command>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        let worker = Worker::new(settings, access_log);
+        let wheel = Rc::clone(&worker.wheel);
+        tokio::task::spawn_local(async move { wheel.run().await });
+        let sweeper = Rc::clone(&worker);
+        tokio::task::spawn_local(async move { sweeper.sweep().await });
+        worker.obey(commands).await;
+    });
+    Ok(())
+}

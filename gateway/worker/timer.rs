@@ -87,6 +87,15 @@ impl Wheel {
         }
     }
 
+    /// Wakes every task that waits with a deadline, so that it looks at what changed.
+    pub fn wake_all(&self) {
+        for entry in self.due.borrow().values().flatten() {
+            if let Some(waker) = &*entry.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     fn fire(&self) {
         let now = self.tick_at(Instant::now());
         loop {

@@ -1,0 +1,171 @@
+//! Carried TCP Services: choose an endpoint, connect, carry, count.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use gatehouse_config::model::TransportProtocol;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::exchange::ResponseFlags;
+use crate::l4::{Peer, TcpCounters, TcpSettings};
+use crate::l4::tcp::{End, carry};
+use crate::net::{ConnectOptions, connect};
+use crate::observe::Resolved;
+use crate::observe::access_log::TcpConnection;
+use crate::snapshot::{ClusterId, EndpointId, LabelsId};
+use crate::upstream::{Choice, choose};
+use crate::worker::Worker;
+use crate::worker::view::View;
+
+/// How many endpoints are tried (Envoy's `max_connect_attempts` is 1; a LAN has better uses for
+/// its other endpoints).
+const ATTEMPTS: usize = 3;
+
+/// A carried connection whose bytes are counted while they flow.
+#[derive(Debug)]
+pub struct LiveTcp {
+    labels: LabelsId,
+    counters: TcpCounters,
+    reported: Cell<(u64, u64)>,
+}
+
+impl LiveTcp {
+    /// Bytes from the client and to it since the last call.
+    fn news(&self) -> (u64, u64) {
+        let now = (self.counters.received_bytes.get(), self.counters.sent_bytes.get());
+        let before = self.reported.replace(now);
+        (now.0 - before.0, now.1 - before.1)
+    }
+}
+
+impl Worker {
+    /// Carries one connection.
+    pub(super) async fn carry_tcp(
+        self: &Rc<Self>,
+        cluster: ClusterId,
+        client: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let started = Instant::now();
+        let local = client.local_addr().unwrap_or(peer);
+        let view = self.view();
+        if cluster.index() >= view.snapshot.clusters.len() {
+            return; // the configuration changed between accept and now
+        }
+        let (connected, flags) = self.connect_tcp(&view, cluster).await;
+        let snapshot = &view.snapshot;
+        let mut line = TcpConnection {
+            started_at: self.clock.wall(started),
+            duration: started.elapsed(),
+            peer,
+            local,
+            upstream_local: None,
+            flags,
+            transport_failure: "",
+            received: 0,
+            sent: 0,
+            resolved: Resolved {
+                route_name: "",
+                cluster: &snapshot.cluster(cluster).name,
+                endpoint: None,
+            },
+        };
+        let labels = match &connected {
+            Some((endpoint, _)) => snapshot.endpoint(*endpoint).labels,
+            None => snapshot.cluster(cluster).no_endpoint_labels,
+        };
+        self.with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Tcp));
+        if let Some((endpoint, upstream)) = connected {
+            line.upstream_local = upstream.local_addr().ok();
+            line.resolved.endpoint = Some(snapshot.endpoint(endpoint).address);
+            let active = &view.state(endpoint).active;
+            active.set(active.get() + 1);
+            let live = Rc::new(LiveTcp {
+                labels,
+                counters: TcpCounters::default(),
+                reported: Cell::default(),
+            });
+            let number = self.random.next();
+            self.live_tcp.borrow_mut().insert(number, Rc::clone(&live));
+            let settings = TcpSettings { idle_timeout: Some(self.settings.tcp_idle_timeout) };
+            let carried = carry(client, upstream, &settings, &self.pipes, &live.counters).await;
+            self.live_tcp.borrow_mut().remove(&number);
+            active.set(active.get().saturating_sub(1));
+            self.report(&live);
+            line.received = carried.received;
+            line.sent = carried.sent;
+            line.flags.insert(end_flag(carried.end));
+        } else {
+            // The client sees at once that nobody answers, as it would without us.
+            let _ = SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO));
+        }
+        self.with_metrics(|metrics| metrics.l4_closed(labels, TransportProtocol::Tcp, line.flags));
+        line.duration = started.elapsed();
+        if let Some(log) = &self.access_log {
+            log.borrow_mut().log_tcp(&line);
+        }
+    }
+
+    async fn connect_tcp(
+        &self,
+        view: &View,
+        cluster: ClusterId,
+    ) -> (Option<(EndpointId, TcpStream)>, ResponseFlags) {
+        let mut tried = Vec::new();
+        let timeout = view.snapshot.cluster(cluster).connect_timeout;
+        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        for _ in 0..ATTEMPTS {
+            let endpoint = match choose(view, cluster, &tried, &self.random) {
+                Choice::Endpoint(endpoint) if tried.contains(&endpoint) => break,
+                Choice::Endpoint(endpoint) => endpoint,
+                Choice::Empty => return (None, ResponseFlags::UH),
+            };
+            let state = view.state(endpoint);
+            match connect(state.address, &options).await {
+                Ok(stream) => {
+                    state.connected();
+                    return (Some((endpoint, stream)), ResponseFlags::default());
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "carried connection: endpoint cannot be reached");
+                    if error.is_endpoint() {
+                        state.connect_failed();
+                    }
+                    tried.push(endpoint);
+                }
+            }
+        }
+        let mut flags = ResponseFlags::UF;
+        if tried.len() > 1 {
+            flags.insert(ResponseFlags::URX);
+        }
+        (None, flags)
+    }
+
+    /// Counts what flowed since the last scrape.
+    pub(super) fn report_live_tcp(&self) {
+        for live in self.live_tcp.borrow().values() {
+            self.report(live);
+        }
+    }
+
+    fn report(&self, live: &LiveTcp) {
+        let (received, sent) = live.news();
+        self.with_metrics(|metrics| {
+            let flags = ResponseFlags::default();
+            metrics.l4_carried(live.labels, TransportProtocol::Tcp, flags, received, sent);
+        });
+    }
+}
+
+fn end_flag(end: End) -> ResponseFlags {
+    match end {
+        End::Closed(_) => ResponseFlags::default(),
+        End::Reset(Peer::Client) | End::Lost(Peer::Client, _) => ResponseFlags::DR,
+        End::Reset(Peer::Upstream) | End::Lost(Peer::Upstream, _) => ResponseFlags::UC,
+        End::Idle => ResponseFlags::DT,
+    }
+}
