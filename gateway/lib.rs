@@ -20,6 +20,7 @@
 
 pub mod admin;
 pub mod compile;
+pub mod control;
 pub mod exchange;
 pub mod filter;
 pub mod http1;
@@ -30,3 +31,5 @@ pub mod route;
 pub mod snapshot;
 pub mod upstream;
 pub mod worker;
+
+pub use control::{Counters, Gateway};

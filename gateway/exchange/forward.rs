@@ -134,7 +134,7 @@ impl HttpConnection {
             let attempt = self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
             let failure = match attempt.await {
                 Ok(upstream) => {
-                    return self.relay(view, route, weighted, upstream, request, &deadlines).await;
+                    return self.relay(route, weighted, upstream, request, &deadlines).await;
                 }
                 Err(failure) => failure,
             };

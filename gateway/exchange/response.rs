@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure, Next};
-use crate::exchange::reply::Reply;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{
     Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read,
@@ -21,7 +20,6 @@ use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Route, WeightedDestination};
 use crate::upstream::Upstream;
 use crate::worker::timer::Timer;
-use crate::worker::view::View;
 
 /// How much of a response is read at once.
 const READ: usize = 16 * 1024;
@@ -50,8 +48,8 @@ impl HttpConnection {
                 match request.poll(cx, from, &mut self.input, to, NO_SPLICE) {
                     Poll::Pending | Poll::Ready(Ok(_)) => {}
                     // It may have answered before it closed: see what there is to read.
-                    Poll::Ready(Err(TransferError::To(_))) => send_failed = true,
-                    Poll::Ready(Err(TransferError::From(_))) => {
+                    Poll::Ready(Err(TransferError::To)) => send_failed = true,
+                    Poll::Ready(Err(TransferError::From)) => {
                         return Poll::Ready(Err(Failure::ClientGone));
                     }
                     Poll::Ready(Err(TransferError::Cut(error))) => {
@@ -136,7 +134,6 @@ impl HttpConnection {
     /// Relays the answer whose head is in `exchange.response`.
     pub(super) async fn relay(
         &mut self,
-        view: &Rc<View>,
         route: &Route,
         to: &WeightedDestination,
         upstream: Upstream,
@@ -293,10 +290,10 @@ impl Relay {
         let Self { upstream, request, response, send_failed } = self;
         if !request.is_done() && !*send_failed {
             match request.poll(cx, client, client_input, &mut upstream.stream, NO_SPLICE) {
-                Poll::Ready(Err(TransferError::From(_) | TransferError::Cut(_))) => {
+                Poll::Ready(Err(TransferError::From | TransferError::Cut(_))) => {
                     return Poll::Ready(Err(End::CLIENT_GONE));
                 }
-                Poll::Ready(Err(TransferError::To(_))) => *send_failed = true,
+                Poll::Ready(Err(TransferError::To)) => *send_failed = true,
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
         }
@@ -304,8 +301,8 @@ impl Relay {
         let Upstream { stream, input, .. } = upstream;
         match response.poll(cx, stream, input, client, splice_from) {
             Poll::Ready(Ok(progress)) => return Poll::Ready(Ok(progress)),
-            Poll::Ready(Err(TransferError::To(_))) => return Poll::Ready(Err(End::CLIENT_GONE)),
-            Poll::Ready(Err(TransferError::From(_))) => {
+            Poll::Ready(Err(TransferError::To)) => return Poll::Ready(Err(End::CLIENT_GONE)),
+            Poll::Ready(Err(TransferError::From)) => {
                 return Poll::Ready(Err(End::UPSTREAM_CUT));
             }
             Poll::Ready(Err(TransferError::Cut(error))) => {

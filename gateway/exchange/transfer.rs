@@ -62,11 +62,11 @@ pub const NO_SPLICE: u64 = u64::MAX;
 #[derive(Debug)]
 pub enum TransferError {
     /// Reading failed.
-    From(io::Error),
+    From,
     /// The source closed in the middle of the body, or broke its framing.
     Cut(BodyError),
     /// Writing failed.
-    To(io::Error),
+    To,
 }
 
 impl Transfer {
@@ -139,7 +139,7 @@ impl Transfer {
     ) -> Poll<Result<Progress, TransferError>> {
         loop {
             self.take(input)?;
-            ready!(self.poll_flush(cx, input, to)).map_err(TransferError::To)?;
+            ready!(self.poll_flush(cx, input, to)).map_err(|_| TransferError::To)?;
             if self.ended {
                 return Poll::Ready(Ok(Progress::Done));
             }
@@ -154,7 +154,7 @@ impl Transfer {
                 return Poll::Ready(Ok(Progress::Splice(left)));
             }
             let want = if self.body_bytes > READ as u64 { READ_MORE } else { READ };
-            let read = ready!(poll_read(cx, from, input, want)).map_err(TransferError::From)?;
+            let read = ready!(poll_read(cx, from, input, want)).map_err(|_| TransferError::From)?;
             if read == 0 {
                 self.decoder.at_eof().map_err(TransferError::Cut)?;
                 self.end();

@@ -15,11 +15,8 @@ impl HttpConnection {
     /// Writes the 101 and what each side sent ahead, then carries bytes until both are done.
     pub(super) async fn switch(&mut self, mut upstream: Upstream, mut response: Transfer) -> Next {
         self.exchange.details = "via_upstream";
-        let head = poll_fn(|cx| {
-            response.poll_flush(cx, &mut upstream.input, &mut self.stream)
-        });
         let ahead = async {
-            head.await?;
+            poll_fn(|cx| response.poll_flush(cx, &mut upstream.input, &mut self.stream)).await?;
             write_all(&mut self.stream, upstream.input.filled()).await?;
             write_all(&mut upstream.stream, self.input.filled()).await
         };

@@ -21,7 +21,9 @@ pub struct Facts<'a> {
 pub fn edit_request(head: &mut RequestHead, edits: &[Edit], peer: SocketAddr) {
     for edit in edits {
         match edit {
-            Edit::Remove(name) => head.fields_mut().remove(name),
+            Edit::Remove(name) => {
+                head.fields_mut().remove(name);
+            }
             Edit::Set(name, Template::Literal(value)) => head.fields_mut().set(name, value),
             Edit::Add(name, Template::Literal(value)) => head.fields_mut().append(name, value),
             Edit::Set(name, Template::Pieces(pieces)) => {

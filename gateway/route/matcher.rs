@@ -157,8 +157,8 @@ impl HeaderCondition {
                 Some(query) => [request.path, b"?", query].concat().into(),
             }),
             name => {
-                let mut values = request.fields.get_all(name);
-                let first = values.next()?;
+                let first = request.fields.get(name)?;
+                let mut values = request.fields.get_all(name).skip(1);
                 let Some(second) = values.next() else {
                     return Some(first.into());
                 };
