@@ -28,6 +28,9 @@ const BATCH: usize = 64;
 /// After an error of the listening socket that says nothing about its cause.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What an upstream socket waits for: an ICMP error is no datagram, and wakes no mere reader.
+const HEARD: Interest = Interest::READABLE.add(Interest::ERROR);
+
 /// How UDP is carried.
 #[derive(Clone, Debug)]
 pub struct UdpSettings {
@@ -310,11 +313,20 @@ impl Replies {
     /// Runs until the flow ends: whoever ends it aborts this task.
     async fn run(self) {
         loop {
-            let readable = self.socket.readable().await;
+            let ready = self.socket.ready(HEARD).await;
             let Some(carrier) = self.carrier.upgrade() else {
                 return;
             };
-            if readable.is_err() || self.receive(&carrier).is_err() {
+            // One interest at a time: tokio's try_io never runs for two.
+            let received = ready.and_then(|ready| {
+                let interest = if ready.is_readable() {
+                    Interest::READABLE
+                } else {
+                    Interest::ERROR
+                };
+                self.receive(&carrier, interest)
+            });
+            if received.is_err() {
                 return carrier.refuse(self.id);
             }
             drop(carrier);
@@ -323,11 +335,11 @@ impl Replies {
     }
 
     /// Takes what the endpoint sent, up to a batch; an error ends the flow.
-    fn receive(&self, carrier: &Carrier) -> io::Result<()> {
+    fn receive(&self, carrier: &Carrier, interest: Interest) -> io::Result<()> {
         let now = Instant::now();
         carrier.pipes.with_scratch(|buffer| {
             for _ in 0..BATCH {
-                let received = self.socket.try_io(Interest::READABLE, || {
+                let received = self.socket.try_io(interest, || {
                     Ok(rustix::net::recv(
                         &self.socket,
                         &mut *buffer,
@@ -373,3 +385,6 @@ fn is_unreachable(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
+
+#[cfg(test)]
+mod tests;

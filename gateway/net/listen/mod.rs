@@ -361,3 +361,6 @@ fn explain(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

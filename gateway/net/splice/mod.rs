@@ -65,3 +65,6 @@ pub async fn splice_until_eof(
     std::future::poll_fn(|cx| pump.poll(cx)).await?;
     Ok(pump.moved())
 }
+
+#[cfg(test)]
+mod tests;

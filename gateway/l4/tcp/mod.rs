@@ -248,3 +248,6 @@ impl Drop for CountClosed<'_> {
         add(&self.0.connections_closed, 1);
     }
 }
+
+#[cfg(test)]
+mod tests;
