@@ -1,0 +1,394 @@
+//! One object: which kind it is, its name, and its decoding.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::DeserializeOwned;
+
+use super::document::repeated_finding;
+use super::{AnyObject, DecodedFile, Kind, NotUsed, position, well_known};
+use crate::codes;
+use crate::finding::{Finding, Level};
+use crate::nearest::nearest;
+use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Origin};
+use crate::source::yaml::{DecodeError, Decoded, Dialect, Mark, Node, Repeated, Unknown, decode};
+
+/// Where an object is read from.
+pub(super) struct Source<'s> {
+    pub path: &'s Arc<str>,
+    pub document: u32,
+    pub item: Option<u32>,
+    pub start: Mark,
+    /// Keys of this object that are written twice.
+    pub repeated: Vec<&'s Repeated>,
+}
+
+/// Reads one object into `file`.
+pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
+    match identify(source, node) {
+        Identity::Known(kind, key) => {
+            let mut reading = Reading {
+                source,
+                object: Some(kind.reference(&key)),
+                findings: &mut file.findings,
+            };
+            match reading.read(kind, &key, node) {
+                Some(object) => file.objects.push(object),
+                None => file.failed.push((kind, key)),
+            }
+        }
+        Identity::NotUsed(not_used) if well_known::is_security(&not_used.group) => {
+            file.findings
+                .push(well_known::not_enforced(&not_used, name_of(node)));
+        }
+        Identity::NotUsed(not_used) => file.not_used.push(not_used),
+        Identity::Unclear(findings) => {
+            file.unreadable = true;
+            file.findings.extend(findings);
+        }
+    }
+}
+
+enum Identity {
+    Known(Kind, ObjectKey),
+    NotUsed(NotUsed),
+    /// It may be any object.
+    Unclear(Vec<Finding>),
+}
+
+fn identify(source: &Source<'_>, node: &Node) -> Identity {
+    let unclear = |code, field: &str, mark, message: String, hint: String| {
+        Identity::Unclear(vec![Finding {
+            code,
+            level: Level::Error,
+            object: None,
+            field: field.to_owned(),
+            position: Some(position(source.path, mark)),
+            message,
+            hint,
+        }])
+    };
+    if node.entries().is_none() {
+        let message = "not an object: a mapping with apiVersion, kind and metadata is expected";
+        return unclear(
+            codes::SCHEMA,
+            "",
+            node.mark,
+            message.to_owned(),
+            String::new(),
+        );
+    }
+    let text = |key| node.get(key).and_then(Node::text);
+    let place = |key| node.get(key).map_or(node.mark, |value| value.mark);
+
+    let Some(name) = text("kind") else {
+        let message = "`kind` is missing, so what this is cannot be told and it is not used";
+        let hint = "Write, for example, `kind: Service`; a file that holds no object belongs \
+                    elsewhere.";
+        let mark = place("kind");
+        return unclear(
+            codes::UNKNOWN_VERSION,
+            "kind",
+            mark,
+            message.to_owned(),
+            hint.to_owned(),
+        );
+    };
+    let Some(api_version) = text("apiVersion") else {
+        let message = format!("`apiVersion` is missing, so this {name} is not used");
+        let hint = Kind::from_name(name).map_or(String::new(), |kind| {
+            format!("Write `apiVersion: {}`.", kind.api_version())
+        });
+        let mark = place("apiVersion");
+        return unclear(codes::UNKNOWN_VERSION, "apiVersion", mark, message, hint);
+    };
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+
+    let not_used = || {
+        Identity::NotUsed(NotUsed {
+            group: group.to_owned(),
+            kind: name.to_owned(),
+            position: position(source.path, node.mark),
+        })
+    };
+    let Some(kind) = Kind::from_name(name) else {
+        let of_group = Kind::ALL.iter().filter(|kind| kind.group() == group);
+        let near = nearest(name, of_group.map(|kind| kind.name()));
+        return match near {
+            Some(near) if !well_known::is_known(group, name) => {
+                let message = format!("unknown kind `{name}`; this object is not used");
+                let hint = format!("Did you mean `{near}`?");
+                unclear(codes::UNKNOWN_VERSION, "kind", place("kind"), message, hint)
+            }
+            _ => not_used(),
+        };
+    };
+    if kind.group() != group {
+        // A slip in the group, or `v1` for `apps/v1`; otherwise another API's kind of this name.
+        let slip = nearest(group, [kind.group()]).is_some() || group.is_empty();
+        if !slip || kind.group().is_empty() {
+            return not_used();
+        }
+    }
+    if kind.group() != group || !kind.versions().contains(&version) {
+        let message = format!("{name} of `{api_version}` is not known; this object is not used");
+        let hint = format!("Did you mean `{}`?", kind.api_version());
+        return unclear(
+            codes::UNKNOWN_VERSION,
+            "apiVersion",
+            place("apiVersion"),
+            message,
+            hint,
+        );
+    }
+
+    match key(kind, node) {
+        Ok(key) => Identity::Known(kind, key),
+        Err((field, mark, message)) => unclear(
+            codes::NAME_MISSING,
+            field,
+            mark,
+            format!("{message}; this {name} is not used"),
+            String::new(),
+        ),
+    }
+}
+
+/// `metadata.name` as written, for naming an object that is not decoded.
+fn name_of(node: &Node) -> ObjectKey {
+    let metadata = |key| node.get("metadata").and_then(|m| m.get(key)?.text());
+    ObjectKey::new(
+        metadata("namespace").unwrap_or("default"),
+        metadata("name").unwrap_or_default(),
+    )
+}
+
+type Wrong = (&'static str, Mark, String);
+
+fn key(kind: Kind, node: &Node) -> Result<ObjectKey, Wrong> {
+    let Some(metadata) = node.entry("metadata") else {
+        return Err(("metadata", node.mark, "`metadata` is missing".to_owned()));
+    };
+    let name = match metadata.value.get("name") {
+        Some(name) if !name.is_null() => name,
+        _ => {
+            let message = match metadata.value.get("generateName") {
+                Some(_) => "`metadata.generateName` needs an API server; write `metadata.name`",
+                None => "`metadata.name` is missing",
+            };
+            return Err(("metadata.name", metadata.mark, message.to_owned()));
+        }
+    };
+    let text = |node: &Node, field: &'static str, most: usize, dots: bool| match node.text() {
+        Some(text) if is_name(text, most, dots) => Ok(text.to_owned()),
+        Some(_) => {
+            let message = format!(
+                "`{field}` may have lower-case letters, digits{} and `-` only, begin and end with \
+                 a letter or digit, and be at most {most} long (RFC 1123)",
+                if dots { ", `.`" } else { "" }
+            );
+            Err((field, node.mark, message))
+        }
+        None => Err((
+            field,
+            node.mark,
+            format!("`{field}` must be text; put it in quotes"),
+        )),
+    };
+    let name = text(name, "metadata.name", 253, true)?;
+    let namespace = match metadata.value.get("namespace") {
+        _ if !kind.namespaced() => String::new(),
+        None => "default".to_owned(),
+        Some(namespace) if namespace.is_null() || namespace.text() == Some("") => {
+            "default".to_owned()
+        }
+        Some(namespace) => text(namespace, "metadata.namespace", 63, false)?,
+    };
+    Ok(ObjectKey { namespace, name })
+}
+
+/// Whether this is a DNS label, or with `dots` a subdomain, in the sense of Kubernetes' names
+/// (RFC 1123 §2.1).
+fn is_name(text: &str, most: usize, dots: bool) -> bool {
+    let label = |label: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !label.is_empty()
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= most
+        && match dots {
+            true => text.split('.').all(label),
+            false => label(text),
+        }
+}
+
+/// Reads an object whose kind and name are known.
+struct Reading<'r> {
+    source: &'r Source<'r>,
+    object: Option<ObjectRef>,
+    findings: &'r mut Vec<Finding>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, kind: Kind, key: &ObjectKey, node: &Node) -> Option<AnyObject> {
+        for repeated in &self.source.repeated {
+            let field = match self.source.item {
+                Some(item) => repeated.path.strip_prefix(&format!("items[{item}].")),
+                None => None,
+            };
+            let field = field.unwrap_or(&repeated.path);
+            let path = self.source.path;
+            let mut finding = repeated_finding(path, field, repeated.mark, repeated.first);
+            finding.object.clone_from(&self.object);
+            self.findings.push(finding);
+        }
+        let object = match kind {
+            Kind::Gateway => self.custom(key, node, Dialect::Protobuf, AnyObject::Gateway),
+            Kind::VirtualService => {
+                self.custom(key, node, Dialect::Protobuf, AnyObject::VirtualService)
+            }
+            Kind::DestinationRule => {
+                self.custom(key, node, Dialect::Protobuf, AnyObject::DestinationRule)
+            }
+            Kind::ServiceEntry => {
+                self.custom(key, node, Dialect::Protobuf, AnyObject::ServiceEntry)
+            }
+            Kind::WorkloadEntry => {
+                self.custom(key, node, Dialect::Protobuf, AnyObject::WorkloadEntry)
+            }
+            Kind::IPAddressPool => {
+                self.custom(key, node, Dialect::Kubernetes, AnyObject::IPAddressPool)
+            }
+            Kind::L2Advertisement => {
+                self.custom(key, node, Dialect::Kubernetes, AnyObject::L2Advertisement)
+            }
+            Kind::Service => self.core(key, node, AnyObject::Service),
+            Kind::Endpoints => self.core(key, node, AnyObject::Endpoints),
+            Kind::EndpointSlice => self.core(key, node, AnyObject::EndpointSlice),
+            Kind::Namespace => self.core(key, node, AnyObject::Namespace),
+            Kind::Node => self.core(key, node, AnyObject::Node),
+            Kind::Secret => self.core(key, node, AnyObject::Secret),
+            Kind::ConfigMap => self.core(key, node, AnyObject::ConfigMap),
+        };
+        object.filter(|_| self.source.repeated.is_empty())
+    }
+
+    /// A custom resource: its `spec`.
+    fn custom<T: DeserializeOwned>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        dialect: Dialect,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject> {
+        const KNOWN: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+        let strangers = node.entries().unwrap_or_default().iter();
+        for entry in strangers.filter(|entry| !KNOWN.contains(&&*entry.key)) {
+            self.unknown(Unknown {
+                path: entry.key.to_string(),
+                mark: entry.mark,
+                nearest: nearest(&entry.key, KNOWN),
+            });
+        }
+        let metadata = node.get("metadata")?;
+        let meta = self.take(decode::<ObjectMeta>(
+            metadata,
+            "metadata",
+            Dialect::Kubernetes,
+        ));
+        let empty = Node::empty(node.mark);
+        let spec = node.get("spec").filter(|spec| !spec.is_null());
+        let body = self.take(decode::<T>(spec.unwrap_or(&empty), "spec", dialect));
+        let (meta, body) = (meta?, body?);
+        Some(wrap(Arc::new(Object {
+            meta: metadata_of(key, meta),
+            body,
+            origin: self.origin(node),
+        })))
+    }
+
+    /// One of Kubernetes' own kinds: the whole object.
+    fn core<T>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject>
+    where
+        T: DeserializeOwned + k8s_openapi::Metadata<Ty = ObjectMeta>,
+    {
+        let mut body = self.take(decode::<T>(node, "", Dialect::Kubernetes))?;
+        slim(body.metadata_mut());
+        Some(wrap(Arc::new(Object {
+            meta: metadata_of(key, body.metadata().clone()),
+            body,
+            origin: self.origin(node),
+        })))
+    }
+
+    fn take<T>(&mut self, decoded: Decoded<T>) -> Option<T> {
+        for unknown in decoded.unknown {
+            self.unknown(unknown);
+        }
+        decoded.value.map_err(|error| self.wrong(error)).ok()
+    }
+
+    fn wrong(&mut self, error: DecodeError) {
+        self.findings.push(Finding {
+            code: codes::SCHEMA,
+            level: Level::Error,
+            object: self.object.clone(),
+            field: error.path,
+            position: Some(position(self.source.path, error.mark)),
+            message: format!("{}; this version of the object is not used", error.message),
+            hint: error.hint,
+        });
+    }
+
+    fn unknown(&mut self, unknown: Unknown) {
+        let name = unknown.path.rsplit('.').next().unwrap_or_default();
+        self.findings.push(Finding {
+            code: codes::UNKNOWN_FIELD,
+            level: Level::Warning,
+            object: self.object.clone(),
+            position: Some(position(self.source.path, unknown.mark)),
+            message: format!("unknown field `{name}`; it has no effect"),
+            hint: unknown
+                .nearest
+                .map_or(String::new(), |near| format!("Did you mean `{near}`?")),
+            field: unknown.path,
+        });
+    }
+
+    fn origin(&self, node: &Node) -> Origin {
+        Origin::File {
+            path: Arc::clone(self.source.path),
+            line: match self.source.item {
+                Some(_) => node.mark.line,
+                None => self.source.start.line,
+            },
+            document: self.source.document,
+            item: self.source.item,
+        }
+    }
+}
+
+/// What API servers and kubectl add for themselves, and which is longer than all the rest.
+fn slim(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+fn metadata_of(key: &ObjectKey, mut meta: ObjectMeta) -> Metadata {
+    slim(&mut meta);
+    Metadata {
+        key: key.clone(),
+        labels: meta.labels.unwrap_or_default(),
+        annotations: meta.annotations.unwrap_or_default(),
+        created: meta.creation_timestamp.map(|time| time.0.as_second()),
+    }
+}

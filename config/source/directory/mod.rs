@@ -1,0 +1,259 @@
+//! A directory of YAML and JSON files as a source of objects.
+//!
+//! What cannot be read now keeps its last good version: an object that does not decode, and every
+//! object of a file with a broken document that the rest of the file does not define anew. An
+//! object goes when its document, or its file, is deleted. Files that did not change are not
+//! parsed again. Objects that are wrong in their meaning are the caller's to refuse, with
+//! [`LastGood`](super::LastGood).
+
+mod file;
+mod locate;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use file::{Content, FileState, Stamp, read};
+pub(crate) use walk::{Tree, walk};
+
+use crate::codes;
+use crate::finding::{Finding, Level, Position};
+use crate::resources::{Origin, Resources};
+use crate::source::decode::{AnyObject, NotUsed, decode_text};
+use crate::source::yaml::Limits;
+
+/// A directory (or a single file) of objects.
+#[derive(Debug)]
+pub struct Directory {
+    root: PathBuf,
+    limits: Limits,
+    files: BTreeMap<PathBuf, FileState>,
+    current: Resources,
+}
+
+/// What a directory holds.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Every object: its newest version that can be read.
+    pub resources: Resources,
+    /// What is wrong, by file.
+    pub findings: Vec<Finding>,
+    /// Whether anything was read anew or went away since the load before.
+    pub changed: bool,
+}
+
+impl Directory {
+    /// A directory; nothing is read before [`load`](Self::load).
+    ///
+    /// # Errors
+    ///
+    /// When there is no such directory, or it may not be listed.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        let about =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
+        if std::fs::metadata(&root).map_err(about)?.is_dir() {
+            std::fs::read_dir(&root).map_err(about)?;
+        }
+        Ok(Self {
+            root,
+            limits: Limits::default(),
+            files: BTreeMap::new(),
+            current: Resources::default(),
+        })
+    }
+
+    /// The path as it was given.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Reads what changed and tells everything that the directory holds.
+    pub fn load(&mut self) -> Loaded {
+        let Tree {
+            files,
+            mut findings,
+            unreadable,
+            ..
+        } = walk(&self.root);
+        let mut changed = false;
+
+        self.files.retain(|path, _| {
+            let listed = files.binary_search_by(|(file, _)| file.cmp(path)).is_ok();
+            let hidden = || {
+                unreadable
+                    .iter()
+                    .any(|directory| path.starts_with(directory))
+            };
+            let keep = listed || hidden();
+            changed |= !keep;
+            keep
+        });
+        for (path, stamp) in files {
+            changed |= self.refresh(path, stamp);
+        }
+
+        let resources = self.compose(&mut findings);
+        self.current = resources.clone();
+        Loaded {
+            resources,
+            findings,
+            changed,
+        }
+    }
+
+    /// Reads a file if it changed; tells whether it did.
+    fn refresh(&mut self, path: PathBuf, stamp: Stamp) -> bool {
+        let before = self.files.get_mut(&path);
+        if before
+            .as_ref()
+            .is_some_and(|state| state.is_current(&stamp))
+        {
+            return false;
+        }
+        let (content, stamp) = read(&path, self.limits.file_bytes);
+        match (content, before) {
+            (Content::Gone, _) => self.files.remove(&path).is_some(),
+            (Content::Text { hash, .. }, Some(state)) if state.hash == Some(hash) => {
+                state.stamp = stamp;
+                false
+            }
+            (Content::Text { text, .. }, Some(state))
+                if text.is_empty() && state.objects().next().is_some() =>
+            {
+                state.keep_all(stamp, file::emptied(&path));
+                true
+            }
+            (Content::Text { text, hash }, before) => {
+                let name: Arc<str> = path.to_string_lossy().into();
+                let decoded = decode_text(&name, &text, &self.limits);
+                let retained = retained(&decoded, before.as_deref(), &self.current);
+                let state = FileState {
+                    stamp,
+                    hash: Some(hash),
+                    decoded,
+                    retained,
+                    refusal: None,
+                };
+                self.files.insert(path, state);
+                true
+            }
+            (Content::Refused(finding), Some(state)) => {
+                let again = state.refusal.as_ref() == Some(&finding);
+                state.keep_all(stamp, *finding);
+                !again
+            }
+            (Content::Refused(finding), None) => {
+                self.files.insert(path, FileState::refused(stamp, *finding));
+                true
+            }
+        }
+    }
+
+    /// All objects; of those defined twice, the first one by file name.
+    fn compose(&self, findings: &mut Vec<Finding>) -> Resources {
+        let mut resources = Resources::default();
+        let mut not_used: BTreeMap<(&str, &str), (usize, &NotUsed)> = BTreeMap::new();
+        for state in self.files.values() {
+            findings.extend(state.refusal.iter().cloned());
+            findings.extend(state.decoded.findings.iter().cloned());
+            for object in &state.decoded.objects {
+                match resources.object(object.kind(), object.key()) {
+                    None => resources.insert(object.clone()),
+                    Some(first) => findings.push(defined_twice(object, &first)),
+                }
+            }
+            for kind in &state.decoded.not_used {
+                let key = (kind.group.as_str(), kind.kind.as_str());
+                not_used.entry(key).or_insert((0, kind)).0 += 1;
+            }
+        }
+        for state in self.files.values() {
+            for object in &state.retained {
+                if resources.object(object.kind(), object.key()).is_none() {
+                    findings.push(last_good(object));
+                    resources.insert(object.clone());
+                }
+            }
+        }
+        findings.extend(
+            not_used
+                .values()
+                .map(|(count, first)| first.finding(*count)),
+        );
+        resources
+    }
+}
+
+/// The versions before, of what cannot be read now.
+fn retained(
+    decoded: &crate::source::decode::DecodedFile,
+    before: Option<&FileState>,
+    current: &Resources,
+) -> Vec<AnyObject> {
+    let mut retained: HashMap<_, AnyObject> = HashMap::new();
+    if decoded.unreadable {
+        let objects = before.into_iter().flat_map(FileState::objects);
+        retained.extend(objects.map(|o| ((o.kind(), o.key().clone()), o.clone())));
+    }
+    for (kind, key) in &decoded.failed {
+        if let Some(object) = current.object(*kind, key) {
+            retained.insert((*kind, key.clone()), object);
+        }
+    }
+    for object in &decoded.objects {
+        retained.remove(&(object.kind(), object.key().clone()));
+    }
+    let mut retained: Vec<_> = retained.into_values().collect();
+    retained.sort_by(|a, b| (a.kind(), a.key()).cmp(&(b.kind(), b.key())));
+    retained
+}
+
+fn defined_twice(object: &AnyObject, first: &AnyObject) -> Finding {
+    let position = start(object);
+    let place = start(first).map_or(String::new(), |place| format!(" at {place}"));
+    Finding {
+        code: codes::DUPLICATE_OBJECT,
+        level: Level::Error,
+        object: Some(object.reference()),
+        field: "metadata.name".to_owned(),
+        position,
+        message: format!("defined twice: the one{place} is in force, this one is not used"),
+        hint: "Give one of them another name or namespace, or delete it.".to_owned(),
+    }
+}
+
+fn last_good(object: &AnyObject) -> Finding {
+    let position = start(object).map(|start| Position {
+        line: 0,
+        column: 0,
+        ..start
+    });
+    Finding {
+        code: codes::LAST_GOOD,
+        level: Level::Warning,
+        object: Some(object.reference()),
+        field: String::new(),
+        position,
+        message: "what is written now cannot be read, so the last good version stays in force"
+            .to_owned(),
+        hint: "Correct the file; or delete the object or its file to take it out of force."
+            .to_owned(),
+    }
+}
+
+/// Where an object of a file begins.
+fn start(object: &AnyObject) -> Option<Position> {
+    match object.origin() {
+        Origin::File { path, line, .. } => Some(Position {
+            file: path.to_string(),
+            line: *line,
+            column: 0,
+        }),
+        Origin::Api { .. } => None,
+    }
+}
