@@ -61,9 +61,9 @@ pub enum RequestError {
     /// RFC 9112 §6.1: Transfer-Encoding in HTTP/1.0.
     #[error("Transfer-Encoding in HTTP/1.0")]
     CodingInHttp10,
-    /// RFC 9110 §9.3.6: CONNECT has no content.
-    #[error("CONNECT with a body")]
-    ConnectBody,
+    /// RFC 9110 §9.3.6, §9.3.8: CONNECT and TRACE have no content.
+    #[error("CONNECT or TRACE with a body")]
+    BodyNotAllowed,
     /// RFC 9110 §7.6.1: Connection lists a field that must not be stripped, or too many.
     #[error("Connection lists a field that must not be removed, or too many")]
     Connection,
@@ -95,7 +95,7 @@ impl RequestError {
             Self::FieldName | Self::FieldValue => "http1.invalid_characters",
             Self::TransferCoding | Self::TransferEncoding => "http1.invalid_transfer_encoding",
             Self::LengthAndCoding => "http1.content_length_and_chunked_not_allowed",
-            Self::ConnectBody => "http1.body_disallowed",
+            Self::BodyNotAllowed => "http1.body_disallowed",
             Self::CodingInHttp10 => "http1.transfer_encoding_not_allowed",
             Self::Connection => "http1.connection_header_rejected",
             Self::HeadTooLarge => "http1.headers_too_large",

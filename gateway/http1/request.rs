@@ -91,8 +91,9 @@ impl RequestHead {
                 ..
             } => BodyLength::Length(length),
         };
-        if self.body != BodyLength::Empty && target == Target::Authority {
-            return Err(RequestError::ConnectBody);
+        let allows_body = !matches!(self.method(), b"CONNECT" | b"TRACE");
+        if self.body != BodyLength::Empty && !allows_body {
+            return Err(RequestError::BodyNotAllowed);
         }
         self.options =
             Options::take(&mut self.fields, true).map_err(|_| RequestError::Connection)?;

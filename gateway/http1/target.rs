@@ -21,20 +21,7 @@ pub(super) enum Target {
 impl Target {
     /// Takes a target apart, for the method that decides which forms are allowed.
     pub(super) fn parse(method: &[u8], target: &[u8]) -> Result<Self, RequestError> {
-        // httparse lets 0x80 to 0xff pass; control bytes and spaces end its targets.
-        if !target.is_ascii() {
-            return Err(RequestError::Target);
-        }
-        let question = match memchr::memchr2(b'?', b'#', target) {
-            Some(at) if target.get(at) == Some(&b'?') => Some(at),
-            Some(_) => return Err(RequestError::Fragment),
-            None => None,
-        };
-        if question
-            .is_some_and(|at| memchr::memchr(b'#', target.get(at..).unwrap_or_default()).is_some())
-        {
-            return Err(RequestError::Fragment);
-        }
+        let question = scan(target)?;
         if method == b"CONNECT" {
             return if has_port(target) {
                 Ok(Self::Authority)
@@ -67,6 +54,50 @@ impl Target {
         })
     }
 }
+
+/// Looks at every byte of a target, and finds the `?` that begins its query.
+///
+/// RFC 3986 §3.3 and §3.4, with what clients send all the same let through, as the http crate
+/// has it (`\\`, `|`, `^`, `{`, `}`; `"` in a path, a backtick in a query). Never a control byte, a
+/// space, a byte above 0x7e, `<`, `>`, or `#`, which begins a fragment.
+fn scan(target: &[u8]) -> Result<Option<usize>, RequestError> {
+    let mut question = None;
+    let mut allowed = PATH;
+    for (at, byte) in target.iter().enumerate() {
+        let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or_default();
+        if class & allowed != 0 {
+            continue;
+        }
+        match byte {
+            b'?' => {
+                question = Some(at);
+                allowed = QUERY;
+            }
+            b'#' => return Err(RequestError::Fragment),
+            _ => return Err(RequestError::Target),
+        }
+    }
+    Ok(question)
+}
+
+const PATH: u8 = 1;
+const QUERY: u8 = 2;
+
+/// Which bytes may stand in a path and in a query.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        classes[byte as usize] = match byte {
+            b'#' | b'<' | b'>' => 0,
+            b'?' | b'`' => QUERY,
+            b'"' => PATH,
+            _ => PATH | QUERY,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// Whether a method is one that Envoy's parser knows, or QUERY.
 ///

@@ -1,6 +1,11 @@
 //! The codec as a whole; tests of one file's insides are beside it.
 
+mod bodies;
 mod heads;
+mod hyper_changelog;
+mod responses;
+mod rfc9110;
+mod rfc9112;
 
 use super::*;
 
