@@ -3,6 +3,9 @@
 //! Reads a [`View`] that the daemon publishes; asks for metrics through [`Scrape`]. It changes
 //! nothing but the log level.
 
+mod answer;
+mod guard;
+mod page;
 mod server;
 pub mod view;
 
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use gatehouse_config::Finding;
 
-pub use server::Admin;
+pub use server::{Admin, Server};
 pub use view::{AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow, View};
 
 /// Where the admin servers listen; none: off.
@@ -87,3 +90,6 @@ impl Admin {
         server::start(settings, state).await
     }
 }
+
+#[cfg(test)]
+mod tests;

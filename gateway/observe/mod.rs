@@ -17,3 +17,6 @@ pub use access_log::{AccessLog, AccessLogSettings, AccessLogger, LogFormat, LogT
 pub use labels::{Identity, LabelSet, LabelTable, Labels};
 pub use metrics::{MetricsSnapshot, WorkerMetrics};
 pub use render::{GatewayState, RenderOptions, render};
+
+#[cfg(test)]
+pub(crate) mod sample;

@@ -13,9 +13,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::{Exchange, ResponseFlags};
 use record::Record;
@@ -103,7 +102,6 @@ pub struct TcpConnection<'a> {
 pub struct AccessLog {
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
 }
 
 impl AccessLog {
@@ -118,12 +116,8 @@ impl AccessLog {
         };
         let (queue, records) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        let writer = writer::spawn(records, output, settings.format, shared.clone())?;
-        Ok(Some(Self {
-            queue,
-            shared,
-            writer: Some(writer),
-        }))
+        writer::spawn(records, output, settings.format, shared.clone())?;
+        Ok(Some(Self { queue, shared }))
     }
 
     /// The handle of one worker; move it there.
@@ -154,19 +148,24 @@ impl AccessLog {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until every queued line is written. Call it when the workers have ended.
-    pub fn finish(mut self) {
-        let writer = self.writer.take();
-        // A writer that is stuck on a full pipe must not keep the process from ending for ever,
-        // so the last message is only tried.
-        let stopping = self.queue.try_send(Message::Stop).is_ok();
-        drop(self);
-        if let Some(writer) = writer
-            && stopping
-            && writer.join().is_err()
-        {
-            tracing::error!("the access log's writer panicked");
+    /// Waits until every queued line is written, but no longer than `patience`: a pipe that nobody
+    /// reads must not keep the process from ending. Call it when the workers have ended.
+    ///
+    /// Blocks the calling thread. False if lines were left.
+    pub fn finish(self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let (ended, end) = sync_channel(0);
+        let mut message = Message::Stop(ended);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            message = back;
+            std::thread::sleep(Duration::from_millis(1));
         }
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The writer never sends: it drops its end when it is done.
+        end.recv_timeout(left) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -203,7 +202,8 @@ impl AccessLogger {
 
     fn send(&mut self, record: Record) {
         let size = record.size();
-        let waiting = self.queued - self.returns.written.load(Ordering::Relaxed);
+        let written = self.returns.written.load(Ordering::Relaxed);
+        let waiting = self.queued.saturating_sub(written);
         if waiting + size > QUEUED_BYTES {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;

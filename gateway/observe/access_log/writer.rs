@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crate::observe::access_log::format::format;
@@ -27,8 +27,8 @@ pub(super) enum Message {
     Line(Record, Arc<Returns>),
     /// Look at the flags.
     Wake,
-    /// Write what was queued before this, then end.
-    Stop,
+    /// Write what was queued before this, end, and drop the sender.
+    Stop(SyncSender<()>),
 }
 
 /// A worker's side of finished records.
@@ -104,7 +104,7 @@ pub(super) fn spawn(
     output: Output,
     format: LogFormat,
     shared: Arc<Shared>,
-) -> io::Result<JoinHandle<()>> {
+) -> io::Result<()> {
     let mut writer = Writer {
         queue,
         output,
@@ -116,6 +116,7 @@ pub(super) fn spawn(
     thread::Builder::new()
         .name("access-log".to_owned())
         .spawn(move || writer.run())
+        .map(drop)
 }
 
 struct Writer {
@@ -142,6 +143,7 @@ impl Writer {
     /// Writes the message and all that is queued behind it; false at the end.
     fn drain(&mut self, first: Message) -> bool {
         let mut next = Ok(first);
+        let mut ended = None;
         loop {
             let mut lines = 0;
             let go_on = loop {
@@ -151,7 +153,12 @@ impl Writer {
                         lines += 1;
                     }
                     Ok(Message::Wake) => {}
-                    Ok(Message::Stop) | Err(TryRecvError::Disconnected) => break Some(false),
+                    Ok(Message::Stop(sender)) => {
+                        // Dropped when this returns, after the flush.
+                        ended = Some(sender);
+                        break Some(false);
+                    }
+                    Err(TryRecvError::Disconnected) => break Some(false),
                     Err(TryRecvError::Empty) => break Some(true),
                 }
                 if lines == BATCH {
@@ -164,6 +171,7 @@ impl Writer {
             }
             self.flush(lines);
             if let Some(go_on) = go_on {
+                drop(ended);
                 return go_on;
             }
             next = self.queue.try_recv();
