@@ -6,6 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
 use crate::http1::{RequestHead, ResponseHead};
 
+/// The head of a GET of `/productpage`.
+pub(crate) fn request() -> RequestHead {
+    let mut head = RequestHead::new(b"GET", b"/productpage?u=normal", b"bookinfo.example");
+    let fields = head.fields_mut();
+    fields.set("user-agent", b"curl/8.14.1");
+    fields.set("x-forwarded-for", b"192.168.8.20");
+    fields.set("x-request-id", b"6c9f2c1e-4c2e-4f5a-9d1c-2d1f6f1c3b77");
+    head
+}
+
 /// A GET that went well: 200 in 3.5 ms, 300 bytes there, 1,200 back, heads included.
 pub(crate) fn exchange() -> Exchange {
     Exchange {
@@ -18,7 +28,7 @@ pub(crate) fn exchange() -> Exchange {
         // 2026-08-22T12:00:00.007Z
         started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_787_400_000_007),
         duration: Duration::from_micros(3_500),
-        request: RequestHead::default(),
+        request: request(),
         response: ResponseHead::default(),
         status: 200,
         flags: ResponseFlags::default(),

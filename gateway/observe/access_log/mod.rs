@@ -175,7 +175,7 @@ pub struct AccessLogger {
     queue: SyncSender<Message>,
     shared: Arc<Shared>,
     /// Emptied records.
-    recycled: Receiver<Record>,
+    recycled: Receiver<Box<Record>>,
     returns: Arc<Returns>,
     /// Bytes ever queued by this worker; the writer counts what it has written.
     queued: u64,
@@ -196,11 +196,11 @@ impl AccessLogger {
         self.send(record);
     }
 
-    fn empty_record(&mut self) -> Record {
+    fn empty_record(&mut self) -> Box<Record> {
         self.recycled.try_recv().unwrap_or_default()
     }
 
-    fn send(&mut self, record: Record) {
+    fn send(&mut self, record: Box<Record>) {
         let size = record.size();
         let written = self.returns.written.load(Ordering::Relaxed);
         let waiting = self.queued.saturating_sub(written);

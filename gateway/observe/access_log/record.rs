@@ -29,7 +29,6 @@ pub(super) enum Text {
 const TEXTS: usize = Text::RouteName as usize + 1;
 
 /// What a line shows of the request's head.
-#[derive(Default)]
 struct RequestTexts<'a> {
     method: &'a [u8],
     path: &'a [u8],
@@ -40,8 +39,20 @@ struct RequestTexts<'a> {
 }
 
 impl<'a> RequestTexts<'a> {
-    fn of(_request: &'a RequestHead) -> Self {
-        Self::default()
+    fn of(request: &'a RequestHead) -> Self {
+        let fields = request.fields();
+        let field = |name| fields.get(name).unwrap_or_default();
+        Self {
+            method: request.method(),
+            // %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%: the path before a rewrite.
+            path: fields
+                .get("x-envoy-original-path")
+                .unwrap_or_else(|| request.target()),
+            forwarded_for: field("x-forwarded-for"),
+            user_agent: field("user-agent"),
+            request_id: field("x-request-id"),
+            authority: request.authority(),
+        }
     }
 }
 

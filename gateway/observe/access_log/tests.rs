@@ -35,6 +35,30 @@ fn wait_for(path: &std::path::Path, fits: impl Fn(&str) -> bool) -> String {
 }
 
 #[test]
+fn text_is_istios() {
+    assert_eq!(
+        line(&exchange(), resolved(), LogFormat::Text),
+        "[2026-08-22T12:00:00.007Z] \"GET /productpage?u=normal HTTP/1.1\" 200 - via_upstream - \
+         \"-\" 0 1000 3 3 \"192.168.8.20\" \"curl/8.14.1\" \
+         \"6c9f2c1e-4c2e-4f5a-9d1c-2d1f6f1c3b77\" \"bookinfo.example\" \"10.0.0.7:9080\" \
+         outbound|9080||productpage.default.svc.cluster.local 192.168.8.2:40000 192.168.8.151:80 \
+         192.168.8.20:51324 - default\n"
+    );
+}
+
+#[test]
+fn a_rewritten_path_is_logged_as_it_came() {
+    let mut exchange = exchange();
+    exchange.request.set_target(b"/v2");
+    let fields = exchange.request.fields_mut();
+    fields.set("x-envoy-original-path", b"/productpage");
+    let text = line(&exchange, resolved(), LogFormat::Text);
+    assert!(text.contains("\"GET /productpage HTTP/1.1\""), "{text}");
+    let json = line(&exchange, resolved(), LogFormat::Json);
+    assert!(json.contains("\"path\":\"/productpage\""), "{json}");
+}
+
+#[test]
 fn tcp_text_is_istios() {
     let mut record = Record::default();
     record.fill_tcp(&TcpConnection {

@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) enum Message {
     /// A line, and where its record goes afterwards.
-    Line(Record, Arc<Returns>),
+    Line(Box<Record>, Arc<Returns>),
     /// Look at the flags.
     Wake,
     /// Write what was queued before this, end, and drop the sender.
@@ -34,7 +34,7 @@ pub(super) enum Message {
 /// A worker's side of finished records.
 #[derive(Debug)]
 pub(super) struct Returns {
-    pub(super) records: SyncSender<Record>,
+    pub(super) records: SyncSender<Box<Record>>,
     /// Bytes of this worker's records that left the queue.
     pub(super) written: AtomicU64,
 }
@@ -178,7 +178,7 @@ impl Writer {
         }
     }
 
-    fn line(&mut self, mut record: Record, returns: &Returns) {
+    fn line(&mut self, mut record: Box<Record>, returns: &Returns) {
         format(&mut self.lines, &record, self.format);
         returns.written.fetch_add(record.size(), Ordering::Relaxed);
         record.recycle();
