@@ -3,11 +3,14 @@
 use super::BodyError as E;
 use super::*;
 
-/// Decodes a body that comes in pieces; the data, the trailers, and what is left over.
+/// The data, the trailers, what is left in the input, and whether the body ended.
+type Decoded = Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E>;
+
+/// Decodes a body that comes in pieces.
 fn decode(
     length: ResponseLength,
     pieces: &[&[u8]],
-) -> Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E> {
+) -> Decoded {
     let mut decoder = BodyDecoder::new(length);
     let mut input = ReadBuffer::new();
     let (mut data, mut trailers, mut ended) = (Vec::new(), Vec::new(), false);
@@ -43,7 +46,7 @@ fn decode(
 
 /// Decodes a chunked body whole, split in two at every byte, and byte by byte: the verdict is
 /// the same each time.
-fn chunked(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E> {
+fn chunked(bytes: &[u8]) -> Decoded {
     let whole = decode(ResponseLength::Chunked, &[bytes]);
     for at in 0..=bytes.len() {
         let (a, b) = bytes.split_at(at);
@@ -70,7 +73,7 @@ fn chunked(bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E> {
     whole
 }
 
-fn data(text: &str) -> Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E> {
+fn data(text: &str) -> Decoded {
     Ok((text.as_bytes().to_vec(), Vec::new(), Vec::new(), true))
 }
 
