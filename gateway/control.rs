@@ -74,7 +74,12 @@ impl Gateway {
         let wanted: BTreeMap<_, _> = snapshot
             .listeners
             .iter()
-            .map(|listener| ((listener.address, listener.serves.transport()), listener.serves))
+            .map(|listener| {
+                (
+                    (listener.address, listener.serves.transport()),
+                    listener.serves,
+                )
+            })
             .collect();
         self.open.retain(|key| wanted.contains_key(key));
         let mut failed = BTreeSet::new();
@@ -86,7 +91,10 @@ impl Gateway {
                 Ok(sockets) => {
                     self.open.insert(key);
                     for (worker, socket) in opened.iter_mut().zip(sockets) {
-                        worker.push(Opened { address: key.0, socket });
+                        worker.push(Opened {
+                            address: key.0,
+                            socket,
+                        });
                     }
                 }
                 Err(error) => {
@@ -129,7 +137,13 @@ impl Gateway {
 
     /// A handle to the counters.
     pub fn counters(&self) -> Counters {
-        Counters { workers: self.workers.iter().map(|worker| worker.commands.clone()).collect() }
+        Counters {
+            workers: self
+                .workers
+                .iter()
+                .map(|worker| worker.commands.clone())
+                .collect(),
+        }
     }
 
     /// Drains every worker and waits for the threads: answers with `connection: close` for `min`,
@@ -195,23 +209,32 @@ fn start_worker(
 ) -> io::Result<WorkerHandle> {
     let (commands, receiver) = mpsc::unbounded_channel();
     let logger = access_log.map(AccessLog::logger);
-    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        if let Some(cpu) = cpu {
-            pin(cpu);
-        }
-        if let Err(error) = worker::run(settings, logger, receiver) {
-            tracing::error!(%error, "a worker cannot run");
-        }
-    })?;
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            if let Some(cpu) = cpu {
+                pin(cpu);
+            }
+            if let Err(error) = worker::run(settings, logger, receiver) {
+                tracing::error!(%error, "a worker cannot run");
+            }
+        })?;
     Ok(WorkerHandle { commands, thread })
 }
 
 /// The CPUs that this process may use, if there is one for each worker.
 fn pinnable(count: usize) -> Vec<usize> {
-    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    let cpus: Vec<usize> =
-        (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
-    if cpus.len() == count { cpus } else { Vec::new() }
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else {
+        return Vec::new();
+    };
+    let cpus: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU)
+        .filter(|cpu| allowed.is_set(*cpu))
+        .collect();
+    if cpus.len() == count {
+        cpus
+    } else {
+        Vec::new()
+    }
 }
 
 fn pin(cpu: usize) {
@@ -230,9 +253,10 @@ fn open_all(address: SocketAddr, serves: Serves, count: usize) -> Result<Vec<Soc
                 .map(Socket::Tcp)
                 .collect()
         }
-        Serves::Udp(_) => {
-            BoundUdp::open_all(address, count)?.into_iter().map(Socket::Udp).collect()
-        }
+        Serves::Udp(_) => BoundUdp::open_all(address, count)?
+            .into_iter()
+            .map(Socket::Udp)
+            .collect(),
     })
 }
 

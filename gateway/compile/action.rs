@@ -3,15 +3,20 @@
 use gatehouse_config::model;
 
 use crate::compile::{cluster_id, edits};
-use crate::snapshot::{
-    Action, Destination, Forward, Redirect, UriRewrite, WeightedDestination,
-};
+use crate::snapshot::{Action, Destination, Forward, Redirect, UriRewrite, WeightedDestination};
 
 pub(super) fn compile(action: &model::Action) -> Action {
     match action {
         model::Action::Forward(forward) => Action::Forward(compile_forward(forward)),
         model::Action::Redirect(redirect) => {
-            let model::Redirect { code, scheme, authority, port, uri, prefix_rewrite } = &**redirect;
+            let model::Redirect {
+                code,
+                scheme,
+                authority,
+                port,
+                uri,
+                prefix_rewrite,
+            } = &**redirect;
             let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().into());
             Action::Redirect(Redirect {
                 code: *code,
@@ -30,15 +35,18 @@ pub(super) fn compile(action: &model::Action) -> Action {
 }
 
 fn compile_forward(forward: &model::Forward) -> Forward {
-    let model::Forward { destinations, rewrite, timeout, retry } = forward;
+    let model::Forward {
+        destinations,
+        rewrite,
+        timeout,
+        retry,
+    } = forward;
     let destinations: Box<[_]> = destinations
         .iter()
         .map(|weighted| WeightedDestination {
             destination: match &weighted.destination {
                 model::Destination::Cluster(index) => Destination::Cluster(cluster_id(*index)),
-                model::Destination::Unknown { name } => {
-                    Destination::Unknown { name: name.clone() }
-                }
+                model::Destination::Unknown { name } => Destination::Unknown { name: name.clone() },
             },
             weight: weighted.weight,
             request_edits: edits::compile(&weighted.headers.request),
@@ -46,7 +54,10 @@ fn compile_forward(forward: &model::Forward) -> Forward {
         })
         .collect();
     Forward {
-        total_weight: destinations.iter().fold(0, |sum, d| d.weight.saturating_add(sum)).max(1),
+        total_weight: destinations
+            .iter()
+            .fold(0, |sum, d| d.weight.saturating_add(sum))
+            .max(1),
         destinations,
         rewrite: rewrite.uri.as_ref().map(|uri| match uri {
             model::UriRewrite::Prefix(text) => UriRewrite::Prefix(text.as_bytes().into()),
@@ -55,7 +66,10 @@ fn compile_forward(forward: &model::Forward) -> Forward {
                 replacement: replacement.as_bytes().into(),
             },
         }),
-        authority: rewrite.authority.as_ref().map(|text| text.as_bytes().into()),
+        authority: rewrite
+            .authority
+            .as_ref()
+            .map(|text| text.as_bytes().into()),
         timeout: *timeout,
         retry: retry.clone(),
     }

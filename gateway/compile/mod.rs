@@ -30,7 +30,10 @@ pub fn compile(
     labels: &mut LabelTable,
     generation: u64,
 ) -> Snapshot {
-    let mut snapshot = Snapshot { generation, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        generation,
+        ..Snapshot::default()
+    };
     for cluster in &model.clusters {
         add_cluster(&mut snapshot, labels, cluster);
     }
@@ -43,14 +46,19 @@ pub fn compile(
         let serves = match place {
             Place::Server { server, .. } => Serves::Http(ServerId(*server)),
             Place::Service { service, port, .. } => {
-                let Some(service) = model.services.get(*service as usize) else { continue };
+                let Some(service) = model.services.get(*service as usize) else {
+                    continue;
+                };
                 let Some(cluster) = add_carried(&mut snapshot, labels, service, *port) else {
                     continue;
                 };
                 cluster
             }
         };
-        snapshot.listeners.push(Listener { address: place.address(), serves });
+        snapshot.listeners.push(Listener {
+            address: place.address(),
+            serves,
+        });
     }
     snapshot
 }
@@ -64,7 +72,11 @@ struct Routes {
 fn compile_server(snapshot: &mut Snapshot, routes: &mut Routes, server: &model::Server) -> Server {
     let mut table = HostTable::default();
     for host in &server.virtual_hosts {
-        let ids = host.routes.iter().map(|route| routes.id(snapshot, route)).collect();
+        let ids = host
+            .routes
+            .iter()
+            .map(|route| routes.id(snapshot, route))
+            .collect();
         let id = HostId(u32_from(snapshot.hosts.len()));
         table.insert(&host.domain, id);
         snapshot.hosts.push(VirtualHost {
@@ -73,7 +85,10 @@ fn compile_server(snapshot: &mut Snapshot, routes: &mut Routes, server: &model::
             routes: RouteList::new(ids, &snapshot.routes),
         });
     }
-    Server { port: server.port, table }
+    Server {
+        port: server.port,
+        table,
+    }
 }
 
 impl Routes {
@@ -87,7 +102,13 @@ impl Routes {
 }
 
 fn compile_route(route: &model::Route) -> Route {
-    let model::Route { name, origin, matches, action, headers } = route;
+    let model::Route {
+        name,
+        origin,
+        matches,
+        action,
+        headers,
+    } = route;
     Route {
         name: name.clone(),
         origin: origin.clone(),
@@ -131,7 +152,10 @@ fn compile_matcher(matches: &model::RouteMatch) -> Matcher {
         && headers.is_empty()
         && without_headers.is_empty()
         && query_params.is_empty();
-    Matcher { path, conditions: (!none).then(|| Box::new(conditions)) }
+    Matcher {
+        path,
+        conditions: (!none).then(|| Box::new(conditions)),
+    }
 }
 
 fn header_condition(condition: &model::HeaderMatch) -> HeaderCondition {
@@ -142,8 +166,14 @@ fn header_condition(condition: &model::HeaderMatch) -> HeaderCondition {
 }
 
 fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model::Cluster) {
-    let model::Cluster { name, labels: destination, endpoints, balancing, protocol, connect_timeout } =
-        cluster;
+    let model::Cluster {
+        name,
+        labels: destination,
+        endpoints,
+        balancing,
+        protocol,
+        connect_timeout,
+    } = cluster;
     let first = u32_from(snapshot.endpoints.len());
     for endpoint in endpoints {
         snapshot.endpoints.push(Endpoint {
@@ -158,8 +188,13 @@ fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model
         labels: Arc::clone(destination),
         no_endpoint_labels: labels.intern(destination, None),
         endpoints: first..u32_from(snapshot.endpoints.len()),
-        even: endpoints.windows(2).all(|pair| pair[0].weight == pair[1].weight),
-        total_weight: endpoints.iter().fold(0, |sum, e| e.weight.saturating_add(sum)).max(1),
+        even: endpoints
+            .windows(2)
+            .all(|pair| pair[0].weight == pair[1].weight),
+        total_weight: endpoints
+            .iter()
+            .fold(0, |sum, e| e.weight.saturating_add(sum))
+            .max(1),
         balancing: *balancing,
         protocol: *protocol,
         connect_timeout: *connect_timeout,
@@ -173,9 +208,15 @@ fn add_carried(
     service: &Service,
     port: (TransportProtocol, u16),
 ) -> Option<Serves> {
-    let found = service.ports.iter().find(|p| (p.protocol, p.port) == port)?;
+    let found = service
+        .ports
+        .iter()
+        .find(|p| (p.protocol, p.port) == port)?;
     let id = ClusterId(u32_from(snapshot.clusters.len()));
-    let host = format!("{}.{}.svc.cluster.local", service.key.name, service.key.namespace);
+    let host = format!(
+        "{}.{}.svc.cluster.local",
+        service.key.name, service.key.namespace
+    );
     add_cluster(
         snapshot,
         labels,

@@ -77,7 +77,10 @@ pub fn place(
         }
         let mut led_to = false;
         for service in &gateways {
-            let given = addresses.get(&service.key).map(Vec::as_slice).unwrap_or_default();
+            let given = addresses
+                .get(&service.key)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             for port in ports_leading_to(service, server, &model.servers) {
                 led_to = true;
                 for ip in given {
@@ -117,7 +120,12 @@ pub fn place(
 /// The Service's ports at which a server is served: the number itself, or else those whose target
 /// port is the server's, unless that port's own number is another server's.
 fn ports_leading_to(service: &Service, server: &Server, servers: &[Server]) -> Vec<u16> {
-    let tcp = || service.ports.iter().filter(|port| port.protocol == TransportProtocol::Tcp);
+    let tcp = || {
+        service
+            .ports
+            .iter()
+            .filter(|port| port.protocol == TransportProtocol::Tcp)
+    };
     if tcp().any(|port| port.port == server.port) {
         return vec![server.port];
     }
@@ -164,11 +172,17 @@ impl Builder {
     }
 
     fn no_port(&mut self, gateways: &[&Service], server: &Server) {
-        let names: Vec<String> = gateways.iter().map(|service| service.key.to_string()).collect();
+        let names: Vec<String> = gateways
+            .iter()
+            .map(|service| service.key.to_string())
+            .collect();
         self.placement.findings.push(Finding {
             code: "IST0162",
             level: Level::Warning,
-            object: server.origins.first().map(|origin| gateway_ref(&origin.gateway)),
+            object: server
+                .origins
+                .first()
+                .map(|origin| gateway_ref(&origin.gateway)),
             field: String::new(),
             position: None,
             message: format!(
@@ -185,5 +199,8 @@ impl Builder {
 }
 
 fn gateway_ref(key: &ObjectKey) -> ObjectRef {
-    ObjectRef { kind: "Gateway".to_owned(), key: key.clone() }
+    ObjectRef {
+        kind: "Gateway".to_owned(),
+        key: key.clone(),
+    }
 }

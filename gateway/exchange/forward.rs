@@ -12,9 +12,7 @@ use crate::exchange::transfer::{Framing, Transfer};
 use crate::filter::{headers, rewrite};
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
-use crate::snapshot::{
-    ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination,
-};
+use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
 use crate::upstream::{Choice, EndpointState, Upstream, choose};
 use crate::worker::view::View;
 
@@ -111,9 +109,14 @@ impl HttpConnection {
             framing(self.exchange.request.body()),
             std::mem::take(&mut self.output),
         );
-        let mut deadlines = Deadlines { timeout: forward.timeout, ..Deadlines::default() };
+        let mut deadlines = Deadlines {
+            timeout: forward.timeout,
+            ..Deadlines::default()
+        };
         if matches!(self.exchange.request.body(), BodyLength::Empty) {
-            deadlines.route = forward.timeout.map(|timeout| self.exchange.started + timeout);
+            deadlines.route = forward
+                .timeout
+                .map(|timeout| self.exchange.started + timeout);
         }
         let retry = forward.retry.as_ref();
         let mut tried: Vec<EndpointId> = Vec::new();
@@ -131,10 +134,13 @@ impl HttpConnection {
             deadlines.per_try = retry
                 .and_then(|retry| retry.per_try_timeout)
                 .map(|limit| Instant::now() + limit);
-            let attempt = self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
+            let attempt =
+                self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
             let failure = match attempt.await {
                 Ok(upstream) => {
-                    return self.relay(route, weighted, upstream, request, &deadlines).await;
+                    return self
+                        .relay(route, weighted, upstream, request, &deadlines)
+                        .await;
                 }
                 Err(failure) => failure,
             };
@@ -160,7 +166,8 @@ impl HttpConnection {
             if retry.ignore_previous_hosts {
                 tried.push(endpoint);
             }
-            self.back_off(view, cluster, &tried, retry, &deadlines).await;
+            self.back_off(view, cluster, &tried, retry, &deadlines)
+                .await;
         }
     }
 
@@ -206,7 +213,8 @@ impl HttpConnection {
         };
         self.exchange.upstream_local = Some(upstream.local);
         self.encode_request(request);
-        self.await_response(&mut upstream, request, deadlines).await?;
+        self.await_response(&mut upstream, request, deadlines)
+            .await?;
         let status = self.exchange.response.status();
         if let Some(retry) = retry
             && self.exchange.attempts <= retry.attempts
@@ -221,7 +229,10 @@ impl HttpConnection {
     fn encode_request(&mut self, request: &mut Transfer) {
         let mut count = itoa::Buffer::new();
         let count = count.format(self.exchange.attempts).as_bytes();
-        self.exchange.request.fields_mut().set("x-envoy-attempt-count", count);
+        self.exchange
+            .request
+            .fields_mut()
+            .set("x-envoy-attempt-count", count);
         request.restart(|out| self.exchange.request.encode(out));
     }
 
@@ -233,15 +244,19 @@ impl HttpConnection {
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
         let limit = view.snapshot.cluster(cluster).connect_timeout;
-        let left = deadlines.next().map(|end| end.saturating_duration_since(Instant::now()));
+        let left = deadlines
+            .next()
+            .map(|end| end.saturating_duration_since(Instant::now()));
         let timeout = left.map_or(limit, |left| left.min(limit));
-        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        let options = ConnectOptions {
+            timeout,
+            ..ConnectOptions::default()
+        };
         match connect(state.address, &options).await {
             Ok(stream) => {
                 state.connected();
-                Upstream::new(stream, state).map_err(|error| {
-                    Failure::Connect(ConnectError::Other(state.address, error))
-                })
+                Upstream::new(stream, state)
+                    .map_err(|error| Failure::Connect(ConnectError::Other(state.address, error)))
             }
             Err(ConnectError::TimedOut(..)) if left.is_some_and(|left| left < limit) => {
                 Err(deadlines.failure())
@@ -297,11 +312,15 @@ impl HttpConnection {
             return;
         }
         let doublings = self.exchange.attempts.min(10);
-        let longest = retry.backoff.saturating_mul((1 << doublings) - 1).min(retry.backoff * 10);
+        let longest = retry
+            .backoff
+            .saturating_mul((1 << doublings) - 1)
+            .min(retry.backoff * 10);
         let micros = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
         let pause = Duration::from_micros(self.worker.random.below(micros).into());
         let until = Instant::now() + pause;
-        self.timer.set_at(Some(deadlines.route.map_or(until, |end| end.min(until))));
+        self.timer
+            .set_at(Some(deadlines.route.map_or(until, |end| end.min(until))));
         self.timer.expired().await;
     }
 }
@@ -324,12 +343,19 @@ fn pick<'a>(
 }
 
 fn framing(body: BodyLength) -> Framing {
-    if matches!(body, BodyLength::Chunked) { Framing::Chunked } else { Framing::Raw }
+    if matches!(body, BodyLength::Chunked) {
+        Framing::Chunked
+    } else {
+        Framing::Raw
+    }
 }
 
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+    matches!(
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
+    )
 }
 
 fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {

@@ -35,7 +35,10 @@ impl Reply {
     }
 
     fn with_body(self, body: &'static str) -> Self {
-        Self { body: Cow::Borrowed(body.as_bytes()), ..self }
+        Self {
+            body: Cow::Borrowed(body.as_bytes()),
+            ..self
+        }
     }
 
     /// A request that is no HTTP: closes.
@@ -63,13 +66,17 @@ impl Reply {
     pub fn head_timeout() -> Self {
         Self {
             close: true,
-            ..Self::new(408, ResponseFlags::DT, "request_header_timeout").with_body("request timeout")
+            ..Self::new(408, ResponseFlags::DT, "request_header_timeout")
+                .with_body("request timeout")
         }
     }
 
     /// HTTP/1.0.
     pub fn upgrade_required() -> Self {
-        Self { close: true, ..Self::new(426, ResponseFlags::DPE, "low_version") }
+        Self {
+            close: true,
+            ..Self::new(426, ResponseFlags::DPE, "low_version")
+        }
     }
 
     /// An Upgrade that is not served.

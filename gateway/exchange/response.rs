@@ -11,9 +11,7 @@ use tokio::net::TcpStream;
 use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure, Next};
 use crate::exchange::serve::HttpConnection;
-use crate::exchange::transfer::{
-    Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read,
-};
+use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
 use crate::net::splice::{Side, splice_exact};
@@ -72,12 +70,12 @@ impl HttpConnection {
             if let Poll::Ready(done) = self.poll_head(cx, upstream) {
                 return Poll::Ready(done);
             }
-            if request.is_done()
-                && poll_client_gone(cx, &mut self.stream, &mut self.input)
-            {
+            if request.is_done() && poll_client_gone(cx, &mut self.stream, &mut self.input) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            self.timer.poll_expired(cx).map(|()| Err(deadlines.failure()))
+            self.timer
+                .poll_expired(cx)
+                .map(|()| Err(deadlines.failure()))
         })
         .await?;
         let sent_at = sent_at.unwrap_or(self.exchange.started);
@@ -121,11 +119,18 @@ impl HttpConnection {
                 Ok(false) => {}
             }
             let fresh = upstream.input.is_empty();
-            match ready!(poll_read(cx, &mut upstream.stream, &mut upstream.input, READ)) {
+            match ready!(poll_read(
+                cx,
+                &mut upstream.stream,
+                &mut upstream.input,
+                READ
+            )) {
                 Ok(read) if read > 0 => {}
                 // Closed before a byte of an answer, or in the middle of its head.
                 _ => {
-                    return Poll::Ready(Err(Failure::Closed { reused: fresh && upstream.reused }));
+                    return Poll::Ready(Err(Failure::Closed {
+                        reused: fresh && upstream.reused,
+                    }));
                 }
             }
         }
@@ -142,8 +147,8 @@ impl HttpConnection {
     ) -> Next {
         let is_head = self.exchange.request.is_head();
         let length = self.exchange.response.body(is_head, false);
-        let upstream_keeps = self.exchange.response.keep_alive()
-            && !matches!(length, ResponseLength::UntilClose);
+        let upstream_keeps =
+            self.exchange.response.keep_alive() && !matches!(length, ResponseLength::UntilClose);
         let switching = self.exchange.response.status() == 101;
         // An answer that came before the whole request was read: the rest is not waited for.
         let keep = self.keep_alive() && request.is_done();
@@ -160,9 +165,19 @@ impl HttpConnection {
             return self.switch(upstream, response).await;
         }
         self.exchange.details = "via_upstream";
-        let mut relay = Relay { upstream, request, response, send_failed: false };
+        let mut relay = Relay {
+            upstream,
+            request,
+            response,
+            send_failed: false,
+        };
         let outcome = self.run(&mut relay, deadlines).await;
-        let Relay { upstream, request, response, .. } = relay;
+        let Relay {
+            upstream,
+            request,
+            response,
+            ..
+        } = relay;
         self.exchange.request_body_bytes = request.body_bytes;
         self.exchange.response_body_bytes = response.body_bytes;
         self.exchange.response_wire_bytes = response.wire_bytes;
@@ -177,7 +192,13 @@ impl HttpConnection {
             upstream.release(Instant::now());
         }
         // `connection: close` was said already where the connection is not kept.
-        if keep { Next::Keep } else if request_done { Next::Close } else { Next::Linger }
+        if keep {
+            Next::Keep
+        } else if request_done {
+            Next::Close
+        } else {
+            Next::Linger
+        }
     }
 
     fn prepare_response(
@@ -199,13 +220,21 @@ impl HttpConnection {
         if matches!(length, ResponseLength::Chunked | ResponseLength::UntilClose) {
             fields.append("transfer-encoding", b"chunked");
         }
-        let facts =
-            headers::Facts { request: Some(&exchange.request), peer: exchange.connection.peer };
+        let facts = headers::Facts {
+            request: Some(&exchange.request),
+            peer: exchange.connection.peer,
+        };
         headers::edit_response(fields, &to.response_edits, facts);
         headers::edit_response(fields, &route.response_edits, facts);
-        let took = exchange.upstream_service_time.unwrap_or_default().as_millis();
+        let took = exchange
+            .upstream_service_time
+            .unwrap_or_default()
+            .as_millis();
         let mut number = itoa::Buffer::new();
-        fields.set("x-envoy-upstream-service-time", number.format(took).as_bytes());
+        fields.set(
+            "x-envoy-upstream-service-time",
+            number.format(took).as_bytes(),
+        );
         self.finish_response_head(keep || switching);
     }
 
@@ -213,10 +242,9 @@ impl HttpConnection {
     async fn run(&mut self, relay: &mut Relay, deadlines: &Deadlines) -> Result<(), End> {
         self.timer.set_at(deadlines.next());
         loop {
-            let progress = poll_fn(|cx| {
-                relay.poll(cx, &mut self.stream, &mut self.input, &self.timer)
-            })
-            .await?;
+            let progress =
+                poll_fn(|cx| relay.poll(cx, &mut self.stream, &mut self.input, &self.timer))
+                    .await?;
             match progress {
                 Progress::Done => return Ok(()),
                 Progress::Splice(length) => self.splice(relay, length).await?,
@@ -265,8 +293,10 @@ struct End {
 }
 
 impl End {
-    const CLIENT_GONE: Self =
-        Self { flag: ResponseFlags::DC, details: "downstream_remote_disconnect" };
+    const CLIENT_GONE: Self = Self {
+        flag: ResponseFlags::DC,
+        details: "downstream_remote_disconnect",
+    };
     const UPSTREAM_CUT: Self = Self {
         flag: ResponseFlags::UC,
         details: "upstream_reset_after_response_started{connection_termination}",
@@ -275,7 +305,10 @@ impl End {
         flag: ResponseFlags::UPE,
         details: "upstream_reset_after_response_started{protocol_error}",
     };
-    const TIMEOUT: Self = Self { flag: ResponseFlags::UT, details: "response_timeout" };
+    const TIMEOUT: Self = Self {
+        flag: ResponseFlags::UT,
+        details: "response_timeout",
+    };
 }
 
 impl Relay {
@@ -287,7 +320,12 @@ impl Relay {
         client_input: &mut ReadBuffer,
         timer: &Timer,
     ) -> Poll<Result<Progress, End>> {
-        let Self { upstream, request, response, send_failed } = self;
+        let Self {
+            upstream,
+            request,
+            response,
+            send_failed,
+        } = self;
         if !request.is_done() && !*send_failed {
             match request.poll(cx, client, client_input, &mut upstream.stream, NO_SPLICE) {
                 Poll::Ready(Err(TransferError::From | TransferError::Cut(_))) => {
@@ -297,7 +335,11 @@ impl Relay {
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
         }
-        let splice_from = if request.is_done() { SPLICE_FROM } else { NO_SPLICE };
+        let splice_from = if request.is_done() {
+            SPLICE_FROM
+        } else {
+            NO_SPLICE
+        };
         let Upstream { stream, input, .. } = upstream;
         match response.poll(cx, stream, input, client, splice_from) {
             Poll::Ready(Ok(progress)) => return Poll::Ready(Ok(progress)),
@@ -322,11 +364,7 @@ impl Relay {
 }
 
 /// Whether the client closed while it waits; a pipelined request is taken in meanwhile.
-fn poll_client_gone(
-    cx: &mut Context<'_>,
-    client: &mut TcpStream,
-    input: &mut ReadBuffer,
-) -> bool {
+fn poll_client_gone(cx: &mut Context<'_>, client: &mut TcpStream, input: &mut ReadBuffer) -> bool {
     while input.len() < PIPELINED {
         match poll_read(cx, client, input, READ) {
             Poll::Pending => return false,
@@ -343,7 +381,11 @@ fn poll_write_all(
     output: &mut Vec<u8>,
 ) -> Poll<std::io::Result<()>> {
     while !output.is_empty() {
-        let wrote = ready!(tokio::io::AsyncWrite::poll_write(std::pin::Pin::new(&mut *to), cx, output))?;
+        let wrote = ready!(tokio::io::AsyncWrite::poll_write(
+            std::pin::Pin::new(&mut *to),
+            cx,
+            output
+        ))?;
         output.drain(..wrote);
     }
     Poll::Ready(Ok(()))

@@ -129,9 +129,7 @@ impl HttpConnection {
         loop {
             let waiting = self.input.is_empty();
             let read = poll_fn(|cx| {
-                if let Poll::Ready(read) =
-                    poll_read(cx, &mut self.stream, &mut self.input, READ)
-                {
+                if let Poll::Ready(read) = poll_read(cx, &mut self.stream, &mut self.input, READ) {
                     return Poll::Ready(Some(read));
                 }
                 if self.timer.poll_expired(cx).is_ready() {
@@ -154,7 +152,8 @@ impl HttpConnection {
                 Ok(true) => return Head::Request,
                 Ok(false) if waiting => {
                     // The first bytes of a request: from here on the whole head has its time.
-                    self.timer.set(Instant::now(), Some(self.worker.settings.head_timeout));
+                    self.timer
+                        .set(Instant::now(), Some(self.worker.settings.head_timeout));
                 }
                 Ok(false) => {}
                 Err(error) => return Head::Malformed(error),
@@ -170,7 +169,15 @@ impl HttpConnection {
         }
         let Some(server) = self.slot.server() else {
             // The listener went away while the connection stayed: nothing is served here now.
-            return self.reply(Reply { close: true, ..Reply::no_route() }, None).await;
+            return self
+                .reply(
+                    Reply {
+                        close: true,
+                        ..Reply::no_route()
+                    },
+                    None,
+                )
+                .await;
         };
         match self.route(view, server) {
             Err(reply) => self.reply(reply, None).await,
@@ -187,10 +194,12 @@ impl HttpConnection {
                             snapshot.server(server).port,
                             &route.matcher.path,
                         );
-                        self.reply(Reply::redirect(to.code, location), Some((view, id))).await
+                        self.reply(Reply::redirect(to.code, location), Some((view, id)))
+                            .await
                     }
                     Action::DirectResponse { status, body } => {
-                        self.reply(Reply::direct(*status, body), Some((view, id))).await
+                        self.reply(Reply::direct(*status, body), Some((view, id)))
+                            .await
                     }
                     Action::Forward(forward) => self.forward(view, route, forward).await,
                 }
@@ -226,7 +235,12 @@ impl HttpConnection {
             Err(path_normalization::BadPath::Nul) => return Err(Reply::bad_path()),
         }
         let peer = exchange.connection.peer.ip();
-        sanitize::sanitize(&mut exchange.request, peer, self.scheme, &self.worker.random);
+        sanitize::sanitize(
+            &mut exchange.request,
+            peer,
+            self.scheme,
+            &self.worker.random,
+        );
         Ok(())
     }
 
@@ -250,7 +264,9 @@ impl HttpConnection {
             scheme: self.scheme.as_bytes(),
             fields: request.fields(),
         };
-        host.routes.find(&snapshot.routes, &looked_at).ok_or_else(Reply::no_route)
+        host.routes
+            .find(&snapshot.routes, &looked_at)
+            .ok_or_else(Reply::no_route)
     }
 
     /// Answers here. `route` is the route whose response edits apply.
@@ -259,7 +275,10 @@ impl HttpConnection {
         reply: Reply,
         route: Option<(&Rc<View>, RouteId)>,
     ) -> Next {
-        let unread = !matches!(self.exchange.request.body(), crate::http1::BodyLength::Empty);
+        let unread = !matches!(
+            self.exchange.request.body(),
+            crate::http1::BodyLength::Empty
+        );
         let keep = !reply.close && !unread && self.keep_alive();
         let exchange = &mut self.exchange;
         exchange.status = reply.status;
@@ -291,7 +310,8 @@ impl HttpConnection {
             self.output.extend_from_slice(&reply.body);
             self.exchange.response_body_bytes = reply.body.len() as u64;
         }
-        self.timer.set(Instant::now(), Some(self.worker.settings.write_timeout));
+        self.timer
+            .set(Instant::now(), Some(self.worker.settings.write_timeout));
         let written = self.write_output().await;
         self.exchange.response_wire_bytes = self.output.len() as u64;
         self.output.clear();
@@ -320,7 +340,9 @@ impl HttpConnection {
             fields.set("server", server.as_bytes());
         }
         if fields.known(KnownName::Date).is_none() {
-            self.worker.clock.with_date(now, |date| fields.append("date", date));
+            self.worker
+                .clock
+                .with_date(now, |date| fields.append("date", date));
         }
         if !keep {
             fields.set("connection", b"close");

@@ -103,7 +103,11 @@ impl Transfer {
 
     /// How many bytes of the body are still to come, where they may go by as they are.
     fn remaining_length(&self) -> Option<u64> {
-        if self.framing == Framing::Raw { self.decoder.remaining_length() } else { None }
+        if self.framing == Framing::Raw {
+            self.decoder.remaining_length()
+        } else {
+            None
+        }
     }
 
     /// Nothing waits to be written.
@@ -120,7 +124,10 @@ impl Transfer {
 
     /// Begins again with a new head, which `encode` writes. Nothing of the body was taken yet.
     pub fn restart(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        debug_assert!(!self.has_begun(), "a body that was begun cannot be sent again");
+        debug_assert!(
+            !self.has_begun(),
+            "a body that was begun cannot be sent again"
+        );
         self.out.clear();
         self.written = 0;
         encode(&mut self.out);
@@ -153,7 +160,11 @@ impl Transfer {
             {
                 return Poll::Ready(Ok(Progress::Splice(left)));
             }
-            let want = if self.body_bytes > READ as u64 { READ_MORE } else { READ };
+            let want = if self.body_bytes > READ as u64 {
+                READ_MORE
+            } else {
+                READ
+            };
             let read = ready!(poll_read(cx, from, input, want)).map_err(|_| TransferError::From)?;
             if read == 0 {
                 self.decoder.at_eof().map_err(TransferError::Cut)?;
@@ -244,4 +255,3 @@ pub fn poll_read(
     input.advance(read);
     Poll::Ready(Ok(read))
 }
-

@@ -28,9 +28,17 @@ impl HttpConnection {
         self.input.consume(received);
         let worker = Rc::clone(&self.worker);
         let counters = TcpCounters::default();
-        let settings = TcpSettings { idle_timeout: Some(worker.settings.tunnel_idle_timeout) };
-        let carried =
-            tunnel(&self.stream, &upstream.stream, &settings, &worker.pipes, &counters).await;
+        let settings = TcpSettings {
+            idle_timeout: Some(worker.settings.tunnel_idle_timeout),
+        };
+        let carried = tunnel(
+            &self.stream,
+            &upstream.stream,
+            &settings,
+            &worker.pipes,
+            &counters,
+        )
+        .await;
         let exchange = &mut self.exchange;
         exchange.request_body_bytes = received as u64 + carried.received;
         exchange.response_body_bytes = sent as u64 + carried.sent;
@@ -42,5 +50,9 @@ impl HttpConnection {
 
 async fn write_all(to: &mut tokio::net::TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     use tokio::io::AsyncWriteExt as _;
-    if bytes.is_empty() { Ok(()) } else { to.write_all(bytes).await }
+    if bytes.is_empty() {
+        Ok(())
+    } else {
+        to.write_all(bytes).await
+    }
 }

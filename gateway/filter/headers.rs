@@ -27,12 +27,24 @@ pub fn edit_request(head: &mut RequestHead, edits: &[Edit], peer: SocketAddr) {
             Edit::Set(name, Template::Literal(value)) => head.fields_mut().set(name, value),
             Edit::Add(name, Template::Literal(value)) => head.fields_mut().append(name, value),
             Edit::Set(name, Template::Pieces(pieces)) => {
-                if let Some(value) = fill(pieces, Facts { request: Some(head), peer }) {
+                if let Some(value) = fill(
+                    pieces,
+                    Facts {
+                        request: Some(head),
+                        peer,
+                    },
+                ) {
                     head.fields_mut().set(name, &value);
                 }
             }
             Edit::Add(name, Template::Pieces(pieces)) => {
-                if let Some(value) = fill(pieces, Facts { request: Some(head), peer }) {
+                if let Some(value) = fill(
+                    pieces,
+                    Facts {
+                        request: Some(head),
+                        peer,
+                    },
+                ) {
                     head.fields_mut().append(name, &value);
                 }
             }
@@ -76,7 +88,10 @@ fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Option<Vec<u8>> {
         match piece {
             ValuePiece::Literal(text) => value.extend_from_slice(text.as_bytes()),
             ValuePiece::RequestHeader(name) => {
-                if let Some(found) = facts.request.and_then(|head| request_header(head, name.as_str())) {
+                if let Some(found) = facts
+                    .request
+                    .and_then(|head| request_header(head, name.as_str()))
+                {
                     value.extend_from_slice(found);
                 }
             }

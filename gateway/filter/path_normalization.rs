@@ -24,8 +24,7 @@ pub fn normalize(path: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
 /// Whether a path certainly needs no change: no escape, no backslash, no segment that begins
 /// with a dot.
 fn is_normal(path: &[u8]) -> bool {
-    memchr::memchr2(b'%', b'\\', path).is_none()
-        && !memchr::memmem::find(path, b"/.").is_some()
+    memchr::memchr2(b'%', b'\\', path).is_none() && !memchr::memmem::find(path, b"/.").is_some()
 }
 
 fn decode_unreserved(path: &[u8]) -> Result<Vec<u8>, BadPath> {
@@ -57,7 +56,9 @@ fn decode_unreserved(path: &[u8]) -> Result<Vec<u8>, BadPath> {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 /// RFC 3986 §5.2.4 for an absolute path; empty segments are kept, and `..` takes back an empty

@@ -22,7 +22,14 @@ pub fn location(
 ) -> Vec<u8> {
     let new_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
     let mut location = format!("{new_scheme}://").into_bytes();
-    push_authority(&mut location, redirect, head.authority(), scheme, new_scheme, listener_port);
+    push_authority(
+        &mut location,
+        redirect,
+        head.authority(),
+        scheme,
+        new_scheme,
+        listener_port,
+    );
     push_path(&mut location, redirect, head, matched);
     location
 }

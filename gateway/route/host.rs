@@ -32,7 +32,8 @@ impl HostTable {
             }
             Domain::Suffix(suffix) => {
                 self.partial.push((suffix.as_bytes().into(), host));
-                self.partial.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+                self.partial
+                    .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
             }
             Domain::Any => {
                 self.any.get_or_insert(host);
@@ -66,7 +67,11 @@ impl HostTable {
         } else {
             memchr::memchr_iter(b'.', name)
                 .filter(|dot| *dot > 0)
-                .find_map(|dot| self.suffix.get(&name[dot..]).map(|host| (name.len() - dot, *host)))
+                .find_map(|dot| {
+                    self.suffix
+                        .get(&name[dot..])
+                        .map(|host| (name.len() - dot, *host))
+                })
         };
         let by_part = self
             .partial
@@ -85,7 +90,8 @@ pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     match memchr::memrchr(b':', authority) {
         Some(colon)
             if authority[colon + 1..].iter().all(u8::is_ascii_digit)
-                && (authority.first() == Some(&b'[')) == (authority[..colon].last() == Some(&b']'))
+                && (authority.first() == Some(&b'['))
+                    == (authority[..colon].last() == Some(&b']'))
                 && !(authority.first() != Some(&b'[')
                     && memchr::memchr(b':', &authority[..colon]).is_some()) =>
         {

@@ -48,7 +48,10 @@ impl RouteList {
 
     /// The first route that fits, by walking all of them: the definition of [`find`](Self::find).
     pub fn walk(&self, all: &[Route], request: &RequestView<'_>) -> Option<RouteId> {
-        self.routes.iter().copied().find(|id| all[id.index()].matcher.matches(request))
+        self.routes
+            .iter()
+            .copied()
+            .find(|id| all[id.index()].matcher.matches(request))
     }
 }
 
@@ -59,7 +62,10 @@ impl Index {
             match &all[id.index()].matcher.path {
                 Path::Exact(path) => index.exact.entry(path.clone()).or_default().push(position),
                 Path::Prefix(path) => index.prefix.entry(path.clone()).or_default().push(position),
-                Path::Any | Path::ExactIgnoreCase(_) | Path::PrefixIgnoreCase(_) | Path::Regex(_) => {
+                Path::Any
+                | Path::ExactIgnoreCase(_)
+                | Path::PrefixIgnoreCase(_)
+                | Path::Regex(_) => {
                     index.other.push(position);
                 }
             }
@@ -70,11 +76,20 @@ impl Index {
         index
     }
 
-    fn find(&self, routes: &[RouteId], all: &[Route], request: &RequestView<'_>) -> Option<RouteId> {
+    fn find(
+        &self,
+        routes: &[RouteId],
+        all: &[Route],
+        request: &RequestView<'_>,
+    ) -> Option<RouteId> {
         let mut best = u32::MAX;
         let route = |position: u32| &all[routes[position as usize].index()];
         let mut consider = |positions: &[u32]| {
-            for position in positions.iter().copied().take_while(|position| *position < best) {
+            for position in positions
+                .iter()
+                .copied()
+                .take_while(|position| *position < best)
+            {
                 if route(position).matcher.conditions_match(request) {
                     best = position;
                     break;
@@ -85,12 +100,19 @@ impl Index {
             consider(positions);
         }
         for length in self.prefix_lengths.iter().copied() {
-            let Some(start) = request.path.get(..length) else { break };
+            let Some(start) = request.path.get(..length) else {
+                break;
+            };
             if let Some(positions) = self.prefix.get(start) {
                 consider(positions);
             }
         }
-        for position in self.other.iter().copied().take_while(|position| *position < best) {
+        for position in self
+            .other
+            .iter()
+            .copied()
+            .take_while(|position| *position < best)
+        {
             if route(position).matcher.matches(request) {
                 best = position;
                 break;

@@ -84,7 +84,9 @@ impl Matcher {
 
     /// Whether everything but the path fits.
     pub fn conditions_match(&self, request: &RequestView<'_>) -> bool {
-        self.conditions.as_deref().is_none_or(|conditions| conditions.match_all(request))
+        self.conditions
+            .as_deref()
+            .is_none_or(|conditions| conditions.match_all(request))
     }
 }
 
@@ -96,9 +98,9 @@ impl Path {
             Self::Exact(want) => **want == *path,
             Self::ExactIgnoreCase(want) => want.eq_ignore_ascii_case(path),
             Self::Prefix(want) => path.starts_with(want),
-            Self::PrefixIgnoreCase(want) => {
-                path.get(..want.len()).is_some_and(|start| start.eq_ignore_ascii_case(want))
-            }
+            Self::PrefixIgnoreCase(want) => path
+                .get(..want.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(want)),
             Self::Regex(regex) => regex.is_match(path),
         }
     }
@@ -117,13 +119,21 @@ impl Path {
 impl Conditions {
     fn match_all(&self, request: &RequestView<'_>) -> bool {
         let fits = |pattern: &Option<Pattern>, value: &[u8]| {
-            pattern.as_ref().is_none_or(|pattern| pattern.matches(value))
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.matches(value))
         };
         fits(&self.method, request.method)
             && fits(&self.scheme, request.scheme)
             && fits(&self.authority, request.authority)
-            && self.headers.iter().all(|condition| condition.holds(request))
-            && self.without_headers.iter().all(|condition| condition.is_absent_or_differs(request))
+            && self
+                .headers
+                .iter()
+                .all(|condition| condition.holds(request))
+            && self
+                .without_headers
+                .iter()
+                .all(|condition| condition.is_absent_or_differs(request))
             && self.query_params.iter().all(|(name, pattern)| {
                 query_param(request.query.unwrap_or_default(), name.as_bytes())
                     .is_some_and(|value| pattern.matches(value))
@@ -134,7 +144,8 @@ impl Conditions {
 impl HeaderCondition {
     /// Whether the header is there and fits.
     pub fn holds(&self, request: &RequestView<'_>) -> bool {
-        self.value(request).is_some_and(|value| self.pattern.matches(&value))
+        self.value(request)
+            .is_some_and(|value| self.pattern.matches(&value))
     }
 
     /// `withoutHeaders`: a missing header counts as empty, except for the presence form.

@@ -42,8 +42,15 @@ fn among(
             Balancing::RoundRobin => in_turn(view, id, cluster),
             Balancing::Random => by_weight(view, cluster, random),
             Balancing::LeastRequest => {
-                let (a, b) = (by_weight(view, cluster, random), by_weight(view, cluster, random));
-                if !wanted(a) || (wanted(b) && busier(view, a, b)) { b } else { a }
+                let (a, b) = (
+                    by_weight(view, cluster, random),
+                    by_weight(view, cluster, random),
+                );
+                if !wanted(a) || (wanted(b) && busier(view, a, b)) {
+                    b
+                } else {
+                    a
+                }
             }
         };
         if wanted(endpoint) {

@@ -39,14 +39,18 @@ impl EndpointState {
 
     /// Whether it may be chosen. Reads the clock only while the endpoint is ejected.
     pub fn is_available(&self) -> bool {
-        self.ejected_until.get().is_none_or(|until| Instant::now() >= until)
+        self.ejected_until
+            .get()
+            .is_none_or(|until| Instant::now() >= until)
     }
 
     /// A connect failed: leave it alone for a while.
     pub fn connect_failed(&self) {
         let failures = self.failures.get();
         self.failures.set(failures.saturating_add(1));
-        let pause = FIRST_EJECTION.saturating_mul(1 << failures.min(5)).min(LONGEST_EJECTION);
+        let pause = FIRST_EJECTION
+            .saturating_mul(1 << failures.min(5))
+            .min(LONGEST_EJECTION);
         self.ejected_until.set(Some(Instant::now() + pause));
     }
 

@@ -90,10 +90,19 @@ impl Upstream {
         if !self.input.is_empty() {
             return; // bytes that nobody asked for: never used again
         }
-        let Self { stream, local, active, .. } = self;
+        let Self {
+            stream,
+            local,
+            active,
+            ..
+        } = self;
         let mut idle = active.0.idle.borrow_mut();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { stream, local, since: now });
+            idle.push(Idle {
+                stream,
+                local,
+                since: now,
+            });
         }
     }
 

@@ -64,7 +64,12 @@ impl Worker {
         let wanted: HashMap<_, _> = snapshot
             .listeners
             .iter()
-            .map(|listener| ((listener.address, listener.serves.transport()), listener.serves))
+            .map(|listener| {
+                (
+                    (listener.address, listener.serves.transport()),
+                    listener.serves,
+                )
+            })
             .collect();
         let mut slots = self.slots.borrow_mut();
         slots.retain(|key, open| {
@@ -82,8 +87,13 @@ impl Worker {
                 Socket::Tcp(_) => Transport::Tcp,
                 Socket::Udp(_) => Transport::Udp,
             };
-            let Some(serves) = wanted.get(&(address, transport)).copied() else { continue };
-            let slot = Rc::new(Slot { address, serves: Cell::new(Some(serves)) });
+            let Some(serves) = wanted.get(&(address, transport)).copied() else {
+                continue;
+            };
+            let slot = Rc::new(Slot {
+                address,
+                serves: Cell::new(Some(serves)),
+            });
             match self.open(Rc::clone(&slot), socket) {
                 Ok(open) => {
                     slots.insert((address, transport), open);
@@ -102,13 +112,21 @@ impl Worker {
                 let task = tokio::task::spawn_local(async move {
                     worker.accept(&listener, &accepting).await;
                 });
-                Ok(Open { slot, task, udp: None })
+                Ok(Open {
+                    slot,
+                    task,
+                    udp: None,
+                })
             }
             Socket::Udp(bound) => {
                 let udp = UdpSlot::new(Rc::clone(self), Rc::clone(&slot), bound)?;
                 let carrier = udp.carrier();
                 let task = tokio::task::spawn_local(carrier.run());
-                Ok(Open { slot, task, udp: Some(udp) })
+                Ok(Open {
+                    slot,
+                    task,
+                    udp: Some(udp),
+                })
             }
         }
     }
@@ -137,7 +155,11 @@ impl Worker {
         tokio::task::spawn_local(async move {
             let _admitted = admitted;
             match slot.serves.get() {
-                Some(Serves::Http(_)) => HttpConnection::new(worker, slot, stream, peer).serve().await,
+                Some(Serves::Http(_)) => {
+                    HttpConnection::new(worker, slot, stream, peer)
+                        .serve()
+                        .await
+                }
                 Some(Serves::Tcp(cluster)) => worker.carry_tcp(cluster, stream, peer).await,
                 Some(Serves::Udp(_)) | None => {}
             }

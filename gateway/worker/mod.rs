@@ -134,7 +134,11 @@ impl Worker {
 
     /// Ready once the worker drains. Tasks that wait with a [`timer::Timer`] are woken for it.
     pub fn poll_drain(&self, _: &mut Context<'_>) -> Poll<()> {
-        if self.draining.get() { Poll::Ready(()) } else { Poll::Pending }
+        if self.draining.get() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Counts and logs a finished exchange.
@@ -184,7 +188,9 @@ pub struct Admitted(Rc<Worker>);
 impl Drop for Admitted {
     fn drop(&mut self) {
         let worker = &self.0;
-        worker.connections.set(worker.connections.get().saturating_sub(1));
+        worker
+            .connections
+            .set(worker.connections.get().saturating_sub(1));
         worker.with_metrics(WorkerMetrics::connection_closed);
         if worker.draining.get() && worker.connections.get() == 0 {
             worker.idle.notify_one();
@@ -198,7 +204,9 @@ pub fn run(
     access_log: Option<AccessLogger>,
     commands: mpsc::UnboundedReceiver<Command>,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         let worker = Worker::new(settings, access_log);

@@ -23,7 +23,9 @@ impl Random {
 
     /// A generator with a given seed, for tests that repeat.
     pub fn from_seed(seed: u64) -> Self {
-        Self { state: Cell::new(seed | 1) }
+        Self {
+            state: Cell::new(seed | 1),
+        }
     }
 
     /// The next 64 bits.

@@ -10,8 +10,8 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
-use crate::l4::{Peer, TcpCounters, TcpSettings};
 use crate::l4::tcp::{End, carry};
+use crate::l4::{Peer, TcpCounters, TcpSettings};
 use crate::net::{ConnectOptions, connect};
 use crate::observe::Resolved;
 use crate::observe::access_log::TcpConnection;
@@ -35,7 +35,10 @@ pub struct LiveTcp {
 impl LiveTcp {
     /// Bytes from the client and to it since the last call.
     fn news(&self) -> (u64, u64) {
-        let now = (self.counters.received_bytes.get(), self.counters.sent_bytes.get());
+        let now = (
+            self.counters.received_bytes.get(),
+            self.counters.sent_bytes.get(),
+        );
         let before = self.reported.replace(now);
         (now.0 - before.0, now.1 - before.1)
     }
@@ -90,7 +93,9 @@ impl Worker {
             });
             let number = self.random.next();
             self.live_tcp.borrow_mut().insert(number, Rc::clone(&live));
-            let settings = TcpSettings { idle_timeout: Some(self.settings.tcp_idle_timeout) };
+            let settings = TcpSettings {
+                idle_timeout: Some(self.settings.tcp_idle_timeout),
+            };
             let carried = carry(client, upstream, &settings, &self.pipes, &live.counters).await;
             self.live_tcp.borrow_mut().remove(&number);
             active.set(active.get().saturating_sub(1));
@@ -116,7 +121,10 @@ impl Worker {
     ) -> (Option<(EndpointId, TcpStream)>, ResponseFlags) {
         let mut tried = Vec::new();
         let timeout = view.snapshot.cluster(cluster).connect_timeout;
-        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        let options = ConnectOptions {
+            timeout,
+            ..ConnectOptions::default()
+        };
         for _ in 0..ATTEMPTS {
             let endpoint = match choose(view, cluster, &tried, &self.random) {
                 Choice::Endpoint(endpoint) if tried.contains(&endpoint) => break,

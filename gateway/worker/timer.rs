@@ -139,7 +139,9 @@ impl Wheel {
     /// The first tick that is not before `instant`.
     fn tick_from(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_millis() / TICK.as_millis()).unwrap_or(NEVER - 1).saturating_add(1)
+        u64::try_from(since.as_millis() / TICK.as_millis())
+            .unwrap_or(NEVER - 1)
+            .saturating_add(1)
     }
 
     /// The last tick that has begun.
@@ -160,7 +162,9 @@ impl Timer {
             self.entry.deadline.set(NEVER);
             return;
         };
-        let tick = now.checked_add(after).map_or(NEVER, |at| self.wheel.tick_from(at));
+        let tick = now
+            .checked_add(after)
+            .map_or(NEVER, |at| self.wheel.tick_from(at));
         self.entry.deadline.set(tick);
         let queued = self.entry.queued.get();
         if tick < queued {
@@ -194,7 +198,10 @@ impl Timer {
             self.wheel.queue(&self.entry, deadline.min(now + HORIZON));
         }
         let mut waker = self.entry.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
             *waker = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -226,7 +233,10 @@ mod tests {
     use super::*;
 
     fn run<F: Future>(future: F) -> F::Output {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, future)
     }
 

@@ -1,7 +1,7 @@
 //! Carried UDP Services: one carrier per address, endpoints chosen by the balancer.
 
-use std::collections::HashMap;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,7 +25,9 @@ pub struct UdpSlot {
 
 impl std::fmt::Debug for UdpSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UdpSlot").field("address", &self.slot.address).finish_non_exhaustive()
+        f.debug_struct("UdpSlot")
+            .field("address", &self.slot.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,7 +49,11 @@ impl UdpSlot {
             Rc::new(UdpCounters::default()),
             Rc::clone(&worker.pipes),
         )?;
-        Ok(Rc::new(Self { worker, slot, carrier }))
+        Ok(Rc::new(Self {
+            worker,
+            slot,
+            carrier,
+        }))
     }
 
     /// What is to be run.
@@ -57,9 +63,13 @@ impl UdpSlot {
 
     /// Ends the flows to endpoints that the configuration no longer has.
     pub fn forget_lost_endpoints(&self) {
-        let Some(cluster) = self.slot.cluster() else { return };
+        let Some(cluster) = self.slot.cluster() else {
+            return;
+        };
         let view = self.worker.view();
-        let Some(cluster) = view.snapshot.clusters.get(cluster.index()) else { return };
+        let Some(cluster) = view.snapshot.clusters.get(cluster.index()) else {
+            return;
+        };
         let known: Vec<SocketAddr> = cluster
             .endpoints
             .clone()
@@ -79,7 +89,10 @@ struct Picker {
 impl Endpoints for Picker {
     fn pick(&self, _client: SocketAddr) -> Option<SocketAddr> {
         let view = self.worker.view();
-        let cluster = self.slot.cluster().filter(|id| id.index() < view.snapshot.clusters.len())?;
+        let cluster = self
+            .slot
+            .cluster()
+            .filter(|id| id.index() < view.snapshot.clusters.len())?;
         match choose(&view, cluster, &[], &self.worker.random) {
             Choice::Endpoint(endpoint) => {
                 let state = view.state(endpoint);

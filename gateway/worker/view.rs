@@ -29,7 +29,11 @@ pub struct EndpointStates {
 impl View {
     /// The view of nothing.
     pub fn empty() -> Self {
-        Self { snapshot: Arc::default(), endpoints: Vec::new(), turns: Vec::new() }
+        Self {
+            snapshot: Arc::default(),
+            endpoints: Vec::new(),
+            turns: Vec::new(),
+        }
     }
 
     /// An endpoint's state.
@@ -62,7 +66,9 @@ impl EndpointStates {
                 let state = kept
                     .entry(key)
                     .or_insert_with_key(|key| {
-                        self.known.remove(key).unwrap_or_else(|| Rc::new(EndpointState::new(address)))
+                        self.known
+                            .remove(key)
+                            .unwrap_or_else(|| Rc::new(EndpointState::new(address)))
                     })
                     .clone();
                 endpoints.push(state);
@@ -70,7 +76,11 @@ impl EndpointStates {
         }
         self.known = kept;
         let turns = snapshot.clusters.iter().map(|_| Cell::new(0)).collect();
-        View { snapshot, endpoints, turns }
+        View {
+            snapshot,
+            endpoints,
+            turns,
+        }
     }
 
     /// All states that are in force.
