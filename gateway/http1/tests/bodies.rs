@@ -7,10 +7,7 @@ use super::*;
 type Decoded = Result<(Vec<u8>, Vec<String>, Vec<u8>, bool), E>;
 
 /// Decodes a body that comes in pieces.
-fn decode(
-    length: ResponseLength,
-    pieces: &[&[u8]],
-) -> Decoded {
+fn decode(length: ResponseLength, pieces: &[&[u8]]) -> Decoded {
     let mut decoder = BodyDecoder::new(length);
     let mut input = ReadBuffer::new();
     let (mut data, mut trailers, mut ended) = (Vec::new(), Vec::new(), false);
