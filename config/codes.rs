@@ -78,6 +78,22 @@ codes! {
     WATCH = "GH0013", "Changes seen late",
         "The kernel's file notification is not available, so the directory is looked through at \
          intervals instead and a change takes longer to be served.";
+
+    // Translation.
+    SCHEMA_WARNING = "IST0133", "Schema warning",
+        "The object is valid, but something in it is deprecated or has no effect.";
+    NOT_SUPPORTED = "GH0101", "Not supported yet",
+        "gatehouse knows the field but does not honour it yet. The message says what that means for \
+         traffic; an error means that this part of the object is not served at all.";
+    UNREACHABLE_RULE = "IST0130", "Rule never used",
+        "A rule of a VirtualService can never match, because rules before it take all its requests.";
+    INEFFECTIVE_MATCH = "IST0131", "Match never used",
+        "A match of a rule can never be reached, because one before it takes all its requests.";
+    CONFLICTING_GATEWAYS = "IST0145", "Gateways in conflict",
+        "Two servers want the same port for different protocols. The one of the older Gateway (then \
+         the first by name) listens, the other does not.";
+    EMPTY_SERVICE = "GH0102", "Service without endpoints",
+        "The service can have no endpoints, so every request to it is answered with 503.";
 }
 
 #[cfg(test)]

@@ -63,7 +63,10 @@ pub enum ValuePiece {
     DownstreamRemoteAddressWithoutPort,
 }
 
-/// Edits of one `headers` block, `set` before `add`, each sorted by name, then `remove`.
+/// Edits in the order of execution: `remove`, then `set`, then `add`, each sorted by name.
+///
+/// Values are made after the removals and before any other edit, and a `set` or `add` whose value
+/// comes out empty is left out (Envoy: `HeaderParser::evaluateHeaders`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Edits of the request.

@@ -20,7 +20,8 @@ pub struct Route {
     pub matches: RouteMatch,
     /// What it does.
     pub action: Action,
-    /// Header edits of the HTTPRoute (`headers`), applied for every action.
+    /// Header edits of the HTTPRoute (`headers`) and of its only destination, applied for every
+    /// action.
     pub headers: HeaderEdits,
 }
 
@@ -52,7 +53,8 @@ pub struct RouteMatch {
     pub authority: Option<Pattern>,
     /// On header values; several fields of one name are joined with `,` first.
     pub headers: Vec<HeaderMatch>,
-    /// `withoutHeaders`: these must not match.
+    /// `withoutHeaders`: these must not match; a missing header counts as an empty one, unless the
+    /// pattern is [`Pattern::Present`].
     pub without_headers: Vec<HeaderMatch>,
     /// On the first value of a query parameter.
     pub query_params: Vec<(String, Pattern)>,
@@ -112,6 +114,8 @@ pub struct WeightedDestination {
     pub destination: Destination,
     /// The share, relative to the sum.
     pub weight: u32,
+    /// Replaces the Host; only where [`Rewrite::authority`] does not.
+    pub authority: Option<String>,
     /// Header edits of this destination alone.
     pub headers: HeaderEdits,
 }

@@ -1,1 +1,102 @@
-//! Under construction.
+//! From objects as written to the model, with a finding for whatever is wrong.
+//!
+//! Pure: the same objects and settings give the same model. An object that breaks a rule of its
+//! API is refused as a whole and listed, so that its last good version can stay; nothing else is
+//! touched by it. Every API struct is taken apart field by field, so that a field which is not
+//! honoured cannot be forgotten: it is a finding.
+
+#![allow(dead_code)] // what the checks need, until they are here
+
+mod clusters;
+mod destination_rule;
+mod field_path;
+mod gateway;
+mod hosts;
+mod labels;
+mod re2;
+mod registry;
+mod report;
+mod suggest;
+mod virtual_hosts;
+mod virtual_service;
+mod visibility;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use crate::finding::Finding;
+use crate::model::Model;
+use crate::resources::{ObjectRef, Resources};
+use clusters::Clusters;
+use destination_rule::DestinationRules;
+use registry::Registry;
+use report::Report;
+use virtual_service::VirtualServices;
+
+/// What the daemon is told about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The labels that Gateways and Services select it by.
+    pub labels: BTreeMap<String, String>,
+    /// The namespace that it belongs to.
+    pub namespace: String,
+    /// The namespace whose DestinationRules are for everyone (Istio: `rootNamespace`).
+    pub root_namespace: String,
+    /// The end of a Service's full name: `name.namespace.svc.<this>`.
+    pub cluster_domain: String,
+    /// The node's name.
+    pub node: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let labels = [("istio", "ingressgateway"), ("app", "istio-ingressgateway")];
+        Self {
+            labels: labels
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            namespace: "istio-system".to_owned(),
+            root_namespace: "istio-system".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+            node: String::new(),
+        }
+    }
+}
+
+/// What came of a set of objects.
+#[derive(Debug, Default)]
+pub struct Translation {
+    /// What is in force.
+    pub model: Model,
+    /// What is wrong or not honoured; positions are still to be filled in.
+    pub findings: Vec<Finding>,
+    /// Objects that are not in the model because they break a rule of their API.
+    pub refused: Vec<ObjectRef>,
+}
+
+/// Turns objects into the model.
+pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
+    let mut report = Report::default();
+    let gateways = gateway::parse_all(resources, settings, &mut report);
+    let services = VirtualServices::parse(resources, settings, &mut report);
+    let rules = DestinationRules::parse(resources, settings, &mut report);
+    let registry = Registry::new(resources, settings, &mut report);
+
+    let mut clusters = Clusters::new(&registry, &rules);
+    let merged = gateway::merge(&gateways, &mut report);
+    let servers = merged
+        .iter()
+        .map(|merged| virtual_hosts::build(merged, &services, &mut clusters))
+        .collect();
+    let clusters = clusters.list;
+    Translation {
+        model: Model {
+            servers,
+            clusters,
+            ..Model::default()
+        },
+        findings: report.findings,
+        refused: report.refused.into_iter().collect(),
+    }
+}

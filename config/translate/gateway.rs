@@ -1,0 +1,398 @@
+//! Gateways: which select this daemon, and their servers merged per port.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::api::istio::Gateway as Api;
+use crate::api::istio::gateway::{Port, Server as ApiServer, ServerTls, TlsMode};
+use crate::codes;
+use crate::finding::Level;
+use crate::resources::{Object, ObjectKey, Resources};
+use crate::translate::Settings;
+use crate::translate::field_path::FieldPath;
+use crate::translate::hosts::{self, ServerHosts};
+use crate::translate::labels;
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::virtual_service;
+
+/// A valid Gateway.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) key: ObjectKey,
+    created: Option<i64>,
+    pub(crate) selector: BTreeMap<String, String>,
+    /// Whether its selector selects this daemon.
+    pub(crate) selected: bool,
+    pub(crate) servers: Vec<Server>,
+}
+
+/// A server, of any protocol.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Its place in `spec.servers`.
+    pub(crate) index: usize,
+    pub(crate) port: u16,
+    pub(crate) port_name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) bind: Option<IpAddr>,
+    /// `host`, `namespace/host`; `./` and `*/` are resolved.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) index_of_hosts: ServerHosts,
+    pub(crate) has_tls: bool,
+    pub(crate) https_redirect: bool,
+    /// It is valid but cannot be served.
+    pub(crate) inert: bool,
+}
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP, HTTP2, GRPC, GRPC-WEB: plain text, and all the same here.
+    Http,
+    /// HTTPS and TLS.
+    Tls,
+    /// TCP, and what is carried as TCP.
+    Tcp,
+}
+
+/// The servers of one port and bind address, in merge order.
+pub(crate) struct Merged<'g> {
+    pub(crate) port: u16,
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) servers: Vec<(&'g Gateway, &'g Server)>,
+}
+
+/// Reads every Gateway, oldest first.
+pub(crate) fn parse_all(
+    resources: &Resources,
+    settings: &Settings,
+    report: &mut Report,
+) -> Vec<Gateway> {
+    let mut gateways: Vec<_> = resources
+        .gateways
+        .values()
+        .filter_map(|object| parse(object, settings, report))
+        .collect();
+    gateways.sort_by(|a, b| {
+        (a.created, &a.key.name, &a.key.namespace).cmp(&(b.created, &b.key.name, &b.key.namespace))
+    });
+    gateways
+}
+
+/// Merges the plain HTTP servers of the Gateways that select this daemon (Istio:
+/// `MergeGateways`): on one port and bind address the first protocol stands.
+pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Merged<'g>> {
+    let mut merged: Vec<Merged<'g>> = Vec::new();
+    let mut places: HashMap<(u16, Option<IpAddr>), usize> = HashMap::new();
+    let mut first_plain: HashMap<(u16, Option<IpAddr>), (Protocol, &ObjectKey)> = HashMap::new();
+    for gateway in gateways.iter().filter(|gateway| gateway.selected) {
+        let mut report = report.on("Gateway", &gateway.key);
+        for server in &gateway.servers {
+            let place = (server.port, server.bind);
+            if let Some((protocol, other)) = first_plain.get(&place)
+                && *protocol != server.protocol
+            {
+                report.add(
+                    codes::CONFLICTING_GATEWAYS,
+                    Level::Error,
+                    &FieldPath::root("spec").field("servers").index(server.index).field("port"),
+                    format!(
+                        "port {} is taken by Gateway {other} for {protocol}, so this {} server does not listen.",
+                        server.port, server.protocol
+                    ),
+                    "Give one of the two another port.",
+                );
+                continue;
+            }
+            if server.protocol != Protocol::Tls {
+                first_plain
+                    .entry(place)
+                    .or_insert((server.protocol, &gateway.key));
+            }
+            if server.protocol != Protocol::Http || server.inert {
+                continue;
+            }
+            let index = *places.entry(place).or_insert_with(|| {
+                merged.push(Merged {
+                    port: server.port,
+                    bind: server.bind,
+                    servers: Vec::new(),
+                });
+                merged.len() - 1
+            });
+            merged[index].servers.push((gateway, server));
+        }
+    }
+    merged
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
+fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Option<Gateway> {
+    let Object { meta, body, .. } = object;
+    let Api { selector, servers } = body;
+    let mut report = report.on("Gateway", &meta.key);
+    let report = &mut report;
+    let spec = FieldPath::root("spec");
+    if !hosts::is_label(&meta.key.name) {
+        report.invalid(
+            &FieldPath::root("metadata").field("name"),
+            format!(
+                "`{}` is not a Gateway's name; the object is not used.",
+                meta.key.name
+            ),
+            "Use letters, digits and `-`, and no dot.",
+        );
+    }
+    let path = spec.field("servers");
+    if servers.is_empty() {
+        report.invalid(&path, "it has no servers; the object is not used.", "");
+    }
+    let selected = labels::is_subset(selector, &settings.labels);
+    let mut names = HashSet::new();
+    let mut parsed = Vec::with_capacity(servers.len());
+    for (i, server) in servers.iter().enumerate() {
+        let path = path.index(i);
+        if let Some(port) = &server.port
+            && !names.insert(port.name.as_str())
+        {
+            report.invalid(
+                &path.field("port").field("name"),
+                format!(
+                    "the port name `{}` is used twice; the object is not used.",
+                    port.name
+                ),
+                "Names must be unique within a Gateway.",
+            );
+        }
+        parsed.extend(parse_server(server, i, &meta.key.namespace, &path, report));
+    }
+    report.is_valid().then(|| Gateway {
+        key: meta.key.clone(),
+        created: meta.created,
+        selector: selector.clone(),
+        selected,
+        servers: parsed,
+    })
+}
+
+fn parse_server(
+    server: &ApiServer,
+    index: usize,
+    namespace: &str,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<Server> {
+    let ApiServer {
+        port,
+        bind,
+        hosts: names,
+        tls,
+        default_endpoint,
+        name: _, // names statistics of Envoy's connection manager
+    } = server;
+    if !default_endpoint.is_empty() {
+        report.questionable(
+            &path.field("defaultEndpoint"),
+            "defaultEndpoint has no effect, nor has it in Istio.",
+            "",
+        );
+    }
+    check_hosts(names, &path.field("hosts"), report);
+    let port_path = path.field("port");
+    let Some(port) = port else {
+        report.invalid(
+            &port_path,
+            "the port is missing; the object is not used.",
+            "",
+        );
+        return None;
+    };
+    let Port {
+        number,
+        protocol: protocol_name,
+        name: port_name,
+        target_port,
+    } = port;
+    if *target_port != 0 {
+        report.questionable(
+            &port_path.field("targetPort"),
+            "targetPort has no effect on a Gateway.",
+            "",
+        );
+    }
+    if port_name.is_empty() {
+        report.invalid(
+            &port_path.field("name"),
+            "the port has no name; the object is not used.",
+            "",
+        );
+    }
+    let is_socket = bind.starts_with("unix://");
+    let parsed_bind = if bind.is_empty() || is_socket {
+        None
+    } else {
+        let parsed = bind.parse().ok();
+        if parsed.is_none() {
+            report.invalid(
+                &path.field("bind"),
+                format!("`{bind}` is not an IP address; the object is not used."),
+                "",
+            );
+        }
+        parsed
+    };
+    if is_socket {
+        report.not_served(
+            &path.field("bind"),
+            "A socket path as bind address",
+            "this server does not listen",
+        );
+    }
+    let number = match *number {
+        0 if is_socket => 0,
+        number => virtual_service::port(number, &port_path.field("number"), report)?,
+    };
+    let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
+    check_tls(tls.as_ref(), protocol, path, report);
+    let not_yet = match protocol {
+        Protocol::Http => None,
+        Protocol::Tls => Some(("TLS", "this server does not listen")),
+        Protocol::Tcp => Some(("A TCP server", "this server does not listen")),
+    };
+    if let Some((what, effect)) = not_yet {
+        report.not_served(&port_path.field("protocol"), what, effect);
+    }
+    let hosts = resolve_hosts(names, namespace);
+    Some(Server {
+        index,
+        port: number,
+        port_name: port_name.clone(),
+        protocol,
+        bind: parsed_bind,
+        index_of_hosts: ServerHosts::new(hosts.iter().map(String::as_str)),
+        hosts,
+        has_tls: tls.is_some(),
+        https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
+        inert: is_socket,
+    })
+}
+
+/// `./host` means the Gateway's namespace, `*/host` any, and `*/*` any host whatever else is
+/// listed (Istio: `sanitizeServerHostNamespace`).
+fn resolve_hosts(names: &[String], namespace: &str) -> Vec<String> {
+    if names.iter().any(|name| name == "*/*") {
+        return vec!["*".to_owned()];
+    }
+    names
+        .iter()
+        .map(|name| match name.split_once('/') {
+            Some((".", host)) => format!("{namespace}/{host}"),
+            Some(("*", host)) => host.to_owned(),
+            _ => name.clone(),
+        })
+        .collect()
+}
+
+fn check_hosts(names: &[String], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if names.is_empty() {
+        report.invalid(
+            path,
+            "the server has no hosts; the object is not used.",
+            "Write `hosts: [\"*\"]` for any.",
+        );
+    }
+    for (i, name) in names.iter().enumerate() {
+        let (namespace, host) = match name.split_once('/') {
+            Some((namespace, host)) => (Some(namespace), host),
+            None => (None, name.as_str()),
+        };
+        let wrong = if namespace.is_some_and(|n| n != "*" && n != "." && !hosts::is_label(n)) {
+            Some("what stands before the `/` is not a namespace".to_owned())
+        } else if host != "*" && !host.contains('.') && !hosts::is_ip(host) {
+            Some("short names are not allowed".to_owned())
+        } else if host.starts_with('*') && host.len() > 1 && !host.starts_with("*.") {
+            Some("a `*` must be a label of its own".to_owned())
+        } else if hosts::is_ip(host) {
+            None
+        } else {
+            hosts::wildcard_domain_error(host)
+        };
+        if let Some(wrong) = wrong {
+            report.invalid(
+                &path.index(i),
+                format!("the host `{name}` is wrong: {wrong}; the object is not used."),
+                "Write a full name, `*.example.com`, or `*`.",
+            );
+        }
+    }
+}
+
+fn parse_protocol(
+    name: &str,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<Protocol> {
+    match name.to_ascii_uppercase().as_str() {
+        "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" => Some(Protocol::Http),
+        "HTTPS" | "TLS" => Some(Protocol::Tls),
+        "TCP" | "MONGO" | "REDIS" | "MYSQL" => Some(Protocol::Tcp),
+        _ => {
+            report.invalid(
+                path,
+                format!("`{name}` is not a protocol of a Gateway; the object is not used."),
+                "Use HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TCP or TLS.",
+            );
+            None
+        }
+    }
+}
+
+fn check_tls(
+    tls: Option<&ServerTls>,
+    protocol: Protocol,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    let tls_path = path.field("tls");
+    let Some(tls) = tls else {
+        if protocol == Protocol::Tls {
+            report.invalid(
+                &tls_path,
+                "an HTTPS or TLS server needs tls settings; the object is not used.",
+                "Add `tls: {mode: SIMPLE, credentialName: NAME}`.",
+            );
+        }
+        return;
+    };
+    let has_files = !tls.ca_certificates.is_empty()
+        || !tls.private_key.is_empty()
+        || !tls.server_certificate.is_empty();
+    let passes = matches!(tls.mode, TlsMode::Passthrough | TlsMode::AutoPassthrough);
+    match protocol {
+        Protocol::Http if !passes || has_files => report.invalid(
+            &tls_path,
+            "a plain HTTP server has no TLS; the object is not used.",
+            "Keep `httpsRedirect` alone, or set the protocol to HTTPS.",
+        ),
+        Protocol::Tcp => report.invalid(
+            &tls_path,
+            "a TCP server has no TLS; the object is not used.",
+            "Set the protocol to TLS.",
+        ),
+        Protocol::Tls if tls.https_redirect => report.questionable(
+            &tls_path.field("httpsRedirect"),
+            "httpsRedirect has no effect on a server that speaks TLS already.",
+            "Put it on the plain HTTP server.",
+        ),
+        Protocol::Http | Protocol::Tls => {}
+    }
+}

@@ -1,0 +1,71 @@
+//! Label maps and selectors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector as ApiSelector, LabelSelectorRequirement,
+};
+
+use crate::model::{LabelRequirement, LabelSelector};
+
+/// Whether `labels` has every pair of `wanted`.
+pub(crate) fn is_subset(
+    wanted: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> bool {
+    wanted
+        .iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// `k=v, k2=v2`, for messages.
+pub(crate) fn display(labels: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    pairs.join(",")
+}
+
+/// Reads a Kubernetes label selector.
+pub(crate) fn selector(selector: &ApiSelector) -> Result<LabelSelector, String> {
+    let ApiSelector {
+        match_expressions,
+        match_labels,
+    } = selector;
+    let mut requirements = Vec::new();
+    for (key, value) in match_labels.iter().flatten() {
+        requirements.push(LabelRequirement::In(
+            key.clone(),
+            BTreeSet::from([value.clone()]),
+        ));
+    }
+    for requirement in match_expressions.iter().flatten() {
+        requirements.push(self::requirement(requirement)?);
+    }
+    Ok(LabelSelector { requirements })
+}
+
+fn requirement(requirement: &LabelSelectorRequirement) -> Result<LabelRequirement, String> {
+    let LabelSelectorRequirement {
+        key,
+        operator,
+        values,
+    } = requirement;
+    let set: BTreeSet<String> = values.iter().flatten().cloned().collect();
+    let given = values.as_ref().map_or(0, Vec::len);
+    if key.is_empty() {
+        return Err("a requirement has no key".to_owned());
+    }
+    if set.len() != given {
+        return Err(format!("a value of `{key}` is written twice"));
+    }
+    match (operator.as_str(), given) {
+        ("In" | "NotIn", 0) => Err(format!("{operator} of `{key}` needs values")),
+        ("In", _) => Ok(LabelRequirement::In(key.clone(), set)),
+        ("NotIn", _) => Ok(LabelRequirement::NotIn(key.clone(), set)),
+        ("Exists", 0) => Ok(LabelRequirement::Exists(key.clone())),
+        ("DoesNotExist", 0) => Ok(LabelRequirement::DoesNotExist(key.clone())),
+        ("Exists" | "DoesNotExist", _) => Err(format!("{operator} of `{key}` takes no values")),
+        (other, _) => Err(format!(
+            "`{other}` is no operator; there are In, NotIn, Exists and DoesNotExist"
+        )),
+    }
+}

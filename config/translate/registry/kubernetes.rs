@@ -1,0 +1,248 @@
+//! Kubernetes Services and where their endpoints come from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::api::core::{self, EndpointSlice, IntOrString};
+use crate::model::{TransportProtocol, UpstreamProtocol};
+use crate::resources::{Object, Resources};
+use crate::translate::Settings;
+use crate::translate::registry::workloads::Workloads;
+use crate::translate::registry::{
+    Backend, Service, ServicePort, Source, Target, upstream_protocol,
+};
+use crate::translate::visibility::Visibility;
+use crate::translate::workload;
+
+/// The label that ties an EndpointSlice to its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Istio's `exportTo` of a Kubernetes Service.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
+
+/// EndpointSlices and Endpoints by Service.
+pub(super) struct Slices<'a> {
+    slices: HashMap<(&'a str, &'a str), Vec<&'a Object<EndpointSlice>>>,
+    resources: &'a Resources,
+}
+
+impl<'a> Slices<'a> {
+    pub(super) fn new(resources: &'a Resources) -> Self {
+        let mut slices: HashMap<_, Vec<_>> = HashMap::new();
+        for object in resources.endpoint_slices.values() {
+            if let Some(service) = object.meta.labels.get(SERVICE_NAME) {
+                let key = (object.meta.key.namespace.as_str(), service.as_str());
+                slices.entry(key).or_default().push(&**object);
+            }
+        }
+        Self { slices, resources }
+    }
+}
+
+/// Reads a Service's host and ports.
+pub(super) fn service<'a>(object: &'a Object<core::Service>, settings: &Settings) -> Service<'a> {
+    let key = &object.meta.key;
+    let spec = object.body.spec.as_ref();
+    let external = spec.filter(|spec| spec.type_.as_deref() == Some("ExternalName"));
+    let export_to = object.meta.annotations.get(EXPORT_TO);
+    Service {
+        host: format!(
+            "{}.{}.svc.{}",
+            key.name, key.namespace, settings.cluster_domain
+        ),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        ports: spec
+            .and_then(|spec| spec.ports.as_ref())
+            .map(|ports| ports.iter().filter_map(port).collect())
+            .unwrap_or_default(),
+        visibility: export_to.map_or(Visibility::Public, |list| export(list, &key.namespace)),
+        alias: external.and_then(|spec| spec.external_name.clone()),
+        created: object.meta.created,
+        source: Source::Kubernetes(object),
+    }
+}
+
+fn export(list: &str, namespace: &str) -> Visibility {
+    let names = list.split(',').map(str::trim);
+    if names.clone().any(|name| name == "*") {
+        return Visibility::Public;
+    }
+    Visibility::Namespaces(
+        names
+            .filter(|name| *name != "~")
+            .map(|name| if name == "." { namespace } else { name })
+            .map(str::to_owned)
+            .collect(),
+    )
+}
+
+/// Reads a port; none for a protocol that nothing here carries, or a number that is none.
+pub(crate) fn port(port: &core::ServicePort) -> Option<ServicePort> {
+    let number = u16::try_from(port.port)
+        .ok()
+        .filter(|number| *number != 0)?;
+    let transport = match port.protocol.as_deref() {
+        None | Some("TCP") => TransportProtocol::Tcp,
+        Some("UDP") => TransportProtocol::Udp,
+        Some(_) => return None,
+    };
+    let name = port.name.clone().unwrap_or_default();
+    Some(ServicePort {
+        number,
+        transport,
+        protocol: match transport {
+            TransportProtocol::Tcp => {
+                upstream_protocol(port.app_protocol.as_deref().unwrap_or(&name))
+            }
+            TransportProtocol::Udp => UpstreamProtocol::Http1,
+        },
+        name,
+        target: match &port.target_port {
+            Some(IntOrString::Int(target)) => match u16::try_from(*target) {
+                Ok(target) if target != 0 => Target::Number(target),
+                _ => Target::Number(number),
+            },
+            Some(IntOrString::String(target)) => match target.parse() {
+                Ok(target) => Target::Number(target),
+                Err(_) => Target::Name(target.clone()),
+            },
+            None => Target::Number(number),
+        },
+    })
+}
+
+/// The ready endpoints: from EndpointSlices, else Endpoints, else workloads that the selector
+/// matches.
+pub(super) fn backends(
+    service: &Object<core::Service>,
+    port: &ServicePort,
+    slices: &Slices<'_>,
+    workloads: &Workloads<'_>,
+) -> Vec<Backend> {
+    let key = &service.meta.key;
+    if let Some(slices) = slices
+        .slices
+        .get(&(key.namespace.as_str(), key.name.as_str()))
+    {
+        return from_slices(slices, port);
+    }
+    if let Some(endpoints) = slices.resources.endpoints.get(key) {
+        return from_endpoints(endpoints, port);
+    }
+    let selector = service
+        .body
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.as_ref());
+    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
+        return Vec::new();
+    };
+    let selected = workloads.select(&key.namespace, selector);
+    selected
+        .filter_map(|workload| {
+            let (target_name, target) = match &port.target {
+                Target::Number(number) => (None, Some(*number)),
+                Target::Name(name) => (Some(name.as_str()), None),
+            };
+            let names = [Some(port.name.as_str()), target_name];
+            workload.backend(names.into_iter().flatten(), target)
+        })
+        .collect()
+}
+
+fn from_slices(slices: &[&Object<EndpointSlice>], port: &ServicePort) -> Vec<Backend> {
+    let mut ready = Vec::new();
+    let mut serving = Vec::new();
+    for slice in slices {
+        let body = &slice.body;
+        let same = |p: &&k8s_openapi::api::discovery::v1::EndpointPort| {
+            p.name.as_deref().unwrap_or_default() == port.name
+                && transport(p.protocol.as_deref()) == Some(port.transport)
+        };
+        let number = body.ports.iter().flatten().find(same).and_then(|p| p.port);
+        let Some(number) = number.and_then(|number| u16::try_from(number).ok()) else {
+            continue;
+        };
+        // Labels of the slice, its Service's name left out, stand for the Pods' own.
+        let mut labels = slice.meta.labels.clone();
+        labels.remove(SERVICE_NAME);
+        let labels = Arc::new(labels);
+        for endpoint in &body.endpoints {
+            let conditions = endpoint.conditions.clone().unwrap_or_default();
+            let list = if conditions.ready.unwrap_or(true) {
+                &mut ready
+            } else if conditions.serving == Some(true) {
+                &mut serving
+            } else {
+                continue;
+            };
+            let pod = endpoint.target_ref.as_ref();
+            let pod = pod.filter(|target| target.kind.as_deref() == Some("Pod"));
+            let pod = pod
+                .and_then(|target| target.name.as_deref())
+                .map(workload::of_pod);
+            let described = Arc::new(workload::describe(
+                pod.unwrap_or_default(),
+                &slice.meta.key.namespace,
+                &labels,
+            ));
+            let addresses = endpoint
+                .addresses
+                .iter()
+                .filter_map(|text| text.parse().ok());
+            list.extend(addresses.take(1).map(|address: IpAddr| Backend {
+                address: SocketAddr::new(address, number),
+                weight: 1,
+                labels: Arc::clone(&labels),
+                workload: Arc::clone(&described),
+            }));
+        }
+    }
+    // Endpoints that end but still serve are used only when nothing else is there.
+    if ready.is_empty() { serving } else { ready }
+}
+
+fn from_endpoints(object: &Object<core::Endpoints>, port: &ServicePort) -> Vec<Backend> {
+    let labels = Arc::new(object.meta.labels.clone());
+    let mut backends = Vec::new();
+    for subset in object.body.subsets.iter().flatten() {
+        let same = |p: &&k8s_openapi::api::core::v1::EndpointPort| {
+            p.name.as_deref().unwrap_or_default() == port.name
+                && transport(p.protocol.as_deref()) == Some(port.transport)
+        };
+        let number = subset.ports.iter().flatten().find(same).map(|p| p.port);
+        let Some(number) = number.and_then(|number| u16::try_from(number).ok()) else {
+            continue;
+        };
+        for address in subset.addresses.iter().flatten() {
+            let Ok(ip) = address.ip.parse::<IpAddr>() else {
+                continue;
+            };
+            let target = address.target_ref.as_ref();
+            let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
+            let pod = pod
+                .and_then(|target| target.name.as_deref())
+                .map(workload::of_pod);
+            backends.push(Backend {
+                address: SocketAddr::new(ip, number),
+                weight: 1,
+                labels: Arc::clone(&labels),
+                workload: Arc::new(workload::describe(
+                    pod.unwrap_or_default(),
+                    &object.meta.key.namespace,
+                    &BTreeMap::new(),
+                )),
+            });
+        }
+    }
+    backends
+}
+
+fn transport(protocol: Option<&str>) -> Option<TransportProtocol> {
+    match protocol {
+        None | Some("TCP") => Some(TransportProtocol::Tcp),
+        Some("UDP") => Some(TransportProtocol::Udp),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,198 @@
+//! The services that routes may lead to: Kubernetes Services and ServiceEntries, by host.
+
+mod kubernetes;
+mod service_entry;
+mod workloads;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::api::core;
+use crate::api::istio;
+use crate::model::{Endpoint, TransportProtocol, UpstreamProtocol, WorkloadLabels};
+use crate::resources::{Object, Resources};
+use crate::translate::Settings;
+use crate::translate::report::Report;
+use crate::translate::visibility::Visibility;
+use kubernetes::Slices;
+use workloads::Workloads;
+
+/// A service.
+#[derive(Debug)]
+pub(crate) struct Service<'a> {
+    /// `reviews.default.svc.cluster.local`, or a ServiceEntry's host.
+    pub(crate) host: String,
+    /// Where it lies.
+    pub(crate) namespace: String,
+    /// `destination_service_name` of the metrics.
+    pub(crate) name: String,
+    pub(crate) ports: Vec<ServicePort>,
+    pub(crate) visibility: Visibility,
+    /// `spec.externalName`: this host stands for another one.
+    pub(crate) alias: Option<String>,
+    created: Option<i64>,
+    source: Source<'a>,
+}
+
+/// A service's port.
+#[derive(Clone, Debug)]
+pub(crate) struct ServicePort {
+    pub(crate) number: u16,
+    pub(crate) name: String,
+    pub(crate) transport: TransportProtocol,
+    pub(crate) protocol: UpstreamProtocol,
+    target: Target,
+}
+
+/// The port at the endpoints.
+#[derive(Clone, Debug)]
+enum Target {
+    Number(u16),
+    Name(String),
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Kubernetes(&'a Object<core::Service>),
+    Entry(&'a Object<istio::ServiceEntry>),
+}
+
+/// An endpoint with the labels that subsets select by.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    pub(crate) weight: u32,
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) workload: Arc<WorkloadLabels>,
+}
+
+impl Backend {
+    /// As the model has it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            address: self.address,
+            weight: self.weight.max(1),
+            workload: Arc::clone(&self.workload),
+        }
+    }
+}
+
+/// All services.
+pub(crate) struct Registry<'a> {
+    services: Vec<Service<'a>>,
+    by_host: HashMap<String, Vec<usize>>,
+    workloads: Workloads<'a>,
+    slices: Slices<'a>,
+    namespace: String,
+}
+
+impl<'a> Registry<'a> {
+    /// Reads every Service, ServiceEntry and WorkloadEntry.
+    pub(crate) fn new(resources: &'a Resources, settings: &Settings, report: &mut Report) -> Self {
+        let mut services: Vec<Service<'a>> = Vec::new();
+        for object in resources.services.values() {
+            services.push(kubernetes::service(object, settings));
+        }
+        let mut entries = Vec::new();
+        for object in resources.service_entries.values() {
+            entries.extend(service_entry::parse(object, report));
+        }
+        let workloads = Workloads::parse(resources, &entries, report);
+        services.extend(
+            entries
+                .iter()
+                .flat_map(|entry| service_entry::services(entry)),
+        );
+        services.sort_by(|a, b| (a.created, &a.namespace).cmp(&(b.created, &b.namespace)));
+        let mut by_host: HashMap<String, Vec<usize>> = HashMap::new();
+        for (i, service) in services.iter().enumerate() {
+            by_host.entry(service.host.clone()).or_default().push(i);
+        }
+        Self {
+            services,
+            by_host,
+            workloads,
+            slices: Slices::new(resources),
+            namespace: settings.namespace.clone(),
+        }
+    }
+
+    /// The service of a host: one of `namespace` first, else the oldest that the gateway sees.
+    pub(crate) fn find(&self, host: &str, namespace: Option<&str>) -> Option<&Service<'a>> {
+        let visible = || {
+            let of_host = self.by_host.get(host).into_iter().flatten();
+            of_host
+                .map(|i| &self.services[*i])
+                .filter(|service| service.visibility.sees(&self.namespace))
+        };
+        let own = visible().find(|service| Some(service.namespace.as_str()) == namespace);
+        own.or_else(|| visible().next())
+    }
+
+    /// Every host that the gateway sees.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        let services = self.services.iter();
+        services
+            .filter(|service| service.visibility.sees(&self.namespace))
+            .map(|service| service.host.as_str())
+    }
+
+    /// The endpoints of a service's port; a Service and a ServiceEntry of one host and namespace
+    /// share theirs.
+    pub(crate) fn backends(&self, service: &Service<'a>, port: &ServicePort) -> Vec<Backend> {
+        let mut backends = Vec::new();
+        for i in self.by_host.get(&service.host).into_iter().flatten() {
+            let other = &self.services[*i];
+            if other.namespace != service.namespace {
+                continue;
+            }
+            let same = |p: &&ServicePort| p.number == port.number && p.transport == port.transport;
+            let Some(port) = other.ports.iter().find(same) else {
+                continue;
+            };
+            match other.source {
+                Source::Kubernetes(object) => {
+                    backends.extend(self.kubernetes_backends(object, port));
+                }
+                Source::Entry(object) => {
+                    backends.extend(service_entry::backends(
+                        object,
+                        other,
+                        port,
+                        &self.workloads,
+                    ));
+                }
+            }
+        }
+        backends
+    }
+
+    /// The endpoints of a Kubernetes Service's port.
+    pub(crate) fn kubernetes_backends(
+        &self,
+        service: &Object<core::Service>,
+        port: &ServicePort,
+    ) -> Vec<Backend> {
+        kubernetes::backends(service, port, &self.slices, &self.workloads)
+    }
+
+    /// The Kubernetes Service with this host, as it was read.
+    pub(crate) fn kubernetes(&self, host: &str) -> Option<&Service<'a>> {
+        let of_host = self.by_host.get(host).into_iter().flatten();
+        of_host
+            .map(|i| &self.services[*i])
+            .find(|service| matches!(service.source, Source::Kubernetes(_)))
+    }
+}
+
+/// What is spoken to a port, by a protocol's name or a port name's prefix (Istio:
+/// `ConvertProtocol`).
+fn upstream_protocol(name: &str) -> UpstreamProtocol {
+    let name = name.to_ascii_lowercase();
+    let prefix = name.split('-').next().unwrap_or_default();
+    match (name.as_str(), prefix) {
+        ("kubernetes.io/h2c", _) | (_, "http2" | "grpc") => UpstreamProtocol::H2c,
+        _ => UpstreamProtocol::Http1,
+    }
+}

@@ -1,0 +1,307 @@
+//! ServiceEntries.
+
+use crate::api::istio::ServiceEntry;
+use crate::api::istio::service_entry::{Resolution, ServicePort as ApiPort, WorkloadSelector};
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{TransportProtocol, UpstreamProtocol};
+use crate::resources::Object;
+use crate::translate::field_path::FieldPath;
+use crate::translate::hosts;
+use crate::translate::registry::workloads::{self, Workload, Workloads};
+use crate::translate::registry::{
+    Backend, Service, ServicePort, Source, Target, upstream_protocol,
+};
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::visibility::Visibility;
+
+/// Validates a ServiceEntry; none if it is refused.
+pub(super) fn parse<'a>(
+    object: &'a Object<ServiceEntry>,
+    report: &mut Report,
+) -> Option<&'a Object<ServiceEntry>> {
+    let ServiceEntry {
+        hosts: names,
+        addresses: _, // only sidecars look at them
+        ports,
+        location: _, // says whether sidecars use mTLS
+        resolution,
+        endpoints,
+        workload_selector,
+        export_to,
+        subject_alt_names: _, // asked for by a DestinationRule's tls, which is reported there
+    } = &object.body;
+    let mut report = report.on("ServiceEntry", &object.meta.key);
+    let report = &mut report;
+    let spec = FieldPath::root("spec");
+    check_hosts(names, &spec.field("hosts"), report);
+    check_ports(ports, &spec.field("ports"), report);
+    let namespace = &object.meta.key.namespace;
+    Visibility::parse(export_to, namespace, true, &spec.field("exportTo"), report);
+    if let Some(WorkloadSelector { labels }) = workload_selector {
+        let path = spec.field("workloadSelector");
+        if !endpoints.is_empty() {
+            report.invalid(
+                &path,
+                "only one of workloadSelector and endpoints may be given; the object is not used.",
+                "",
+            );
+        }
+        if labels.is_empty() {
+            report.questionable(
+                &path,
+                "it has no labels, so it selects every WorkloadEntry of the namespace.",
+                "",
+            );
+        }
+    }
+    check_endpoints(&object.body, &spec, report);
+    if *resolution != Resolution::None && names.len() > 1 {
+        let carries_names = |port: &ApiPort| {
+            matches!(
+                port.protocol.to_ascii_uppercase().as_str(),
+                "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" | "HTTPS" | "TLS"
+            )
+        };
+        if let Some(i) = ports.iter().position(|port| !carries_names(port)) {
+            report.invalid(
+                &spec.field("ports").index(i),
+                "a port that is neither HTTP nor TLS cannot tell several hosts apart; the object is not used.",
+                "Write one ServiceEntry for each host.",
+            );
+        }
+    }
+    report.is_valid().then_some(object)
+}
+
+fn check_hosts(names: &[String], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if names.is_empty() {
+        report.invalid(path, "it has no hosts; the object is not used.", "");
+    }
+    for (i, host) in names.iter().enumerate() {
+        let wrong = if host == "*" {
+            Some("`*` alone is not allowed here".to_owned())
+        } else {
+            hosts::wildcard_domain_error(host)
+        };
+        if let Some(wrong) = wrong {
+            report.invalid(
+                &path.index(i),
+                format!("the host `{host}` is wrong: {wrong}; the object is not used."),
+                "",
+            );
+        }
+    }
+}
+
+fn check_ports(ports: &[ApiPort], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    for (i, port) in ports.iter().enumerate() {
+        let path = path.index(i);
+        let ApiPort {
+            number,
+            protocol,
+            name,
+            target_port,
+        } = port;
+        check_port(*number, &path.field("number"), report);
+        if *target_port != 0 {
+            check_port(*target_port, &path.field("targetPort"), report);
+        }
+        if !hosts::is_label(name) {
+            report.invalid(
+                &path.field("name"),
+                format!("`{name}` is not a port's name; the object is not used."),
+                "",
+            );
+        }
+        const PROTOCOLS: &[&str] = &[
+            "", "HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TCP", "TLS", "UDP", "MONGO",
+            "REDIS", "MYSQL",
+        ];
+        if !PROTOCOLS.contains(&protocol.to_ascii_uppercase().as_str()) {
+            report.invalid(
+                &path.field("protocol"),
+                format!("`{protocol}` is not a protocol that is known; the object is not used."),
+                "Use HTTP, HTTP2, GRPC, HTTPS, TLS or TCP.",
+            );
+        }
+        let mut before = ports.iter().take(i);
+        if before.any(|other| other.number == *number || other.name == *name) {
+            report.invalid(
+                &path,
+                format!("the port {number} `{name}` is defined before; the object is not used."),
+                "Numbers and names must be unique.",
+            );
+        }
+    }
+}
+
+/// Reports a port that is not from 1 to 65535.
+pub(super) fn check_port(number: u32, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    crate::translate::virtual_service::port(number, path, report);
+}
+
+fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    let path = spec.field("endpoints");
+    let names: Vec<_> = entry.ports.iter().map(|port| port.name.as_str()).collect();
+    let check = |names_allowed: bool, report: &mut ObjectReport<'_>| {
+        for (i, endpoint) in entry.endpoints.iter().enumerate() {
+            workloads::check(
+                endpoint,
+                Some(&names),
+                &path.index(i),
+                names_allowed,
+                report,
+            );
+        }
+    };
+    match entry.resolution {
+        Resolution::None => {
+            if !entry.endpoints.is_empty() {
+                report.invalid(
+                    &path,
+                    "with resolution NONE (or none written) there are no endpoints; the object is not used.",
+                    "Write `resolution: STATIC`.",
+                );
+            } else {
+                report.add(
+                    codes::EMPTY_SERVICE,
+                    Level::Info,
+                    &spec.field("resolution"),
+                    "resolution NONE has no endpoints at a gateway: routes to it answer 503.",
+                    "Write `resolution: STATIC` with endpoints.",
+                );
+            }
+        }
+        Resolution::Static => check(false, report),
+        Resolution::Dns | Resolution::DnsRoundRobin => {
+            check(true, report);
+            if entry.resolution == Resolution::DnsRoundRobin && entry.endpoints.len() > 1 {
+                report.invalid(
+                    &path,
+                    "DNS_ROUND_ROBIN takes at most one endpoint; the object is not used.",
+                    "Write `resolution: DNS`.",
+                );
+            }
+            if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
+                if entry
+                    .hosts
+                    .iter()
+                    .any(|host| hosts::domain_error(host).is_some())
+                {
+                    report.invalid(
+                        &spec.field("hosts"),
+                        "a wildcard cannot be looked up, and there are no endpoints; the object is not used.",
+                        "",
+                    );
+                } else {
+                    report.not_served(
+                        &spec.field("resolution"),
+                        "Resolution by DNS",
+                        "names are not resolved, the service has no endpoints and routes to it answer 503",
+                    );
+                }
+            }
+        }
+        Resolution::DynamicDns => report.not_served(
+            &spec.field("resolution"),
+            "DYNAMIC_DNS",
+            "the service has no endpoints and routes to it answer 503",
+        ),
+    }
+}
+
+/// One service for each host.
+pub(super) fn services<'a>(object: &'a Object<ServiceEntry>) -> impl Iterator<Item = Service<'a>> {
+    let key = &object.meta.key;
+    let entry = &object.body;
+    // Reported when it was validated.
+    let visibility = Visibility::of(&entry.export_to, &key.namespace);
+    entry.hosts.iter().map(move |host| Service {
+        host: host.clone(),
+        namespace: key.namespace.clone(),
+        name: name(host),
+        ports: entry.ports.iter().filter_map(port).collect(),
+        visibility: visibility.clone(),
+        alias: None,
+        created: object.meta.created,
+        source: Source::Entry(object),
+    })
+}
+
+/// `destination_service_name`: the first label of a cluster's own host, else the host.
+fn name(host: &str) -> String {
+    match host.split_once('.') {
+        Some((first, rest)) if rest.contains(".svc.") => first.to_owned(),
+        _ => host.to_owned(),
+    }
+}
+
+fn port(port: &ApiPort) -> Option<ServicePort> {
+    let number = u16::try_from(port.number).ok()?;
+    let is_udp = port.protocol.eq_ignore_ascii_case("UDP");
+    Some(ServicePort {
+        number,
+        name: port.name.clone(),
+        transport: if is_udp {
+            TransportProtocol::Udp
+        } else {
+            TransportProtocol::Tcp
+        },
+        protocol: if is_udp {
+            UpstreamProtocol::Http1
+        } else {
+            upstream_protocol(&port.protocol)
+        },
+        target: Target::Number(match u16::try_from(port.target_port) {
+            Ok(target) if target != 0 => target,
+            _ => number,
+        }),
+    })
+}
+
+/// The endpoints of one port: those written, or the WorkloadEntries selected.
+pub(super) fn backends(
+    object: &Object<ServiceEntry>,
+    service: &Service<'_>,
+    port: &ServicePort,
+    workloads: &Workloads<'_>,
+) -> Vec<Backend> {
+    let entry = &object.body;
+    if matches!(entry.resolution, Resolution::None | Resolution::DynamicDns) {
+        return Vec::new();
+    }
+    let Target::Number(target) = port.target else {
+        return Vec::new();
+    };
+    let at = |workload: &Workload<'_>| {
+        workload.backend(std::iter::once(port.name.as_str()), Some(target))
+    };
+    if let Some(WorkloadSelector { labels }) = &entry.workload_selector {
+        let selected = workloads.select_entries(&object.meta.key.namespace, labels);
+        return selected.filter_map(at).collect();
+    }
+    let empty = std::collections::BTreeMap::new();
+    let inline = entry.endpoints.iter().filter_map(|endpoint| {
+        let has_app = endpoint.labels.contains_key("app");
+        let name = match endpoint.labels.get("version") {
+            _ if has_app => String::new(),
+            Some(version) => format!("{}-{version}", first_label(&service.host)),
+            None => first_label(&service.host).to_owned(),
+        };
+        at(&Workload::new(
+            endpoint,
+            &name,
+            &object.meta.key.namespace,
+            &empty,
+        ))
+    });
+    inline.collect()
+}
+
+fn first_label(host: &str) -> &str {
+    host.trim_start_matches(['*', '.', '-'])
+        .split('.')
+        .next()
+        .unwrap_or(host)
+}

@@ -1,0 +1,257 @@
+//! WorkloadEntries, and the endpoints written inside ServiceEntries, by their labels.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::api::istio::ServiceEntry;
+use crate::api::istio::WorkloadEntry;
+use crate::codes;
+use crate::finding::Level;
+use crate::model::WorkloadLabels;
+use crate::resources::{Object, Resources};
+use crate::translate::field_path::FieldPath;
+use crate::translate::labels;
+use crate::translate::registry::Backend;
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::{hosts, workload};
+
+/// How an address begins that is a socket's path.
+const UNIX: &str = "unix://";
+
+/// One workload outside Kubernetes.
+#[derive(Debug)]
+pub(crate) struct Workload<'a> {
+    /// None where the address is a name or a path.
+    address: Option<IpAddr>,
+    ports: &'a BTreeMap<String, u32>,
+    weight: u32,
+    pub(super) labels: Arc<BTreeMap<String, String>>,
+    described: Arc<WorkloadLabels>,
+}
+
+impl<'a> Workload<'a> {
+    /// A workload; `own_labels` (of the object's metadata) win over those of the spec.
+    pub(super) fn new(
+        entry: &'a WorkloadEntry,
+        name: &str,
+        namespace: &str,
+        own_labels: &BTreeMap<String, String>,
+    ) -> Self {
+        let WorkloadEntry {
+            address,
+            ports,
+            labels,
+            network: _,
+            locality: _,
+            weight,
+            service_account: _,
+        } = entry;
+        let mut merged = labels.clone();
+        merged.extend(own_labels.iter().map(|(k, v)| (k.clone(), v.clone())));
+        Self {
+            address: address.parse().ok(),
+            ports,
+            weight: *weight,
+            described: Arc::new(workload::describe(name, namespace, &merged)),
+            labels: Arc::new(merged),
+        }
+    }
+
+    /// The endpoint at the first of `names` that the workload has a port for, else at `target`.
+    pub(super) fn backend<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+        target: Option<u16>,
+    ) -> Option<Backend> {
+        let named = names.find_map(|name| self.ports.get(name));
+        let port = named
+            .and_then(|port| u16::try_from(*port).ok())
+            .or(target)?;
+        Some(Backend {
+            address: SocketAddr::new(self.address?, port),
+            weight: self.weight,
+            labels: Arc::clone(&self.labels),
+            workload: Arc::clone(&self.described),
+        })
+    }
+}
+
+/// All workloads.
+#[derive(Debug, Default)]
+pub(super) struct Workloads<'a> {
+    entries: Vec<Workload<'a>>,
+    /// WorkloadEntries by namespace.
+    by_namespace: HashMap<&'a str, Vec<usize>>,
+    /// WorkloadEntries and endpoints of ServiceEntries, by namespace and each label.
+    by_label: HashMap<(&'a str, String, String), Vec<usize>>,
+}
+
+impl<'a> Workloads<'a> {
+    pub(super) fn parse(
+        resources: &'a Resources,
+        service_entries: &[&'a Object<ServiceEntry>],
+        report: &mut Report,
+    ) -> Self {
+        let mut workloads = Self::default();
+        for object in resources.workload_entries.values() {
+            let Object { meta, body, .. } = &**object;
+            let mut report = report.on("WorkloadEntry", &meta.key);
+            check(body, None, &FieldPath::root("spec"), true, &mut report);
+            if !report.is_valid() {
+                continue;
+            }
+            let namespace = meta.key.namespace.as_str();
+            let workload = Workload::new(body, &meta.key.name, namespace, &meta.labels);
+            let list = workloads.by_namespace.entry(namespace).or_default();
+            list.push(workloads.entries.len());
+            workloads.add(namespace, workload);
+        }
+        for object in service_entries {
+            let namespace = object.meta.key.namespace.as_str();
+            for endpoint in &object.body.endpoints {
+                let workload = Workload::new(endpoint, "", namespace, &BTreeMap::new());
+                workloads.add(namespace, workload);
+            }
+        }
+        workloads
+    }
+
+    fn add(&mut self, namespace: &'a str, workload: Workload<'a>) {
+        for (key, value) in workload.labels.iter() {
+            let label = (namespace, key.clone(), value.clone());
+            self.by_label
+                .entry(label)
+                .or_default()
+                .push(self.entries.len());
+        }
+        self.entries.push(workload);
+    }
+
+    /// The WorkloadEntries and ServiceEntry endpoints of a namespace that have all these labels.
+    pub(super) fn select<'s>(
+        &'s self,
+        namespace: &'s str,
+        selector: &'s BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'s Workload<'a>> {
+        let first = selector.iter().next();
+        let candidates = first
+            .and_then(|(key, value)| self.by_label.get(&(namespace, key.clone(), value.clone())));
+        candidates
+            .into_iter()
+            .flatten()
+            .map(|i| &self.entries[*i])
+            .filter(|workload| labels::is_subset(selector, &workload.labels))
+    }
+
+    /// The WorkloadEntries of a namespace that have all these labels; no labels means all.
+    pub(super) fn select_entries<'s>(
+        &'s self,
+        namespace: &'s str,
+        selector: &'s BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'s Workload<'a>> {
+        let entries = self.by_namespace.get(namespace).into_iter().flatten();
+        entries
+            .map(|i| &self.entries[*i])
+            .filter(|workload| labels::is_subset(selector, &workload.labels))
+    }
+}
+
+/// Validates an entry; `service_ports` are the ports that may be named, if that is known.
+pub(super) fn check(
+    entry: &WorkloadEntry,
+    service_ports: Option<&[&str]>,
+    path: &FieldPath<'_>,
+    names_allowed: bool,
+    report: &mut ObjectReport<'_>,
+) {
+    let WorkloadEntry {
+        address,
+        ports,
+        labels: _,
+        network,
+        locality,
+        weight: _,
+        service_account: _,
+    } = entry;
+    let address_path = path.field("address");
+    if address.is_empty() {
+        if network.is_empty() {
+            report.invalid(
+                &address_path,
+                "the address is missing; the object is not used.",
+                "",
+            );
+        } else {
+            report.questionable(
+                &address_path,
+                "the address is missing, so nothing is sent there.",
+                "",
+            );
+        }
+    } else if address.starts_with(UNIX) {
+        report.not_served(
+            &address_path,
+            "A socket path as address",
+            "this endpoint gets no requests",
+        );
+        if !ports.is_empty() {
+            report.invalid(
+                &path.field("ports"),
+                "an endpoint at a socket path has no ports; the object is not used.",
+                "",
+            );
+        }
+    } else if !hosts::is_ip(address) {
+        let wrong = if names_allowed {
+            hosts::domain_error(address)
+        } else {
+            Some("only IP addresses may stand there with resolution STATIC".to_owned())
+        };
+        match wrong {
+            Some(wrong) => report.invalid(
+                &address_path,
+                format!("the address `{address}` is wrong: {wrong}; the object is not used."),
+                "",
+            ),
+            None => report.not_served(
+                &address_path,
+                "A host name as address",
+                "names are not resolved, and this endpoint gets no requests",
+            ),
+        }
+    }
+    let ports_path = path.field("ports");
+    for (name, number) in ports {
+        let path = ports_path.field(name);
+        super::service_entry::check_port(*number, &path, report);
+        if service_ports.is_some_and(|known| !known.contains(&name.as_str())) {
+            report.invalid(
+                &path,
+                format!("the service has no port named `{name}`; the object is not used."),
+                crate::translate::suggest::did_you_mean(
+                    name,
+                    service_ports.into_iter().flatten().copied(),
+                ),
+            );
+        }
+    }
+    if !locality.is_empty() {
+        report.add(
+            codes::NOT_SUPPORTED,
+            Level::Info,
+            &path.field("locality"),
+            "locality is not supported yet: near and far endpoints get the same share.",
+            "",
+        );
+    }
+    if !network.is_empty() {
+        report.add(
+            codes::NOT_SUPPORTED,
+            Level::Info,
+            &path.field("network"),
+            "network is not supported: the address is connected to directly.",
+            "",
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Collects findings while objects are translated.
+
+use std::collections::BTreeSet;
+
+use crate::codes;
+use crate::finding::{Finding, Level};
+use crate::resources::{ObjectKey, ObjectRef};
+use crate::translate::field_path::FieldPath;
+
+/// All findings of one translation.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) refused: BTreeSet<ObjectRef>,
+}
+
+impl Report {
+    /// A report on one object.
+    pub(crate) fn on<'a>(&'a mut self, kind: &'static str, key: &'a ObjectKey) -> ObjectReport<'a> {
+        ObjectReport {
+            report: self,
+            kind,
+            key,
+            valid: true,
+        }
+    }
+
+    /// A finding that concerns no single object.
+    pub(crate) fn general(
+        &mut self,
+        code: &'static str,
+        level: Level,
+        message: String,
+        hint: &str,
+    ) {
+        self.findings.push(Finding {
+            code,
+            level,
+            object: None,
+            field: String::new(),
+            position: None,
+            message,
+            hint: hint.to_owned(),
+        });
+    }
+}
+
+/// Findings on one object.
+pub(crate) struct ObjectReport<'a> {
+    report: &'a mut Report,
+    kind: &'static str,
+    key: &'a ObjectKey,
+    valid: bool,
+}
+
+impl ObjectReport<'_> {
+    /// The object breaks a rule of its API and is refused as a whole (Istio's IST0106).
+    pub(crate) fn invalid(
+        &mut self,
+        field: &FieldPath<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.refuse(codes::SCHEMA, field, message, hint);
+    }
+
+    /// The object is refused as a whole, for a reason with a code of its own.
+    pub(crate) fn refuse(
+        &mut self,
+        code: &'static str,
+        field: &FieldPath<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.valid = false;
+        self.report.refused.insert(ObjectRef {
+            kind: self.kind.to_owned(),
+            key: self.key.clone(),
+        });
+        self.add(code, Level::Error, field, message, hint);
+    }
+
+    /// The object is allowed, but probably not meant so (Istio's IST0133).
+    pub(crate) fn questionable(
+        &mut self,
+        field: &FieldPath<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(codes::SCHEMA_WARNING, Level::Warning, field, message, hint);
+    }
+
+    /// A field that is not honoured yet; `effect` is what that means for traffic.
+    pub(crate) fn unsupported(&mut self, field: &FieldPath<'_>, what: &str, effect: &str) {
+        let message = format!("{what} is not supported yet: {effect}.");
+        self.add(codes::NOT_SUPPORTED, Level::Warning, field, message, "");
+    }
+
+    /// A field that is not honoured yet and takes its part of the object out of service.
+    pub(crate) fn not_served(&mut self, field: &FieldPath<'_>, what: &str, effect: &str) {
+        let message = format!("{what} is not supported yet: {effect}.");
+        self.add(codes::NOT_SUPPORTED, Level::Error, field, message, "");
+    }
+
+    /// Any finding.
+    pub(crate) fn add(
+        &mut self,
+        code: &'static str,
+        level: Level,
+        field: &FieldPath<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.report.findings.push(Finding {
+            code,
+            level,
+            object: Some(ObjectRef {
+                kind: self.kind.to_owned(),
+                key: self.key.clone(),
+            }),
+            field: field.to_string(),
+            position: None,
+            message: message.into(),
+            hint: hint.into(),
+        });
+    }
+
+    /// Whether nothing refused the object so far.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.valid
+    }
+}

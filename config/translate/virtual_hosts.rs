@@ -1,0 +1,109 @@
+//! Virtual hosts of a port: where servers' hosts and VirtualServices' hosts meet.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::{Domain, Route, Server, ServerOrigin, VirtualHost};
+use crate::resources::ObjectKey;
+use crate::translate::clusters::Clusters;
+use crate::translate::gateway::Merged;
+use crate::translate::virtual_service::VirtualServices;
+use crate::translate::virtual_service::matches;
+use crate::translate::virtual_service::routes::{self, Listener};
+
+#[derive(Default)]
+struct Host {
+    routes: Vec<Arc<Route>>,
+    require_tls: bool,
+    /// Whose routes are in already; a second copy could never match.
+    from: HashSet<(usize, usize)>,
+}
+
+/// Lays out the routes of one port (Istio: `buildGatewayHTTPRouteConfig`).
+pub(crate) fn build(
+    merged: &Merged<'_>,
+    services: &VirtualServices,
+    clusters: &mut Clusters<'_>,
+) -> Server {
+    let mut by_domain: BTreeMap<String, Host> = BTreeMap::new();
+    let mut gateways: HashMap<&ObjectKey, usize> = HashMap::new();
+    let mut built: HashMap<(usize, usize), Vec<Arc<Route>>> = HashMap::new();
+    for (gateway, server) in &merged.servers {
+        let next = gateways.len();
+        let gateway_index = *gateways.entry(&gateway.key).or_insert(next);
+        for &service_index in services.of_gateway(&gateway.key) {
+            let service = &services.all[service_index];
+            let hosts = server
+                .index_of_hosts
+                .intersection(&service.hosts, &service.key.namespace);
+            if hosts.is_empty() {
+                continue;
+            }
+            let id = (gateway_index, service_index);
+            let routes = built.entry(id).or_insert_with(|| {
+                let listener = Listener {
+                    gateway: &gateway.key,
+                    port: server.port,
+                    has_tls: server.has_tls,
+                };
+                routes::build(service, listener, clusters)
+            });
+            // Without routes it makes no virtual host: others may still serve the name.
+            if routes.is_empty() {
+                continue;
+            }
+            for host in hosts {
+                let host = by_domain.entry(host.to_ascii_lowercase()).or_default();
+                host.require_tls |= server.https_redirect;
+                if host.from.insert(id) {
+                    host.routes.extend(routes.iter().cloned());
+                }
+            }
+        }
+        if server.https_redirect {
+            // A name limited to a namespace makes no virtual host of its own, as in Istio.
+            for host in server.hosts.iter().filter(|host| !host.contains('/')) {
+                let host = by_domain.entry(host.to_ascii_lowercase()).or_default();
+                host.require_tls = true;
+            }
+        }
+    }
+    Server {
+        port: merged.port,
+        bind: merged.bind,
+        origins: merged
+            .servers
+            .iter()
+            .map(|(gateway, server)| ServerOrigin {
+                gateway: gateway.key.clone(),
+                port_name: server.port_name.clone(),
+            })
+            .collect(),
+        virtual_hosts: by_domain
+            .into_iter()
+            .map(|(domain, host)| virtual_host(&domain, host))
+            .collect(),
+    }
+}
+
+fn virtual_host(domain: &str, host: Host) -> VirtualHost {
+    let Host {
+        routes,
+        require_tls,
+        from: _,
+    } = host;
+    // Catch-alls go last, whoever wrote them; all else keeps its order.
+    let (catch_all, mut ordered): (Vec<_>, Vec<_>) = routes
+        .into_iter()
+        .partition(|route| matches::is_catch_all(&route.matches));
+    ordered.extend(catch_all);
+    VirtualHost {
+        domain: match domain.strip_prefix('*') {
+            Some("") => Domain::Any,
+            Some(suffix) => Domain::Suffix(suffix.to_owned()),
+            None => Domain::Exact(domain.to_owned()),
+        },
+        routes: ordered,
+        require_tls,
+    }
+}

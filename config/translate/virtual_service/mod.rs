@@ -1,0 +1,350 @@
+//! VirtualServices: read once, then turned into routes for each listener that they concern.
+
+pub(crate) mod headers;
+pub(crate) mod matches;
+mod retry;
+pub(crate) mod routes;
+pub(crate) mod rule;
+mod unreachable;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::istio::VirtualService as Api;
+use crate::api::istio::virtual_service::{TcpRoute, TlsRoute};
+use crate::api::jsonpb;
+use crate::resources::{Object, ObjectKey, Origin, Resources};
+use crate::translate::Settings;
+use crate::translate::field_path::FieldPath;
+use crate::translate::hosts;
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::visibility::Visibility;
+use rule::Rule;
+
+/// The gateway name that means the mesh's sidecars.
+const MESH: &str = "mesh";
+
+/// A valid VirtualService.
+#[derive(Debug)]
+pub(crate) struct VirtualService {
+    pub(crate) key: ObjectKey,
+    created: Option<i64>,
+    /// `file:line` of the document.
+    pub(crate) position: String,
+    /// Full names; empty for a delegate.
+    pub(crate) hosts: Vec<String>,
+    /// The Gateways it names, `mesh` left out.
+    pub(crate) gateways: Vec<ObjectKey>,
+    /// Each gateway's place in `spec.gateways`.
+    pub(crate) gateway_places: Vec<usize>,
+    pub(crate) visibility: Visibility,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// All valid VirtualServices.
+#[derive(Debug, Default)]
+pub(crate) struct VirtualServices {
+    pub(crate) all: Vec<VirtualService>,
+    /// Those that the gateway's namespace sees, by Gateway, in Istio's order.
+    by_gateway: HashMap<ObjectKey, Vec<usize>>,
+}
+
+impl VirtualServices {
+    /// Reads every VirtualService.
+    pub(crate) fn parse(resources: &Resources, settings: &Settings, report: &mut Report) -> Self {
+        let mut all: Vec<_> = resources
+            .virtual_services
+            .values()
+            .filter_map(|object| parse(object, settings, report))
+            .collect();
+        all.sort_by(|a, b| {
+            let order =
+                |v: &VirtualService| (v.created, v.key.name.clone(), v.key.namespace.clone());
+            order(a).cmp(&order(b))
+        });
+        // What only the gateway's own namespace sees goes first, then what is exported to it by
+        // name, then what everyone sees (Istio: VirtualServicesForGateway).
+        let rank = |service: &VirtualService| match &service.visibility {
+            Visibility::Namespaces(_) if service.key.namespace == settings.namespace => 0,
+            Visibility::Namespaces(_) => 1,
+            Visibility::Public => 2,
+        };
+        let mut visible: Vec<_> = (0..all.len())
+            .filter(|i| all[*i].visibility.sees(&settings.namespace))
+            .collect();
+        visible.sort_by_key(|i| rank(&all[*i]));
+        let mut by_gateway: HashMap<ObjectKey, Vec<usize>> = HashMap::new();
+        for i in visible {
+            for gateway in &all[i].gateways {
+                let list = by_gateway.entry(gateway.clone()).or_default();
+                if list.last() != Some(&i) {
+                    list.push(i);
+                }
+            }
+        }
+        Self { all, by_gateway }
+    }
+
+    /// The VirtualServices of a Gateway, in the order in which their routes are laid out.
+    pub(crate) fn of_gateway(&self, gateway: &ObjectKey) -> &[usize] {
+        self.by_gateway.get(gateway).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn parse(
+    object: &Arc<Object<Api>>,
+    settings: &Settings,
+    report: &mut Report,
+) -> Option<VirtualService> {
+    let Object { meta, body, origin } = &**object;
+    let Api {
+        hosts: names,
+        gateways,
+        http,
+        tls,
+        tcp,
+        export_to,
+    } = body;
+    let namespace = &meta.key.namespace;
+    let mut report = report.on("VirtualService", &meta.key);
+    let report = &mut report;
+    let spec = FieldPath::root("spec");
+
+    check_gateway_names(gateways, &spec.field("gateways"), report);
+    let for_mesh = gateways.is_empty() || gateways.iter().any(|name| name == MESH);
+    check_hosts(names, for_mesh, &spec.field("hosts"), report);
+    if names.is_empty() {
+        check_delegate(body, &spec, report);
+    }
+    if http.is_empty() && tls.is_empty() && tcp.is_empty() {
+        report.invalid(
+            &spec,
+            "it has no http, tls or tcp routes; the object is not used.",
+            "Add `http: [{route: [{destination: {host: NAME}}]}]`.",
+        );
+    }
+    let visibility =
+        Visibility::parse(export_to, namespace, false, &spec.field("exportTo"), report);
+    let http_path = spec.field("http");
+    let rules: Vec<_> = http
+        .iter()
+        .enumerate()
+        .map(|(i, route)| rule::parse(route, i, namespace, settings, &http_path.index(i), report))
+        .collect();
+    check_tls(tls, &spec.field("tls"), report);
+    check_tcp(tcp, &spec.field("tcp"), report);
+    if !report.is_valid() {
+        return None;
+    }
+    unreachable::check(http, &http_path, report);
+    let named = || {
+        gateways
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| *name != MESH)
+    };
+    Some(VirtualService {
+        key: meta.key.clone(),
+        created: meta.created,
+        position: position(origin),
+        hosts: names
+            .iter()
+            .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
+            .collect(),
+        gateways: named()
+            .map(|(_, name)| hosts::gateway_key(name, namespace))
+            .collect(),
+        gateway_places: named().map(|(i, _)| i).collect(),
+        visibility,
+        rules,
+    })
+}
+
+fn position(origin: &Origin) -> String {
+    match origin {
+        Origin::File { path, line, .. } => format!("{path}:{line}"),
+        Origin::Api { .. } => String::new(),
+    }
+}
+
+/// Reports gateway names that cannot be names.
+pub(crate) fn check_gateway_names(
+    names: &[String],
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    for (i, name) in names.iter().enumerate() {
+        let path = path.index(i);
+        let wrong = match name.split_once('/') {
+            Some((".", name)) => !hosts::is_label(name),
+            Some((namespace, name)) => !hosts::is_label(namespace) || !hosts::is_label(name),
+            None => {
+                if name.contains('.') {
+                    let key = hosts::gateway_key(name, "");
+                    report.questionable(
+                        &path,
+                        format!("`{name}` is an old form of a Gateway's name."),
+                        format!("Write `{}/{}`.", key.namespace, key.name),
+                    );
+                }
+                hosts::domain_error(name).is_some()
+            }
+        };
+        if wrong {
+            report.invalid(
+                &path,
+                format!("`{name}` is not a Gateway's name; the object is not used."),
+                "Write `name`, or `namespace/name`.",
+            );
+        }
+    }
+}
+
+fn check_hosts(
+    names: &[String],
+    for_mesh: bool,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    let mut valid = true;
+    for (i, host) in names.iter().enumerate() {
+        let path = path.index(i);
+        if let Some(error) = hosts::wildcard_domain_error(host) {
+            if !hosts::is_ip(host) {
+                valid = false;
+                report.invalid(
+                    &path,
+                    format!("the host `{host}` is wrong: {error}; the object is not used."),
+                    "A `*` may stand only at the very beginning.",
+                );
+            }
+        } else if for_mesh && host == "*" {
+            valid = false;
+            report.invalid(
+                &path,
+                "the host `*` is not allowed where the mesh is meant too; the object is not used.",
+                "Name a Gateway: `gateways: [NAME]`.",
+            );
+        }
+    }
+    if !valid {
+        return;
+    }
+    // Exact hosts are compared by set: an object may have thousands.
+    let mut exact = std::collections::HashSet::new();
+    let wildcards: Vec<_> = (0..names.len())
+        .filter(|i| hosts::is_wildcard(&names[*i]))
+        .collect();
+    for (i, host) in names.iter().enumerate() {
+        let duplicate = if hosts::is_wildcard(host) {
+            let mut others = wildcards.iter().filter(|other| **other < i);
+            others.any(|other| hosts::overlap(&names[*other], host))
+        } else {
+            let mut others = wildcards.iter();
+            !exact.insert(host) || others.any(|other| hosts::is_subset(host, &names[*other]))
+        };
+        if duplicate {
+            report.invalid(
+                &path.index(i),
+                format!("the host `{host}` is covered by another host of the same object; the object is not used."),
+                "Remove one of the two.",
+            );
+        }
+    }
+}
+
+fn check_delegate(body: &Api, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    let Api {
+        gateways, tls, tcp, ..
+    } = body;
+    let fields = [
+        ("gateways", !gateways.is_empty()),
+        ("tls", !tls.is_empty()),
+        ("tcp", !tcp.is_empty()),
+    ];
+    for (field, is_set) in fields {
+        if is_set {
+            report.invalid(
+                &spec.field(field),
+                format!("without hosts it is a delegate, and a delegate has no {field}; the object is not used."),
+                "Add `hosts`, or remove the field.",
+            );
+        }
+    }
+}
+
+fn check_tls(routes: &[TlsRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if routes.is_empty() {
+        return;
+    }
+    for (i, TlsRoute { matches, route }) in routes.iter().enumerate() {
+        let path = path.index(i);
+        if matches.is_empty() {
+            report.invalid(
+                &path,
+                "a TLS route needs a match with sniHosts; the object is not used.",
+                "",
+            );
+        }
+        if route.is_empty() {
+            report.invalid(
+                &path,
+                "a TLS route needs a route; the object is not used.",
+                "",
+            );
+        }
+    }
+    report.not_served(path, "tls", "no TLS is passed through by these routes");
+}
+
+fn check_tcp(routes: &[TcpRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if routes.is_empty() {
+        return;
+    }
+    for (i, TcpRoute { matches: _, route }) in routes.iter().enumerate() {
+        if route.is_empty() {
+            report.invalid(
+                &path.index(i),
+                "a TCP route needs a route; the object is not used.",
+                "",
+            );
+        }
+    }
+    report.not_served(path, "tcp", "no TCP is carried by these routes");
+}
+
+/// A duration that Istio accepts: at least 1 ms, and whole milliseconds.
+pub(crate) fn duration(
+    value: jsonpb::Duration,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<Duration> {
+    const MILLISECOND: i64 = 1_000_000;
+    if value.as_nanos() < MILLISECOND || value.as_nanos() % MILLISECOND != 0 {
+        report.invalid(
+            path,
+            format!("{value} is not a whole number of milliseconds of at least 1; the object is not used."),
+            "",
+        );
+        return None;
+    }
+    Some(value.to_std())
+}
+
+/// A port from 1 to 65535.
+pub(crate) fn port(
+    number: u32,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<u16> {
+    let port = u16::try_from(number).ok().filter(|port| *port != 0);
+    if port.is_none() {
+        report.invalid(
+            path,
+            format!("{number} is not a port from 1 to 65535; the object is not used."),
+            "",
+        );
+    }
+    port
+}

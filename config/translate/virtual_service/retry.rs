@@ -1,0 +1,164 @@
+//! `retries`, and Istio's default policy.
+
+use std::time::Duration;
+
+use crate::api::istio::http_route::Retries;
+use crate::model::{Retry, RetryOn};
+use crate::translate::field_path::FieldPath;
+use crate::translate::report::ObjectReport;
+use crate::translate::virtual_service::duration;
+
+/// Envoy's base interval where none is given.
+const BACKOFF: Duration = Duration::from_millis(25);
+
+/// What Istio does without a policy: two more tries when the request cannot have been served.
+pub(crate) fn default_policy() -> Retry {
+    Retry {
+        attempts: 2,
+        per_try_timeout: None,
+        on: default_conditions(),
+        backoff: BACKOFF,
+        ignore_previous_hosts: true,
+    }
+}
+
+/// Istio: `connect-failure,refused-stream,unavailable,cancelled`, and no status codes.
+fn default_conditions() -> RetryOn {
+    RetryOn {
+        connect_failure: true,
+        refused_stream: true,
+        unavailable: true,
+        cancelled: true,
+        ..RetryOn::default()
+    }
+}
+
+/// Reads a policy; none if retries are off.
+pub(crate) fn parse(
+    retries: &Retries,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<Retry> {
+    let Retries {
+        attempts,
+        per_try_timeout,
+        retry_on,
+        retry_remote_localities,
+        retry_ignore_previous_hosts,
+        backoff,
+    } = retries;
+    if *attempts < 0 {
+        report.invalid(
+            &path.field("attempts"),
+            format!("attempts is {attempts}, below zero; the object is not used."),
+            "0 turns retries off.",
+        );
+    }
+    let configured =
+        per_try_timeout.is_some() || !retry_on.is_empty() || retry_remote_localities.is_some();
+    if *attempts == 0 && configured {
+        report.invalid(
+            &path.field("attempts"),
+            "attempts is 0 (or missing), which turns retries off, but conditions are given; the object is not used.",
+            "Set `attempts: 2`, or remove the other fields.",
+        );
+    }
+    let per_try_timeout =
+        per_try_timeout.and_then(|timeout| duration(timeout, &path.field("perTryTimeout"), report));
+    let backoff = backoff.and_then(|pause| duration(pause, &path.field("backoff"), report));
+    if *retry_remote_localities == Some(true) {
+        report.unsupported(
+            &path.field("retryRemoteLocalities"),
+            "retryRemoteLocalities",
+            "endpoints have no locality here, so retries go to any of them",
+        );
+    }
+    let on = if retry_on.is_empty() {
+        default_conditions()
+    } else {
+        parse_conditions(retry_on, &path.field("retryOn"), report)
+    };
+    let attempts = u32::try_from(*attempts).unwrap_or(0);
+    (attempts > 0).then(|| Retry {
+        attempts,
+        per_try_timeout,
+        on,
+        backoff: backoff.unwrap_or(BACKOFF),
+        ignore_previous_hosts: retry_ignore_previous_hosts.unwrap_or(true),
+    })
+}
+
+fn parse_conditions(text: &str, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) -> RetryOn {
+    let mut on = RetryOn::default();
+    for condition in text.split(',') {
+        match condition {
+            "5xx" => on.server_error = true,
+            "gateway-error" => on.gateway_error = true,
+            "reset" => on.reset = true,
+            "reset-before-request" => on.reset_before_request = true,
+            "connect-failure" => on.connect_failure = true,
+            "retriable-4xx" => on.retriable_4xx = true,
+            "refused-stream" => on.refused_stream = true,
+            "cancelled" => on.cancelled = true,
+            "deadline-exceeded" => on.deadline_exceeded = true,
+            "internal" => on.internal = true,
+            "resource-exhausted" => on.resource_exhausted = true,
+            "unavailable" => on.unavailable = true,
+            // Says only that the codes beside it count.
+            "retriable-status-codes" => {}
+            "retriable-headers" | "envoy-ratelimited" | "http3-post-connect-failure" => {
+                report.unsupported(
+                    path,
+                    &format!("the retry condition `{condition}`"),
+                    "requests are not tried again for it",
+                );
+            }
+            other => match other.parse::<u16>() {
+                Ok(code) if is_known_status(code) => on.status_codes.push(code),
+                _ => {
+                    report.invalid(
+                        path,
+                        format!("`{other}` is no retry condition; the object is not used."),
+                        crate::translate::suggest::did_you_mean(other, CONDITIONS.iter().copied()),
+                    );
+                }
+            },
+        }
+    }
+    on
+}
+
+const CONDITIONS: &[&str] = &[
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "retriable-4xx",
+    "refused-stream",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+    "retriable-status-codes",
+];
+
+/// The status codes that have a name (Go's `http.StatusText`, which Istio asks).
+fn is_known_status(code: u16) -> bool {
+    matches!(
+        code,
+        100..=103
+            | 200..=208
+            | 226
+            | 300..=305
+            | 307..=308
+            | 400..=418
+            | 421..=426
+            | 428..=429
+            | 431
+            | 451
+            | 500..=508
+            | 510..=511
+    )
+}
