@@ -18,6 +18,7 @@
 //! Everything but `link` and `speaker` is pure and is tested without privileges.
 
 pub mod allocate;
+pub mod elect;
 pub mod plan;
 pub mod speaker;
 

@@ -1,12 +1,19 @@
 //! From allocations to what this node announces: advertisements, election, reasons for silence.
+//!
+//! MetalLB's decision in its order: somebody to serve, an advertisement for the pool and the
+//! Service, this node among those it covers, this node first in the election.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::Model;
+use gatehouse_config::model::{L2Advertisement, Model, Node, Service};
 
 use crate::allocate::Allocation;
+use crate::elect::{self, Candidate};
 
 /// An address that this node answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +33,23 @@ pub enum Interfaces {
     All,
     /// Those with exactly these names.
     Named(BTreeSet<String>),
+}
+
+impl Interfaces {
+    /// Whether an interface of that name is among them.
+    pub fn allow(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(name),
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Named(mine), Self::Named(other)) => mine.extend(other),
+            _ => *self = Self::All,
+        }
+    }
 }
 
 /// An address of a Service that this node does not announce.
@@ -52,8 +76,249 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// The label that keeps a node out of the election, whatever its value.
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
 /// Decides for `node` what it announces. Pure; the order of inputs does not matter.
+///
+/// Every node of the model counts as alive, and `node` does even if it was not described (it then
+/// has no labels).
 pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: &str) -> Plan {
-    let _ = (model, allocations, node);
-    Plan::default()
+    let described = model.nodes.iter().any(|known| known.name == node);
+    let mut nodes: Vec<Node> = model.nodes.clone();
+    if !described {
+        nodes.push(Node {
+            name: node.to_owned(),
+            labels: BTreeMap::new(),
+            network_unavailable: false,
+        });
+    }
+    let place = Place {
+        node,
+        described,
+        nodes: &nodes,
+        advertisements: &model.advertisements,
+    };
+    let mut announced: BTreeMap<IpAddr, Announcement> = BTreeMap::new();
+    let mut plan = Plan::default();
+    if place.bends_exclusion() {
+        plan.notes.push(format!(
+            "node {node} has the label {EXCLUDE_LABEL}, but there is no other node, so it \
+             announces all the same; remove the label, or add another node"
+        ));
+    }
+    for service in &model.services {
+        let Some(allocation) = allocations.get(&service.key) else {
+            continue;
+        };
+        let verdict = place.decide(service, allocation);
+        for &address in &allocation.addresses {
+            match &verdict {
+                Ok(interfaces) => {
+                    let entry = announced.entry(address).or_insert_with(|| Announcement {
+                        address,
+                        services: BTreeSet::new(),
+                        interfaces: Interfaces::Named(BTreeSet::new()),
+                    });
+                    entry.services.insert(service.key.clone());
+                    entry.interfaces.join(interfaces.clone());
+                }
+                Err(no) => plan.silent.push(Silence {
+                    service: service.key.clone(),
+                    address,
+                    owner: no.owner.clone(),
+                    reason: no.reason.clone(),
+                }),
+            }
+        }
+    }
+    plan.announcements = announced.into_values().collect();
+    plan.silent
+        .sort_by(|a, b| (&a.service, a.address).cmp(&(&b.service, b.address)));
+    plan
+}
+
+/// This node among the others.
+struct Place<'a> {
+    node: &'a str,
+    /// A Node object of our name exists.
+    described: bool,
+    nodes: &'a [Node],
+    advertisements: &'a [L2Advertisement],
+}
+
+struct No {
+    owner: Option<String>,
+    reason: String,
+}
+
+impl From<String> for No {
+    fn from(reason: String) -> Self {
+        Self {
+            owner: None,
+            reason,
+        }
+    }
+}
+
+impl Place<'_> {
+    fn bends_exclusion(&self) -> bool {
+        matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
+    }
+
+    /// The interfaces to announce the Service's addresses on, or why it stays silent here.
+    fn decide(&self, service: &Service, allocation: &Allocation) -> Result<Interfaces, No> {
+        let served =
+            service.is_gateway || service.ports.iter().any(|port| !port.endpoints.is_empty());
+        if !served {
+            return Err(format!(
+                "Service {} has no ready endpoint, so nobody could serve its clients; it is \
+                 announced as soon as one is ready",
+                service.key
+            )
+            .into());
+        }
+        let matching = self.matching(service, allocation)?;
+        let covering: Vec<&L2Advertisement> = matching
+            .iter()
+            .copied()
+            .filter(|advertisement| {
+                self.nodes
+                    .iter()
+                    .any(|node| node.name == self.node && elect::covers(advertisement, node))
+            })
+            .collect();
+        if covering.is_empty() {
+            return Err(self.not_covered(&matching).into());
+        }
+        let mut candidates: Vec<Candidate<'_>> = self
+            .nodes
+            .iter()
+            .filter(|node| self.eligible(node))
+            .filter(|node| {
+                matching
+                    .iter()
+                    .any(|advertisement| elect::covers(advertisement, node))
+            })
+            .map(|node| Candidate {
+                node: &node.name,
+                weight: elect::weight(matching.iter().copied(), node),
+            })
+            .collect();
+        let Some(&first) = allocation.addresses.first() else {
+            return Err("it holds no address".to_owned().into());
+        };
+        elect::rank(&mut candidates, first);
+        match candidates.first() {
+            Some(owner) if owner.node == self.node => Ok(interfaces(&covering)),
+            Some(owner) => Err(No {
+                owner: Some(owner.node.to_owned()),
+                reason: format!("node {} owns {first} and announces it", owner.node),
+            }),
+            None => Err(format!(
+                "no node may announce: each one that an L2Advertisement covers has the condition \
+                 NetworkUnavailable or the label {EXCLUDE_LABEL}"
+            )
+            .into()),
+        }
+    }
+
+    /// The advertisements that match pool and Service, whatever the node.
+    fn matching(
+        &self,
+        service: &Service,
+        allocation: &Allocation,
+    ) -> Result<Vec<&L2Advertisement>, No> {
+        let of_pool: Vec<&L2Advertisement> = self
+            .advertisements
+            .iter()
+            .filter(|advertisement| advertisement.pools.contains(&allocation.pool))
+            .collect();
+        if of_pool.is_empty() {
+            return Err(format!(
+                "no L2Advertisement covers pool {}; add one to namespace metallb-system whose \
+                 spec.ipAddressPools lists {}, or that lists none and so covers all",
+                allocation.pool, allocation.pool
+            )
+            .into());
+        }
+        let matching: Vec<&L2Advertisement> = of_pool
+            .iter()
+            .copied()
+            .filter(|advertisement| {
+                let selectors = &advertisement.service_selectors;
+                selectors.is_empty()
+                    || selectors
+                        .iter()
+                        .any(|selector| selector.matches(&service.labels))
+            })
+            .collect();
+        if matching.is_empty() {
+            return Err(format!(
+                "the serviceSelectors of L2Advertisement {} match none of the labels of Service \
+                 {}; change one of them",
+                names(&of_pool),
+                service.key
+            )
+            .into());
+        }
+        let shared = !service.request.sharing_key.is_empty();
+        if shared
+            && matching
+                .iter()
+                .any(|advertisement| !advertisement.service_selectors.is_empty())
+        {
+            return Err(format!(
+                "metallb.io/allow-shared-ip and the serviceSelectors of L2Advertisement {} do not \
+                 go together (who shares the address could disagree on its owner); remove one",
+                names(&matching)
+            )
+            .into());
+        }
+        Ok(matching)
+    }
+
+    fn eligible(&self, node: &Node) -> bool {
+        !node.network_unavailable
+            && (!node.labels.contains_key(EXCLUDE_LABEL) || self.bends_exclusion())
+    }
+
+    fn not_covered(&self, matching: &[&L2Advertisement]) -> String {
+        if self.described {
+            format!(
+                "the nodeSelectors of L2Advertisement {} do not select node {}; another node may \
+                 announce it",
+                names(matching),
+                self.node
+            )
+        } else {
+            format!(
+                "L2Advertisement {} has nodeSelectors, and there is no Node object named {} whose \
+                 labels they could match; add one, or remove the nodeSelectors",
+                names(matching),
+                self.node
+            )
+        }
+    }
+}
+
+/// The union of the interfaces of advertisements; one without any means all.
+fn interfaces(advertisements: &[&L2Advertisement]) -> Interfaces {
+    let mut union = Interfaces::Named(BTreeSet::new());
+    for advertisement in advertisements {
+        union.join(if advertisement.interfaces.is_empty() {
+            Interfaces::All
+        } else {
+            Interfaces::Named(advertisement.interfaces.clone())
+        });
+    }
+    union
+}
+
+fn names(advertisements: &[&L2Advertisement]) -> String {
+    let names: Vec<&str> = advertisements
+        .iter()
+        .map(|advertisement| advertisement.name.as_str())
+        .collect();
+    names.join(", ")
 }
