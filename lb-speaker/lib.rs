@@ -18,7 +18,9 @@
 //! Everything but `link` and `speaker` is pure and is tested without privileges.
 
 pub mod allocate;
+pub mod announce;
 pub mod elect;
+pub mod link;
 pub mod plan;
 pub mod speaker;
 

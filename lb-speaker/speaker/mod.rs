@@ -1,15 +1,26 @@
 //! The thread that answers for addresses: desired state in, frames and state out.
+//!
+//! It has a current-thread runtime of its own, so that nothing else on the host's cores delays an
+//! ARP answer, and stays in the network namespace of the thread that started it.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+mod counters;
+mod lan;
+mod state;
+mod works;
+
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::link::selection::DEFAULT_EXCLUDED;
 use crate::plan::Announcement;
+use counters::Counters;
+pub use state::{AddressState, AnnouncedOn, InterfaceState, SpeakerState};
+use works::Works;
 
 /// How the speaker works.
 #[derive(Clone, Debug)]
@@ -26,89 +37,79 @@ pub struct SpeakerSettings {
     pub excluded_interfaces: Vec<String>,
 }
 
-/// What the speaker does at the moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SpeakerState {
-    /// Each address of the last update.
-    pub addresses: BTreeMap<IpAddr, AddressState>,
-    /// Every interface of the host, and whether it is used.
-    pub interfaces: Vec<InterfaceState>,
-    /// What people should know: missing capabilities, fallbacks, conflicts.
-    pub messages: Vec<String>,
-}
-
-/// An interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct InterfaceState {
-    /// Its name.
-    pub name: String,
-    /// Its MAC address, `02:00:…`; empty where it has none.
-    pub mac: String,
-    /// Why it is not used; none: it is used.
-    pub unused: Option<String>,
-}
-
-/// An interface that an address is announced on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AnnouncedOn {
-    /// Its name.
-    pub interface: String,
-    /// The MAC address that ARP answers carry.
-    pub mac: String,
-}
-
-/// What becomes of one address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum AddressState {
-    /// It is being asked whether somebody else uses it (RFC 5227 §2.1); 200 ms.
-    Probing,
-    /// Requests for it are answered.
-    Announced {
-        /// Where, at least one.
-        on: Vec<AnnouncedOn>,
-    },
-    /// Somebody else on the LAN uses it: it is not announced; asked again every 30 s.
-    Conflict {
-        /// Who answered.
-        mac: String,
-        /// Where.
-        interface: String,
-        /// Since when.
-        since: SystemTime,
-    },
-    /// No interface that may and can announce it.
-    NoInterface {
-        /// Why, and the nearest fix.
-        why: String,
-    },
-    /// The process may not.
-    NotPermitted {
-        /// Which capability is missing, and how to give it.
-        why: String,
-    },
+impl SpeakerSettings {
+    /// The defaults: no notes, announced again every 60 s, MetalLB's list of excluded interfaces.
+    pub fn new(node: impl Into<String>) -> Self {
+        Self {
+            node: node.into(),
+            state_dir: None,
+            gratuitous_interval: Duration::from_secs(60),
+            excluded_interfaces: DEFAULT_EXCLUDED.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 /// The running speaker. Dropping it withdraws everything, as [`shutdown`](Self::shutdown) does.
 #[derive(Debug)]
 pub struct Speaker {
+    node: String,
+    /// None once it is shutting down: that is the thread's sign to end.
+    desired: Option<watch::Sender<Arc<Vec<Announcement>>>>,
     states: watch::Receiver<Arc<SpeakerState>>,
+    counters: Arc<Counters>,
+    ended: mpsc::Receiver<()>,
 }
 
+/// How long dropping waits for the withdrawal.
+const DROP_DEADLINE: Duration = Duration::from_secs(2);
+
 impl Speaker {
-    /// Starts the thread. Never fails for lack of privilege: that is a state.
+    /// Starts the thread. Lack of privilege is no failure but a state
+    /// ([`AddressState::NotPermitted`]).
     ///
     /// # Errors
-    /// The thread could not be started.
+    /// The thread or its runtime could not be made.
     pub fn start(settings: SpeakerSettings) -> std::io::Result<Self> {
-        let _ = settings;
-        let (_, states) = watch::channel(Arc::new(SpeakerState::default()));
-        Ok(Self { states })
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (desired, wanted) = watch::channel(Arc::new(Vec::new()));
+        let (states_in, states) = watch::channel(Arc::new(SpeakerState::default()));
+        let (end, ended) = mpsc::sync_channel(1);
+        let counters = Arc::new(Counters::default());
+        let node = settings.node.clone();
+        let counting = Arc::clone(&counters);
+        std::thread::Builder::new()
+            .name("speaker".to_owned())
+            .spawn(move || {
+                let local = tokio::task::LocalSet::new();
+                let works = Works::new(settings, wanted, states_in, counting);
+                local.block_on(&runtime, works.run());
+                drop(local);
+                drop(runtime);
+                // Nobody may be waiting any more.
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            node,
+            desired: Some(desired),
+            states,
+            counters,
+            ended,
+        })
     }
 
-    /// Sets what is to be announced, whole; cheap when nothing changed.
+    /// Sets what is to be announced, whole; cheap when nothing changed. Never blocks.
     pub fn update(&self, announcements: Vec<Announcement>) {
-        let _ = announcements;
+        if let Some(desired) = &self.desired {
+            desired.send_if_modified(|current| {
+                let changed = **current != announcements;
+                if changed {
+                    *current = Arc::new(announcements);
+                }
+                changed
+            });
+        }
     }
 
     /// What it does at the moment, and each change of it.
@@ -118,13 +119,62 @@ impl Speaker {
 
     /// Appends MetalLB's layer 2 metrics, and ours, in Prometheus text form.
     pub fn write_prometheus(&self, out: &mut String) {
-        let _ = out;
+        self.counters.write_prometheus(out);
+        let Some(desired) = &self.desired else { return };
+        let state = Arc::clone(&self.states.borrow());
+        let desired = Arc::clone(&desired.borrow());
+        let _ = writeln!(
+            out,
+            "# HELP metallb_speaker_announced Services whose address this node announces.\n\
+             # TYPE metallb_speaker_announced gauge"
+        );
+        for announcement in desired.iter() {
+            let announced = matches!(
+                state.addresses.get(&announcement.address),
+                Some(AddressState::Announced { .. })
+            );
+            if !announced {
+                continue;
+            }
+            for service in &announcement.services {
+                let _ = writeln!(
+                    out,
+                    "metallb_speaker_announced{{service=\"{service}\",protocol=\"layer2\",\
+                     node=\"{}\",ip=\"{}\"}} 1",
+                    escape(&self.node),
+                    announcement.address
+                );
+            }
+        }
     }
 
     /// Withdraws every address, removes `gatehouse0`, puts sysctls back and ends the thread.
     /// Blocks until that is done or `deadline` has passed; true if it was done.
-    pub fn shutdown(self, deadline: Duration) -> bool {
-        let _ = deadline;
-        true
+    pub fn shutdown(mut self, deadline: Duration) -> bool {
+        self.end(deadline)
     }
+
+    fn end(&mut self, deadline: Duration) -> bool {
+        if self.desired.take().is_none() {
+            return true;
+        }
+        !matches!(
+            self.ended.recv_timeout(deadline),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        )
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        self.end(DROP_DEADLINE);
+    }
+}
+
+/// A label value of the Prometheus text form.
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }

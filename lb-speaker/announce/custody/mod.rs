@@ -1,0 +1,266 @@
+//! The life of one address: probing, announcing, defending it, giving it up.
+//!
+//! Driven by time and by what others say of the address (RFC 5227); says what to send. Invariant:
+//! nothing is announced or answered on an interface before it was probed there without objection.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::Mac;
+use super::gratuitous::Schedule;
+use super::responder::SightingKind;
+
+/// Probes before a first announcement.
+pub const PROBES: u8 = 3;
+/// Between two probes, and from the last one to the verdict. RFC 5227 §1.1 takes seconds for hosts
+/// that may wait; whoever holds the address answers within a millisecond.
+pub const PROBE_STEP: Duration = Duration::from_millis(66);
+/// How long after a defence another claim means giving up (RFC 5227 §1.1, DEFEND_INTERVAL).
+pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// From a first claim to the defence. Announcements come in pairs (request and reply form): the
+/// second frame of one is not a second claim.
+pub const DEFEND_DELAY: Duration = Duration::from_millis(20);
+/// How long a conflict rests before the address is probed again.
+pub const RETRY: Duration = Duration::from_secs(30);
+/// How long probing waits where another station is probing too.
+pub const YIELD: Duration = Duration::from_secs(1);
+/// How often probing waits for others before it goes on regardless.
+const YIELDS: u8 = 3;
+
+/// One address in our care.
+#[derive(Clone, Debug)]
+pub struct Custody {
+    interval: Duration,
+    interfaces: BTreeMap<u32, Phase>,
+    /// The last verdict was that somebody else uses it; kept while it is probed again.
+    conflict: Option<Conflict>,
+    /// Given up until then.
+    resting: Option<Instant>,
+    /// A defence is due.
+    defend_at: Option<Instant>,
+    defended: Option<Instant>,
+    yields: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Probing { sent: u8, next: Instant },
+    Announcing(Schedule),
+}
+
+/// Somebody else uses the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Who.
+    pub mac: Mac,
+    /// On which interface.
+    pub interface: u32,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// What to send, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Send {
+    /// A probe on this interface.
+    Probe(u32),
+    /// An announcement on this interface.
+    Announce(u32),
+}
+
+/// Where an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No interface.
+    Nowhere,
+    /// Not yet announced on any.
+    Probing,
+    /// Announced on at least one.
+    Announcing,
+    /// Given up, for the time being.
+    Conflict(Conflict),
+}
+
+impl Custody {
+    /// An address without interfaces; announced again once an `interval` (zero: never).
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            interfaces: BTreeMap::new(),
+            conflict: None,
+            resting: None,
+            defend_at: None,
+            defended: None,
+            yields: 0,
+        }
+    }
+
+    /// Sets where it is to be announced; new interfaces are probed first, others go on.
+    pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32]) {
+        self.interfaces
+            .retain(|interface, _| interfaces.contains(interface));
+        for &interface in interfaces {
+            self.interfaces
+                .entry(interface)
+                .or_insert(Phase::Probing { sent: 0, next: now });
+        }
+    }
+
+    /// The interface has its carrier back: neighbours may have forgotten, or sit behind another
+    /// switch now.
+    pub fn carrier_up(&mut self, now: Instant, interface: u32) {
+        if let Some(Phase::Announcing(schedule)) = self.interfaces.get_mut(&interface) {
+            schedule.trigger(now);
+        }
+    }
+
+    /// Another station speaks of the address. `ours` is the interface's MAC address.
+    pub fn sighted(
+        &mut self,
+        now: Instant,
+        interface: u32,
+        ours: Mac,
+        mac: Mac,
+        kind: SightingKind,
+    ) {
+        if self.resting.is_some() {
+            if let (Some(conflict), SightingKind::Claim) = (&mut self.conflict, kind) {
+                conflict.mac = mac;
+                conflict.interface = interface;
+            }
+            return;
+        }
+        let Some(phase) = self.interfaces.get_mut(&interface) else {
+            return;
+        };
+        match (phase, kind) {
+            (Phase::Announcing(_), SightingKind::Probe) => {} // answering it is the defence
+            (Phase::Announcing(_), SightingKind::Claim) => {
+                let again = self
+                    .defended
+                    .is_some_and(|defended| now < defended + DEFEND_INTERVAL);
+                if again {
+                    self.give_up(now, interface, mac);
+                } else if self.defend_at.is_none() {
+                    self.defend_at = Some(now + DEFEND_DELAY);
+                }
+            }
+            (Phase::Probing { .. }, SightingKind::Claim) => self.give_up(now, interface, mac),
+            // Both ask at the same time: the lower MAC address goes on, the other waits to see
+            // whether it is taken then. Somebody who asks for ever does not hold us up for ever.
+            (Phase::Probing { sent, next }, SightingKind::Probe) => {
+                if mac < ours && self.yields < YIELDS {
+                    self.yields += 1;
+                    *sent = 0;
+                    *next = now + YIELD;
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, interface: u32, mac: Mac) {
+        self.conflict = Some(Conflict {
+            mac,
+            interface,
+            since: self.conflict.map_or(now, |conflict| conflict.since),
+        });
+        self.resting = Some(now + RETRY);
+        self.defend_at = None;
+        self.defended = None;
+    }
+
+    /// Moves time on; returns what is to be sent now.
+    pub fn tick(&mut self, now: Instant) -> Vec<Send> {
+        let mut send = Vec::new();
+        if let Some(retry) = self.resting {
+            if now < retry {
+                return send;
+            }
+            self.resting = None;
+            for phase in self.interfaces.values_mut() {
+                *phase = Phase::Probing { sent: 0, next: now };
+            }
+        }
+        if self.defend_at.is_some_and(|at| at <= now) {
+            self.defend_at = None;
+            self.defended = Some(now);
+            for (&interface, phase) in &mut self.interfaces {
+                if let Phase::Announcing(_) = phase {
+                    send.push(Send::Announce(interface));
+                }
+            }
+        }
+        for (&interface, phase) in &mut self.interfaces {
+            match phase {
+                Phase::Probing { sent, next } if *next <= now => {
+                    if *sent < PROBES {
+                        *sent += 1;
+                        *next = now + PROBE_STEP;
+                        send.push(Send::Probe(interface));
+                    } else {
+                        let mut schedule = Schedule::new(now, self.interval);
+                        schedule.due(now);
+                        *phase = Phase::Announcing(schedule);
+                        send.push(Send::Announce(interface));
+                        self.yields = 0;
+                        self.conflict = None;
+                    }
+                }
+                Phase::Announcing(schedule) => {
+                    if schedule.due(now) {
+                        send.push(Send::Announce(interface));
+                    }
+                }
+                Phase::Probing { .. } => {}
+            }
+        }
+        send
+    }
+
+    /// When [`tick`](Self::tick) has something to do next.
+    pub fn next(&self) -> Option<Instant> {
+        if self.resting.is_some() {
+            return self.resting;
+        }
+        self.interfaces
+            .values()
+            .filter_map(|phase| match phase {
+                Phase::Probing { next, .. } => Some(*next),
+                Phase::Announcing(schedule) => schedule.next(),
+            })
+            .chain(self.defend_at)
+            .min()
+    }
+
+    /// The interfaces on which requests are answered.
+    pub fn answering(&self) -> Vec<u32> {
+        if self.resting.is_some() {
+            return Vec::new();
+        }
+        self.interfaces
+            .iter()
+            .filter(|(_, phase)| matches!(phase, Phase::Announcing(_)))
+            .map(|(interface, _)| *interface)
+            .collect()
+    }
+
+    /// Whether it is probed or announced on an interface.
+    pub fn is_on(&self, interface: u32) -> bool {
+        self.interfaces.contains_key(&interface)
+    }
+
+    /// Where it stands.
+    pub fn standing(&self) -> Standing {
+        let announcing = |phase: &Phase| matches!(phase, Phase::Announcing(_));
+        let announced = self.interfaces.values().any(announcing);
+        match self.conflict {
+            _ if self.interfaces.is_empty() => Standing::Nowhere,
+            _ if announced && self.resting.is_none() => Standing::Announcing,
+            Some(conflict) => Standing::Conflict(conflict),
+            None => Standing::Probing,
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The addresses on `gatehouse0`, and the sysctls that keep the kernel from answering for them.
+//!
+//! Every change is written down before it is made and undone at the end, or at the next start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
+use rtnetlink::{Handle, LinkBridge, LinkDummy};
+use tracing::{debug, warn};
+
+use super::leftovers::Leftovers;
+use super::selection::HOST_INTERFACE;
+use super::sysctl;
+
+/// Where the addresses are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `gatehouse0`, with its number.
+    Own(u32),
+    /// `lo`: no interface could be made.
+    Loopback(u32),
+}
+
+impl Place {
+    /// The interface's number.
+    pub fn index(&self) -> u32 {
+        match self {
+            Self::Own(index) | Self::Loopback(index) => *index,
+        }
+    }
+}
+
+/// What was done to the host.
+#[derive(Debug)]
+pub struct Host {
+    handle: Handle,
+    directory: Option<PathBuf>,
+    left: Leftovers,
+    place: Option<Place>,
+    addresses: BTreeSet<IpAddr>,
+    /// What went wrong, by topic, for people; each said once in the log.
+    pub messages: BTreeMap<String, String>,
+}
+
+impl Host {
+    /// Undoes what an earlier process left. Notes are kept below `directory`.
+    pub async fn new(handle: Handle, directory: Option<PathBuf>) -> Self {
+        let mut host = Self {
+            handle,
+            directory,
+            left: Leftovers::default(),
+            place: None,
+            addresses: BTreeSet::new(),
+            messages: BTreeMap::new(),
+        };
+        host.undo_leftovers().await;
+        host
+    }
+
+    async fn undo_leftovers(&mut self) {
+        if let Some(directory) = &self.directory {
+            match Leftovers::read(directory) {
+                Ok(left) => self.left = left,
+                Err(error) => {
+                    let text = format!(
+                        "what an earlier run changed on this host cannot be read from {}: {error}; \
+                         check arp_ignore and arp_announce of your interfaces, then delete that \
+                         file",
+                        directory.join(super::leftovers::FILE).display()
+                    );
+                    self.say("leftovers", text);
+                }
+            }
+        }
+        if let Some(index) = self.find(HOST_INTERFACE).await {
+            debug!(index, "{HOST_INTERFACE} was left behind and is removed");
+            if let Err(error) = self.handle.link().del(index).execute().await {
+                self.say(
+                    "leftovers",
+                    format!("{HOST_INTERFACE} of an earlier run cannot be removed: {error}"),
+                );
+            }
+        }
+        self.undo().await;
+    }
+
+    /// Makes the host hold exactly these addresses. Those that cannot be set are told in
+    /// [`messages`](Self::messages) and left out of the result.
+    pub async fn hold(&mut self, wanted: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let gone: Vec<IpAddr> = self.addresses.difference(wanted).copied().collect();
+        for address in gone {
+            self.remove(address).await;
+        }
+        let new: Vec<IpAddr> = wanted.difference(&self.addresses).copied().collect();
+        if !new.is_empty() {
+            match self.place().await {
+                Some(place) => {
+                    if let Place::Loopback(_) = place {
+                        self.left.on_loopback.extend(new.iter().copied());
+                        self.note();
+                    }
+                    for address in new {
+                        self.add(&place, address).await;
+                    }
+                }
+                None => return self.addresses.clone(),
+            }
+        }
+        self.addresses.clone()
+    }
+
+    /// Sets arp_ignore and arp_announce on these interfaces and puts others back.
+    pub fn quiet(&mut self, interfaces: &BTreeSet<String>) {
+        let (keep, back): (Vec<_>, Vec<_>) = std::mem::take(&mut self.left.sysctls)
+            .into_iter()
+            .partition(|changed| {
+                changed
+                    .path
+                    .parent()
+                    .and_then(|parent| parent.file_name())
+                    .and_then(|name| name.to_str())
+                    .is_some_and(|name| interfaces.contains(name))
+            });
+        for changed in &back {
+            self.restore(changed);
+        }
+        let changed_something = !back.is_empty();
+        self.left.sysctls = keep;
+        let mut needed = Vec::new();
+        for interface in interfaces {
+            match sysctl::needed(interface) {
+                Ok(more) => needed.extend(more),
+                Err(error) => self.say_sysctl(interface, &error),
+            }
+        }
+        for changed in &needed {
+            // A value that was put back by somebody else meanwhile: the first old one counts.
+            if !self.left.sysctls.iter().any(|old| old.path == changed.path) {
+                self.left.sysctls.push(changed.clone());
+            }
+        }
+        if changed_something || !needed.is_empty() {
+            self.note();
+        }
+        for changed in &needed {
+            if let Err(error) = sysctl::set(changed) {
+                self.say_sysctl(&changed.path.display().to_string(), &error);
+            }
+        }
+    }
+
+    /// Takes everything back: addresses first, then the interface, then sysctls.
+    pub async fn leave(&mut self) {
+        self.hold(&BTreeSet::new()).await;
+        if let Some(Place::Own(index)) = self.place.take()
+            && let Err(error) = self.handle.link().del(index).execute().await
+        {
+            warn!("{HOST_INTERFACE} cannot be removed: {error}");
+        }
+        self.undo().await;
+    }
+
+    /// Undoes what is noted, and notes that.
+    async fn undo(&mut self) {
+        if let Some(loopback) = self.find("lo").await {
+            for address in std::mem::take(&mut self.left.on_loopback) {
+                let message = message(loopback, address);
+                // It may be gone already.
+                let _ = self.handle.address().del(message).execute().await;
+            }
+        }
+        for changed in std::mem::take(&mut self.left.sysctls) {
+            self.restore(&changed);
+        }
+        self.note();
+    }
+
+    fn restore(&mut self, changed: &sysctl::Changed) {
+        if let Err(error) = sysctl::restore(changed) {
+            self.say(
+                &changed.path.display().to_string(),
+                format!(
+                    "{} cannot be put back to {}: {error}",
+                    changed.path.display(),
+                    changed.old
+                ),
+            );
+        }
+    }
+
+    /// `gatehouse0`, made when it is first needed: a dummy interface; where the kernel has none, a
+    /// bridge without ports, which does the same; else `lo`.
+    async fn place(&mut self) -> Option<Place> {
+        if let Some(place) = &self.place {
+            return Some(place.clone());
+        }
+        let links = self.handle.link();
+        let dummy = LinkDummy::new(HOST_INTERFACE).up().build();
+        if let Err(error) = links.add(dummy).execute().await {
+            debug!("no dummy interface: {error}");
+            let bridge = LinkBridge::new(HOST_INTERFACE).up().build();
+            if let Err(second) = links.add(bridge).execute().await {
+                self.say(
+                    "host interface",
+                    format!(
+                        "{HOST_INTERFACE} cannot be made as a dummy interface ({error}) nor as a \
+                         bridge ({second}), so addresses are put on lo; load the kernel module \
+                         dummy for an interface of their own"
+                    ),
+                );
+            }
+        }
+        let place = match self.find(HOST_INTERFACE).await {
+            Some(index) => Place::Own(index),
+            None => Place::Loopback(self.find("lo").await?),
+        };
+        self.place = Some(place.clone());
+        Some(place)
+    }
+
+    async fn add(&mut self, place: &Place, address: IpAddr) {
+        let mut request = self
+            .handle
+            .address()
+            .add(place.index(), address, prefix(address))
+            .replace();
+        *request.message_mut() = message(place.index(), address);
+        let topic = address.to_string();
+        match request.execute().await {
+            Ok(()) => {
+                self.addresses.insert(address);
+                self.messages.remove(&topic);
+            }
+            Err(error) => self.say(
+                &topic,
+                format!(
+                    "{address} cannot be put on this host ({error}), so its traffic would not \
+                     arrive here and it is not announced"
+                ),
+            ),
+        }
+    }
+
+    async fn remove(&mut self, address: IpAddr) {
+        self.addresses.remove(&address);
+        let Some(place) = &self.place else { return };
+        let message = message(place.index(), address);
+        if let Err(error) = self.handle.address().del(message).execute().await {
+            // Somebody else removed it, or the interface.
+            debug!("{address} was gone already: {error}");
+        }
+        if self.left.on_loopback.remove(&address) {
+            self.note();
+        }
+    }
+
+    /// The interface was removed by somebody else: everything on it has to be put back.
+    pub fn lost(&mut self, index: u32) -> bool {
+        if self.place != Some(Place::Own(index)) {
+            return false;
+        }
+        self.place = None;
+        self.addresses.clear();
+        true
+    }
+
+    /// An address was removed by somebody else.
+    pub fn lost_address(&mut self, index: u32, address: IpAddr) -> bool {
+        let ours = self.place.as_ref().map(Place::index) == Some(index);
+        ours && self.addresses.remove(&address)
+    }
+
+    /// The addresses that the host holds.
+    pub fn held(&self) -> &BTreeSet<IpAddr> {
+        &self.addresses
+    }
+
+    /// Where the addresses are.
+    pub fn index(&self) -> Option<u32> {
+        self.place.as_ref().map(Place::index)
+    }
+
+    async fn find(&self, name: &str) -> Option<u32> {
+        let request = self.handle.link().get().match_name(name.to_owned());
+        let mut stream = std::pin::pin!(request.execute());
+        match stream.try_next().await {
+            Ok(Some(message)) => Some(message.header.index),
+            _ => None,
+        }
+    }
+
+    fn note(&mut self) {
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        if let Err(error) = self.left.write(directory) {
+            let text = format!(
+                "what is changed on this host cannot be noted in {}: {error}; after a kill it \
+                 would stay changed",
+                directory.display()
+            );
+            self.say("note", text);
+        }
+    }
+
+    fn say_sysctl(&mut self, what: &str, error: &std::io::Error) {
+        self.say(
+            "sysctl",
+            format!(
+                "arp_ignore=1 and arp_announce=2 cannot be set ({what}: {error}): the kernel \
+                 answers ARP for announced addresses too, on every interface; set them with \
+                 sysctl, or let the process write below /proc/sys/net"
+            ),
+        );
+    }
+
+    fn say(&mut self, topic: &str, text: String) {
+        if self.messages.get(topic) != Some(&text) {
+            warn!("{text}");
+            self.messages.insert(topic.to_owned(), text);
+        }
+    }
+}
+
+fn prefix(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// A host address without route or duplicate detection; IPv6 as deprecated, so that the host does
+/// not choose it as the source of its own connections.
+fn message(index: u32, address: IpAddr) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index;
+    message.header.prefix_len = prefix(address);
+    message.header.scope = AddressScope::Universe;
+    message.attributes = vec![
+        AddressAttribute::Address(address),
+        AddressAttribute::Local(address),
+    ];
+    match address {
+        IpAddr::V4(_) => message.header.family = AddressFamily::Inet,
+        IpAddr::V6(_) => {
+            message.header.family = AddressFamily::Inet6;
+            message
+                .attributes
+                .push(AddressAttribute::Flags(AddressFlags::Nodad));
+            let mut lifetime = CacheInfo::default();
+            lifetime.ifa_preferred = 0;
+            lifetime.ifa_valid = u32::MAX;
+            message
+                .attributes
+                .push(AddressAttribute::CacheInfo(lifetime));
+        }
+    }
+    message
+}

@@ -1,0 +1,163 @@
+//! Which interfaces announce addresses.
+//!
+//! MetalLB's rules (up, no master, ARP, broadcast) and its default list of names, with one
+//! difference: a `veth*` is the LAN side of many a container and of no host, so what tells is
+//! whether it has an address. One with a global address is used; one without is the host end of a
+//! container's cable, as MetalLB's list assumes of all of them.
+
+use std::net::IpAddr;
+
+use super::interfaces::Link;
+
+/// The dummy interface that holds the addresses.
+pub const HOST_INTERFACE: &str = "gatehouse0";
+
+/// Names that are excluded by default: a name, or a beginning followed by `*`.
+pub const DEFAULT_EXCLUDED: &[&str] = &[
+    "docker*",
+    "cbr*",
+    "dummy*",
+    "virbr*",
+    "lxcbr*",
+    "cali*",
+    "tunl*",
+    "flannel*",
+    "kube-ipvs*",
+    "cni*",
+    "nodelocaldns*",
+    "lxc*",
+];
+
+/// Why an interface is not used; none: it is.
+pub fn unused(link: &Link, excluded: &[String]) -> Option<String> {
+    let name = link.name.as_str();
+    if name == HOST_INTERFACE {
+        return Some("it holds the announced addresses for the host itself".to_owned());
+    }
+    if link.loopback {
+        return Some("it is a loopback interface".to_owned());
+    }
+    if let Some(pattern) = excluded.iter().find(|pattern| fits(pattern, name)) {
+        return Some(format!("its name is excluded by {pattern}"));
+    }
+    if link.no_arp || !link.broadcast {
+        return Some("it has no ARP or no broadcast".to_owned());
+    }
+    if link.mac.is_none() {
+        return Some("it has no Ethernet address".to_owned());
+    }
+    if link.master.is_some() {
+        return Some(
+            "it is a port of a bridge, bond or VRF, which announces in its place".to_owned(),
+        );
+    }
+    if name.starts_with("veth") && !link.addresses.iter().any(|address| is_global(*address)) {
+        return Some("it is a veth without an address: the host's end of a container".to_owned());
+    }
+    if !link.up {
+        return Some(format!("it is down; ip link set {name} up"));
+    }
+    if !link.carrier {
+        return Some("it has no carrier: check the cable or the other end".to_owned());
+    }
+    None
+}
+
+/// Whether an interface could take part once it is up.
+pub fn only_down(link: &Link, excluded: &[String]) -> bool {
+    let up = Link {
+        up: true,
+        carrier: true,
+        ..link.clone()
+    };
+    unused(link, excluded).is_some() && unused(&up, excluded).is_none()
+}
+
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    }
+}
+
+fn is_global(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_loopback(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::announce::Mac;
+
+    fn link(name: &str) -> Link {
+        Link {
+            index: 2,
+            name: name.to_owned(),
+            mac: Some(Mac([2, 0, 0, 0, 0, 1])),
+            up: true,
+            carrier: true,
+            broadcast: true,
+            ..Link::default()
+        }
+    }
+
+    fn excluded() -> Vec<String> {
+        DEFAULT_EXCLUDED.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn ordinary_interfaces_are_used() {
+        for name in ["eth0", "enp3s0", "br0", "bond0", "eth0.12", "wlan0"] {
+            assert_eq!(unused(&link(name), &excluded()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_metallb_are_excluded() {
+        for name in [
+            "docker0",
+            "cni0",
+            "cali12",
+            "flannel.1",
+            "kube-ipvs0",
+            "gatehouse0",
+        ] {
+            assert!(unused(&link(name), &excluded()).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_veth_counts_by_its_address() {
+        let mut veth = link("veth12");
+        assert!(unused(&veth, &excluded()).is_some());
+        veth.addresses.insert("fe80::1".parse().unwrap());
+        assert!(unused(&veth, &excluded()).is_some());
+        veth.addresses.insert("192.168.8.2".parse().unwrap());
+        assert_eq!(unused(&veth, &excluded()), None);
+    }
+
+    #[test]
+    fn what_cannot_announce_is_not_used() {
+        for spoil in [
+            |link: &mut Link| link.up = false,
+            |link: &mut Link| link.carrier = false,
+            |link: &mut Link| link.master = Some(3),
+            |link: &mut Link| link.no_arp = true,
+            |link: &mut Link| link.broadcast = false,
+            |link: &mut Link| link.loopback = true,
+            |link: &mut Link| link.mac = None,
+        ] {
+            let mut link = link("eth0");
+            spoil(&mut link);
+            assert!(unused(&link, &excluded()).is_some(), "{link:?}");
+        }
+        let mut down = link("eth0");
+        down.carrier = false;
+        assert!(only_down(&down, &excluded()));
+        down.master = Some(3);
+        assert!(!only_down(&down, &excluded()));
+    }
+}

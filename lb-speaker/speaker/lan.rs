@@ -1,0 +1,211 @@
+//! One interface in use: its sockets and the tasks that answer on them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use super::counters::Counters;
+use crate::announce::arp::{ArpFrame, Operation};
+use crate::announce::ndp::{NdpFrame, solicited_node};
+use crate::announce::responder::{Lan, Sighting, Table};
+use crate::link::interfaces::Link;
+use crate::link::socket::{Groups, PacketSocket, Protocol};
+
+/// What the tasks of all interfaces share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) table: Rc<RefCell<Table>>,
+    pub(super) counters: Arc<Counters>,
+    /// Bounded: what does not fit is seen again soon, since who claims an address repeats it.
+    pub(super) sightings: mpsc::Sender<(u32, Sighting)>,
+}
+
+/// An interface in use.
+pub(super) struct OpenLan {
+    pub(super) name: String,
+    /// It lost its carrier, or was set down; the sockets stay for its return.
+    pub(super) down: bool,
+    lan: Rc<Cell<Lan>>,
+    arp: Rc<PacketSocket>,
+    ndp: Option<Rc<PacketSocket>>,
+    groups: Option<Groups>,
+    joined: BTreeSet<Ipv6Addr>,
+    counters: Arc<Counters>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl OpenLan {
+    /// Opens the sockets and starts to answer what the table says.
+    pub(super) fn open(link: &Link, shared: &Shared) -> std::io::Result<Self> {
+        let lan = Rc::new(Cell::new(Lan {
+            index: link.index,
+            mac: link.mac.unwrap_or_default(),
+        }));
+        let arp = Rc::new(PacketSocket::open(link.index, Protocol::Arp)?);
+        let mut tasks = vec![tokio::task::spawn_local(answer(
+            Rc::clone(&arp),
+            Protocol::Arp,
+            Rc::clone(&lan),
+            shared.clone(),
+        ))];
+        // A host without IPv6 has no such socket, and needs none.
+        let ndp = PacketSocket::open(link.index, Protocol::Ndp)
+            .map(Rc::new)
+            .ok();
+        if let Some(ndp) = &ndp {
+            tasks.push(tokio::task::spawn_local(answer(
+                Rc::clone(ndp),
+                Protocol::Ndp,
+                Rc::clone(&lan),
+                shared.clone(),
+            )));
+        }
+        Ok(Self {
+            name: link.name.clone(),
+            down: false,
+            lan,
+            arp,
+            ndp,
+            groups: Groups::new(link.index).ok(),
+            joined: BTreeSet::new(),
+            counters: Arc::clone(&shared.counters),
+            tasks,
+        })
+    }
+
+    pub(super) fn lan(&self) -> Lan {
+        self.lan.get()
+    }
+
+    /// Takes over a new name or MAC address; true if the latter changed.
+    pub(super) fn refresh(&mut self, link: &Link) -> bool {
+        self.name.clone_from(&link.name);
+        let new = Lan {
+            index: link.index,
+            mac: link.mac.unwrap_or_default(),
+        };
+        self.lan.replace(new) != new
+    }
+
+    /// Joins the groups in which neighbours ask for these addresses, and leaves others.
+    pub(super) fn listen_for(&mut self, addresses: impl Iterator<Item = Ipv6Addr>) {
+        let wanted: BTreeSet<Ipv6Addr> = addresses.map(solicited_node).collect();
+        let Some(groups) = &self.groups else { return };
+        for group in self.joined.difference(&wanted) {
+            if let Err(error) = groups.leave(*group) {
+                debug!("{}: cannot leave {group}: {error}", self.name);
+            }
+        }
+        for group in wanted.difference(&self.joined) {
+            if let Err(error) = groups.join(*group) {
+                debug!("{}: cannot join {group}: {error}", self.name);
+            }
+        }
+        self.joined = wanted;
+    }
+
+    pub(super) fn probe(&self, address: IpAddr) {
+        let mac = self.lan().mac;
+        match address {
+            IpAddr::V4(v4) => self.send(&self.arp, &ArpFrame::probe(mac, v4).encode()),
+            IpAddr::V6(v6) => {
+                if let Some(ndp) = &self.ndp {
+                    self.send(ndp, &NdpFrame::probe(mac, v6).encode());
+                }
+            }
+        }
+    }
+
+    pub(super) fn announce(&self, address: IpAddr) {
+        let mac = self.lan().mac;
+        let sent = match address {
+            IpAddr::V4(v4) => {
+                for operation in [Operation::Request, Operation::Reply] {
+                    let frame = ArpFrame::gratuitous(mac, v4, operation);
+                    self.send(&self.arp, &frame.encode());
+                }
+                2
+            }
+            IpAddr::V6(v6) => {
+                if let Some(ndp) = &self.ndp {
+                    self.send(ndp, &NdpFrame::unsolicited(mac, v6).encode());
+                }
+                1
+            }
+        };
+        self.counters
+            .count(address, |counts| counts.gratuitous_sent += sent);
+    }
+
+    fn send(&self, socket: &PacketSocket, frame: &[u8]) {
+        if let Err(error) = socket.send(frame) {
+            self.counters.unsent();
+            debug!("{}: a frame was not sent: {error}", self.name);
+        }
+    }
+}
+
+impl Drop for OpenLan {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Larger than any frame that is answered; longer ones are known by their true length.
+const BUFFER: usize = 2048;
+/// Frames in a row before other tasks of the thread get a turn.
+const TURN: u32 = 64;
+
+async fn answer(socket: Rc<PacketSocket>, protocol: Protocol, lan: Rc<Cell<Lan>>, shared: Shared) {
+    let mut buffer = vec![0; BUFFER];
+    let mut turn = 0;
+    loop {
+        let length = match socket.receive(&mut buffer).await {
+            Ok(length) => length.min(BUFFER),
+            // Told once when the interface goes down; works again when it is up.
+            Err(error) if error.raw_os_error() == Some(NETWORK_DOWN) => continue,
+            Err(error) => {
+                debug!("a socket of interface {} ends: {error}", lan.get().index);
+                return;
+            }
+        };
+        let frame = buffer.get(..length).unwrap_or_default();
+        let handled = {
+            let table = shared.table.borrow();
+            match protocol {
+                Protocol::Arp => table.arp(frame, lan.get()),
+                Protocol::Ndp => table.ndp(frame, lan.get()),
+            }
+        };
+        match handled.answer {
+            Ok(answer) => {
+                let sent = socket.send(answer.frame.as_bytes());
+                if sent.is_err() {
+                    shared.counters.unsent();
+                }
+                shared.counters.count(answer.address, |counts| {
+                    counts.requests_received += 1;
+                    counts.responses_sent += u64::from(sent.is_ok());
+                });
+            }
+            Err(reason) => shared.counters.dropped(protocol, reason),
+        }
+        if let Some(sighting) = handled.sighting {
+            let _ = shared.sightings.try_send((lan.get().index, sighting));
+        }
+        turn += 1;
+        if turn % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+const NETWORK_DOWN: i32 = rustix::io::Errno::NETDOWN.raw_os_error();

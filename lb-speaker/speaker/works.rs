@@ -1,0 +1,600 @@
+//! The speaker's loop: whatever happens, settle what is desired with what is possible.
+//!
+//! Order: an address is put on the host before it is answered for and announced, and taken off the
+//! host before it is given up.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::thread::CapabilitySet;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::SpeakerSettings;
+use super::counters::Counters;
+use super::lan::{OpenLan, Shared};
+use super::state::{AddressState, AnnouncedOn, InterfaceState, SpeakerState};
+use crate::announce::custody::{Conflict, Custody, Send, Standing};
+use crate::announce::responder::{Sighting, Table};
+use crate::link::host::Host;
+use crate::link::interfaces::{Applied, Link, Links, Message, Watch};
+use crate::link::selection;
+use crate::plan::{Announcement, Interfaces};
+
+/// Everything the thread needs before it has anything open.
+pub(super) struct Works {
+    settings: SpeakerSettings,
+    wanted: watch::Receiver<Arc<Vec<Announcement>>>,
+    states: watch::Sender<Arc<SpeakerState>>,
+    counters: Arc<Counters>,
+}
+
+/// Sightings that wait for the loop.
+const SIGHTINGS: usize = 256;
+
+/// Timers that are due within this time are handled together.
+const GRAIN: Duration = Duration::from_millis(5);
+
+impl Works {
+    pub(super) fn new(
+        settings: SpeakerSettings,
+        wanted: watch::Receiver<Arc<Vec<Announcement>>>,
+        states: watch::Sender<Arc<SpeakerState>>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            settings,
+            wanted,
+            states,
+            counters,
+        }
+    }
+
+    /// Runs until the sender of the desired state is dropped.
+    pub(super) async fn run(self) {
+        if let Some(why) = missing_capabilities() {
+            warn!("{why}");
+            return self.run_idle(&why).await;
+        }
+        let opened = match Watch::open() {
+            Ok(watch) => watch
+                .dump()
+                .await
+                .map(|links| (watch, links))
+                .map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match opened {
+            Ok((watch, links)) => Running::new(self, watch, links).await.run().await,
+            Err(error) => {
+                let why = format!(
+                    "nothing is announced: the kernel does not tell the interfaces by netlink \
+                     ({error}); allow AF_NETLINK sockets to the process"
+                );
+                warn!("{why}");
+                self.run_idle(&why).await;
+            }
+        }
+    }
+
+    /// Says of every address why it is not announced.
+    async fn run_idle(mut self, why: &str) {
+        loop {
+            let wanted = Arc::clone(&self.wanted.borrow_and_update());
+            self.states.send_replace(Arc::new(SpeakerState {
+                addresses: wanted
+                    .iter()
+                    .map(|announcement| {
+                        let why = why.to_owned();
+                        (announcement.address, AddressState::NotPermitted { why })
+                    })
+                    .collect(),
+                interfaces: Vec::new(),
+                messages: vec![why.to_owned()],
+            }));
+            if self.wanted.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Running {
+    works: Works,
+    watch: Watch,
+    host: Host,
+    links: Links,
+    desired: Arc<Vec<Announcement>>,
+    custody: BTreeMap<IpAddr, Custody>,
+    lans: BTreeMap<u32, OpenLan>,
+    shared: Shared,
+    sightings: mpsc::Receiver<(u32, Sighting)>,
+    /// When each conflict began, by the calendar.
+    conflicts: BTreeMap<IpAddr, SystemTime>,
+    /// Sockets that could not be opened, by interface.
+    refused: BTreeMap<u32, String>,
+    /// Something other than time changed.
+    changed: bool,
+}
+
+impl Running {
+    async fn new(works: Works, watch: Watch, links: Links) -> Self {
+        let host = Host::new(watch.handle.clone(), works.settings.state_dir.clone()).await;
+        let (sender, sightings) = mpsc::channel(SIGHTINGS);
+        let shared = Shared {
+            table: Rc::new(RefCell::new(Table::default())),
+            counters: Arc::clone(&works.counters),
+            sightings: sender,
+        };
+        Self {
+            works,
+            watch,
+            host,
+            links,
+            desired: Arc::default(),
+            custody: BTreeMap::new(),
+            lans: BTreeMap::new(),
+            shared,
+            sightings,
+            conflicts: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            changed: true,
+        }
+    }
+
+    async fn run(mut self) {
+        self.desired = Arc::clone(&self.works.wanted.borrow_and_update());
+        let mut watching = true;
+        loop {
+            self.settle().await;
+            let next = self.custody.values().filter_map(Custody::next).min();
+            let timer = async {
+                match next {
+                    Some(next) => {
+                        let soonest = Instant::now() + GRAIN;
+                        tokio::time::sleep_until(next.max(soonest).into()).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = self.works.wanted.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.desired = Arc::clone(&self.works.wanted.borrow_and_update());
+                    self.changed = true;
+                }
+                message = self.watch.next(), if watching => match message {
+                    Some(message) => self.take_messages(message).await,
+                    None => {
+                        watching = false;
+                        self.host.messages.insert(
+                            "netlink".to_owned(),
+                            "the kernel no longer tells of changed interfaces (netlink closed); \
+                             restart gatehouse".to_owned(),
+                        );
+                        self.changed = true;
+                    }
+                },
+                sighting = self.sightings.recv() => {
+                    if let Some((interface, sighting)) = sighting {
+                        self.sighted(interface, sighting);
+                    }
+                }
+                () = timer => {}
+            }
+        }
+        self.host.leave().await;
+        self.lans.clear();
+        self.works.states.send_replace(Arc::default());
+    }
+
+    async fn take_messages(&mut self, first: Message) {
+        let before = self.links.clone();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if self.links.apply(&message) == Applied::Overrun {
+                match self.watch.dump().await {
+                    Ok(links) => self.links = links,
+                    Err(error) => warn!("interfaces cannot be read anew: {error}"),
+                }
+            }
+            next = self.watch.ready();
+        }
+        if self.links != before {
+            self.changed = true;
+            self.restore_host(&before);
+        }
+    }
+
+    /// Somebody else removed our interface or an address of it: it is put back.
+    fn restore_host(&mut self, before: &Links) {
+        let Some(index) = self.host.index() else {
+            return;
+        };
+        match (before.0.get(&index), self.links.0.get(&index)) {
+            (Some(_), None) if self.host.lost(index) => {
+                warn!(
+                    "{} was removed; it is made again",
+                    selection::HOST_INTERFACE
+                );
+            }
+            (Some(old), Some(new)) => {
+                for address in old.addresses.difference(&new.addresses) {
+                    self.host.lost_address(index, *address);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn sighted(&mut self, interface: u32, sighting: Sighting) {
+        let (Some(lan), Some(custody)) = (
+            self.lans.get(&interface),
+            self.custody.get_mut(&sighting.address),
+        ) else {
+            return;
+        };
+        let before = custody.standing();
+        custody.sighted(
+            Instant::now(),
+            interface,
+            lan.lan().mac,
+            sighting.mac,
+            sighting.kind,
+        );
+        if custody.standing() != before {
+            self.changed = true;
+        }
+    }
+
+    /// Brings sockets, custody, host and table in line, and sends what is due.
+    async fn settle(&mut self) {
+        let now = Instant::now();
+        if self.changed {
+            self.open_lans(now);
+            self.assign(now);
+        }
+        let mut send: Vec<(IpAddr, Send)> = Vec::new();
+        for (&address, custody) in &mut self.custody {
+            if custody.next().is_none_or(|next| next > now) {
+                continue;
+            }
+            let before = (custody.standing(), custody.answering().len());
+            send.extend(custody.tick(now).into_iter().map(|send| (address, send)));
+            self.changed |= (custody.standing(), custody.answering().len()) != before;
+        }
+        if std::mem::take(&mut self.changed) {
+            self.take_in_force().await;
+            self.publish();
+        }
+        let held = self.host.held();
+        for (address, what) in send {
+            match what {
+                Send::Probe(interface) => {
+                    if let Some(lan) = self.lans.get(&interface) {
+                        lan.probe(address);
+                    }
+                }
+                Send::Announce(interface) if held.contains(&address) => {
+                    if let Some(lan) = self.lans.get(&interface) {
+                        lan.announce(address);
+                    }
+                }
+                Send::Announce(_) => {}
+            }
+        }
+    }
+
+    /// Opens sockets on interfaces that became usable, closes those of others.
+    fn open_lans(&mut self, now: Instant) {
+        let excluded = &self.works.settings.excluded_interfaces;
+        self.refused
+            .retain(|index, _| self.links.0.contains_key(index));
+        self.lans.retain(|index, _| {
+            self.links.0.get(index).is_some_and(|link| {
+                selection::unused(link, excluded).is_none() || selection::only_down(link, excluded)
+            })
+        });
+        for (&index, link) in &self.links.0 {
+            if selection::unused(link, excluded).is_some() {
+                if let Some(lan) = self.lans.get_mut(&index) {
+                    lan.down = true;
+                }
+                continue;
+            }
+            match self.lans.get_mut(&index) {
+                Some(lan) => {
+                    let back = std::mem::take(&mut lan.down);
+                    if lan.refresh(link) || back {
+                        info!(interface = lan.name, mac = %lan.lan().mac, "announcing again");
+                        for custody in self.custody.values_mut() {
+                            custody.carrier_up(now, index);
+                        }
+                    }
+                }
+                None => match OpenLan::open(link, &self.shared) {
+                    Ok(lan) => {
+                        self.refused.remove(&index);
+                        self.lans.insert(index, lan);
+                    }
+                    Err(error) => {
+                        warn!("{}: no raw socket: {error}", link.name);
+                        self.refused
+                            .insert(index, format!("no raw socket can be opened on it: {error}"));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Sets where each desired address is to be announced; forgets others.
+    fn assign(&mut self, now: Instant) {
+        let wanted: BTreeSet<IpAddr> = self.desired.iter().map(|a| a.address).collect();
+        self.custody.retain(|address, _| wanted.contains(address));
+        for announcement in self.desired.iter() {
+            let address = announcement.address;
+            let interfaces: Vec<u32> = if self.held_elsewhere(address).is_some() {
+                Vec::new()
+            } else {
+                self.lans
+                    .iter()
+                    .filter(|(_, lan)| announcement.interfaces.allow(&lan.name))
+                    .filter(|(index, _)| self.speaks(**index, address))
+                    .map(|(index, _)| *index)
+                    .collect()
+            };
+            let interval = self.works.settings.gratuitous_interval;
+            self.custody
+                .entry(address)
+                .or_insert_with(|| Custody::new(interval))
+                .set_interfaces(now, &interfaces);
+        }
+    }
+
+    /// Whether the interface speaks the family of an address: IPv6 needs an address of its own.
+    fn speaks(&self, index: u32, address: IpAddr) -> bool {
+        address.is_ipv4()
+            || self
+                .links
+                .0
+                .get(&index)
+                .is_some_and(|link| link.addresses.iter().any(IpAddr::is_ipv6))
+    }
+
+    /// An interface of the host, other than ours, that has the address.
+    fn held_elsewhere(&self, address: IpAddr) -> Option<&Link> {
+        let ours = self.host.index();
+        self.links.0.values().find(|link| {
+            link.addresses.contains(&address)
+                && Some(link.index) != ours
+                && link.name != selection::HOST_INTERFACE
+        })
+    }
+
+    /// Host first, then the table; so nothing is answered that the host does not hold.
+    async fn take_in_force(&mut self) {
+        let announcing: BTreeSet<IpAddr> = self
+            .custody
+            .iter()
+            .filter(|(_, custody)| custody.standing() == Standing::Announcing)
+            .map(|(address, _)| *address)
+            .collect();
+        if announcing.iter().any(IpAddr::is_ipv4) {
+            self.host
+                .quiet(&self.lans.values().map(|lan| lan.name.clone()).collect());
+        }
+        let held = self.host.hold(&announcing).await;
+        if !held.iter().any(IpAddr::is_ipv4) {
+            self.host.quiet(&BTreeSet::new());
+        }
+        let own = self.links.0.values().filter_map(|link| link.mac).collect();
+        let rows = self.custody.iter().map(|(address, custody)| {
+            let interfaces = if held.contains(address) {
+                custody.answering()
+            } else {
+                Vec::new()
+            };
+            (*address, interfaces)
+        });
+        self.shared.table.replace(Table::new(rows, own));
+        for (index, lan) in &mut self.lans {
+            let custody = &self.custody;
+            lan.listen_for(
+                custody
+                    .iter()
+                    .filter_map(|(address, custody)| match address {
+                        IpAddr::V6(v6) if custody.is_on(*index) => Some(*v6),
+                        _ => None,
+                    }),
+            );
+        }
+    }
+
+    fn publish(&mut self) {
+        let state = self.state();
+        self.works.states.send_if_modified(|current| {
+            let changed = **current != state;
+            if changed {
+                for (address, new) in &state.addresses {
+                    if current.addresses.get(address) != Some(new) {
+                        info!(%address, state = ?new, "address");
+                    }
+                }
+                *current = Arc::new(state);
+            }
+            changed
+        });
+    }
+
+    fn state(&mut self) -> SpeakerState {
+        let mut state = SpeakerState {
+            messages: self.host.messages.values().cloned().collect(),
+            interfaces: self.interface_states(),
+            ..SpeakerState::default()
+        };
+        let mut conflicts = BTreeMap::new();
+        for announcement in self.desired.iter() {
+            let address = announcement.address;
+            let standing = self.custody.get(&address).map(Custody::standing);
+            let address_state = match standing {
+                Some(Standing::Conflict(conflict)) => {
+                    let since = self.conflicts.get(&address).copied();
+                    let since = since.unwrap_or_else(SystemTime::now);
+                    conflicts.insert(address, since);
+                    let (mac, interface) = self.opponent(&conflict);
+                    state.messages.push(format!(
+                        "{address} is not announced: {mac} on {interface} uses it; give that \
+                         machine another address, or take {address} out of the pool"
+                    ));
+                    AddressState::Conflict {
+                        mac,
+                        interface,
+                        since,
+                    }
+                }
+                Some(Standing::Announcing) => self.announced(announcement),
+                Some(Standing::Probing) => AddressState::Probing,
+                Some(Standing::Nowhere) | None => match self.held_elsewhere(address) {
+                    Some(link) => {
+                        state.messages.push(format!(
+                            "{address} is not announced: interface {} of this host has it already \
+                             and answers for it; remove it there (ip address del {address} dev {})",
+                            link.name, link.name
+                        ));
+                        AddressState::HeldByHost {
+                            interface: link.name.clone(),
+                        }
+                    }
+                    None => AddressState::NoInterface {
+                        why: self.why_nowhere(announcement),
+                    },
+                },
+            };
+            state.addresses.insert(address, address_state);
+        }
+        self.conflicts = conflicts;
+        state
+    }
+
+    fn opponent(&self, conflict: &Conflict) -> (String, String) {
+        let interface = self.links.0.get(&conflict.interface).map_or_else(
+            || "an interface that is gone".to_owned(),
+            |l| l.name.clone(),
+        );
+        (conflict.mac.to_string(), interface)
+    }
+
+    fn announced(&self, announcement: &Announcement) -> AddressState {
+        let address = announcement.address;
+        if let Some(why) = self.host.messages.get(&address.to_string()) {
+            return AddressState::NoInterface { why: why.clone() };
+        }
+        let answering = self
+            .custody
+            .get(&address)
+            .map(Custody::answering)
+            .unwrap_or_default();
+        let on: Vec<AnnouncedOn> = answering
+            .iter()
+            .filter_map(|index| self.lans.get(index))
+            .filter(|lan| !lan.down)
+            .map(|lan| AnnouncedOn {
+                interface: lan.name.clone(),
+                mac: lan.lan().mac.to_string(),
+            })
+            .collect();
+        if on.is_empty() {
+            AddressState::NoInterface {
+                why: self.why_nowhere(announcement),
+            }
+        } else {
+            AddressState::Announced { on }
+        }
+    }
+
+    fn interface_states(&self) -> Vec<InterfaceState> {
+        let mut states: Vec<InterfaceState> = self
+            .links
+            .0
+            .values()
+            .map(|link| InterfaceState {
+                name: link.name.clone(),
+                mac: link.mac.map(|mac| mac.to_string()).unwrap_or_default(),
+                unused: self.unused(link),
+            })
+            .collect();
+        states.sort_by(|a, b| a.name.cmp(&b.name));
+        states
+    }
+
+    fn unused(&self, link: &Link) -> Option<String> {
+        selection::unused(link, &self.works.settings.excluded_interfaces)
+            .or_else(|| self.refused.get(&link.index).cloned())
+    }
+
+    fn why_nowhere(&self, announcement: &Announcement) -> String {
+        let of = |link: &Link| {
+            let mute = !self.speaks(link.index, announcement.address);
+            let why = self.unused(link).or_else(|| {
+                mute.then(|| "it has no IPv6 address of its own, not even fe80::".to_owned())
+            });
+            why.map(|why| format!("{}: {why}", link.name))
+        };
+        match &announcement.interfaces {
+            Interfaces::All => {
+                let links = self.links.0.values().filter(|link| !link.loopback);
+                let reasons: Vec<String> = links.filter_map(of).collect();
+                format!("no interface can announce it ({})", reasons.join("; "))
+            }
+            Interfaces::Named(names) => {
+                let reasons: Vec<String> = names
+                    .iter()
+                    .filter_map(|name| match self.links.named(name) {
+                        Some(link) => of(link),
+                        None => Some(format!("{name}: there is no such interface here")),
+                    })
+                    .collect();
+                format!(
+                    "none of the interfaces of the L2Advertisement can announce it ({})",
+                    reasons.join("; ")
+                )
+            }
+        }
+    }
+}
+
+/// What the process lacks to announce anything, in words; none: it has all.
+fn missing_capabilities() -> Option<String> {
+    let effective = match rustix::thread::capabilities(None) {
+        Ok(sets) => sets.effective,
+        Err(error) => {
+            return Some(format!(
+                "nothing is announced: capabilities cannot be read: {error}"
+            ));
+        }
+    };
+    let missing: Vec<&str> = [
+        (CapabilitySet::NET_RAW, "CAP_NET_RAW (to answer ARP)"),
+        (
+            CapabilitySet::NET_ADMIN,
+            "CAP_NET_ADMIN (to put addresses on this host)",
+        ),
+    ]
+    .into_iter()
+    .filter(|(capability, _)| !effective.contains(*capability))
+    .map(|(_, name)| name)
+    .collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "nothing is announced: the process has no {}; run it as root, under the systemd unit, \
+             or after: setcap cap_net_raw,cap_net_admin,cap_net_bind_service+ep on the binary",
+            missing.join(" and no ")
+        )
+    })
+}
