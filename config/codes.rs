@@ -94,6 +94,22 @@ codes! {
          the first by name) listens, the other does not.";
     EMPTY_SERVICE = "GH0102", "Service without endpoints",
         "The service can have no endpoints, so every request to it is answered with 503.";
+    OTHER_CLASS = "GH0103", "Another load balancer's Service",
+        "The Service names a loadBalancerClass, so it is left to the load balancer of that class.";
+    PORT_NOT_CARRIED = "GH0104", "Port not carried",
+        "A port of a Service has a protocol that is not carried, or no valid number, or is written \
+         twice. The Service's other ports are served.";
+    OLD_ANNOTATION = "GH0105", "Annotation deprecated or not known",
+        "MetalLB's annotations begin with metallb.io/; the older prefix metallb.universe.tf/ is \
+         honoured but deprecated.";
+    ADDRESS_REQUEST = "GH0106", "Wrong request for an address",
+        "The address that a Service asks for cannot be read, or it asks in two places, or for two \
+         of one family. It keeps what it has and gets nothing new.";
+    REFERENCE = "IST0101", "Referenced object not found",
+        "A name leads to nothing: a Gateway, host, subset, pool or selector that no object defines.";
+    ADDRESS_OBJECT = "GH0107", "Wrong pool or advertisement",
+        "An IPAddressPool or L2Advertisement breaks a rule of its API. It keeps its last good \
+         version, or is not used; all others are.";
 }
 
 #[cfg(test)]

@@ -7,12 +7,15 @@
 
 #![allow(dead_code)] // what the checks need, until they are here
 
+mod advertisement;
 mod clusters;
 mod destination_rule;
 mod field_path;
 mod gateway;
 mod hosts;
 mod labels;
+mod load_balancer;
+mod pool;
 mod re2;
 mod registry;
 mod report;
@@ -90,12 +93,17 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         .map(|merged| virtual_hosts::build(merged, &services, &mut clusters))
         .collect();
     let clusters = clusters.list;
+    let pools = pool::pools(resources, &mut report);
+    let model = Model {
+        servers,
+        clusters,
+        services: load_balancer::services(resources, &registry, settings, &mut report),
+        advertisements: advertisement::advertisements(resources, &pools, &mut report),
+        pools,
+        nodes: advertisement::nodes(resources),
+    };
     Translation {
-        model: Model {
-            servers,
-            clusters,
-            ..Model::default()
-        },
+        model,
         findings: report.findings,
         refused: report.refused.into_iter().collect(),
     }

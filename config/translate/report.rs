@@ -54,14 +54,19 @@ pub(crate) struct ObjectReport<'a> {
 }
 
 impl ObjectReport<'_> {
-    /// The object breaks a rule of its API and is refused as a whole (Istio's IST0106).
+    /// The object breaks a rule of its API and is refused as a whole (Istio's IST0106; MetalLB has
+    /// no codes).
     pub(crate) fn invalid(
         &mut self,
         field: &FieldPath<'_>,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.refuse(codes::SCHEMA, field, message, hint);
+        let code = match self.kind {
+            "IPAddressPool" | "L2Advertisement" => codes::ADDRESS_OBJECT,
+            _ => codes::SCHEMA,
+        };
+        self.refuse(code, field, message, hint);
     }
 
     /// The object is refused as a whole, for a reason with a code of its own.
@@ -111,6 +116,18 @@ impl ObjectReport<'_> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
+        self.add_at(code, level, field.to_string(), message, hint);
+    }
+
+    /// Any finding, at a path that was written out before.
+    pub(crate) fn add_at(
+        &mut self,
+        code: &'static str,
+        level: Level,
+        field: String,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.report.findings.push(Finding {
             code,
             level,
@@ -118,7 +135,7 @@ impl ObjectReport<'_> {
                 kind: self.kind.to_owned(),
                 key: self.key.clone(),
             }),
-            field: field.to_string(),
+            field,
             position: None,
             message: message.into(),
             hint: hint.into(),

@@ -68,6 +68,7 @@ fn route(path: MatchedPath) -> Route {
     let destination = WeightedDestination {
         destination: Destination::Cluster(ClusterIndex(0)),
         weight: 1,
+        authority: None,
         headers: HeaderEdits::default(),
     };
     let on = RetryOn {

@@ -16,6 +16,7 @@ use crate::translate::Settings;
 use crate::translate::report::Report;
 use crate::translate::visibility::Visibility;
 use kubernetes::Slices;
+pub(crate) use kubernetes::port;
 use workloads::Workloads;
 
 /// A service.
@@ -43,6 +44,16 @@ pub(crate) struct ServicePort {
     pub(crate) transport: TransportProtocol,
     pub(crate) protocol: UpstreamProtocol,
     target: Target,
+}
+
+impl ServicePort {
+    /// The port at the endpoints, if it is a number.
+    pub(crate) fn target_number(&self) -> Option<u16> {
+        match self.target {
+            Target::Number(number) => Some(number),
+            Target::Name(_) => None,
+        }
+    }
 }
 
 /// The port at the endpoints.

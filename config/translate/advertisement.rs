@@ -1,0 +1,175 @@
+//! L2Advertisements, and the nodes they choose from.
+
+use std::collections::BTreeSet;
+
+use crate::api::metallb::{L2Advertisement as Api, PreferredNodeSelector};
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{L2Advertisement, Node, Pool, Preference};
+use crate::resources::{Object, Resources};
+use crate::translate::field_path::FieldPath;
+use crate::translate::labels;
+use crate::translate::pool::selectors;
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::suggest::did_you_mean;
+
+/// All valid advertisements, by name.
+pub(crate) fn advertisements(
+    resources: &Resources,
+    pools: &[Pool],
+    report: &mut Report,
+) -> Vec<L2Advertisement> {
+    let mut objects: Vec<_> = resources.l2_advertisements.values().collect();
+    objects.sort_by_key(|object| (&object.meta.key.name, &object.meta.key.namespace));
+    objects
+        .into_iter()
+        .filter_map(|object| {
+            let mut report = report.on("L2Advertisement", &object.meta.key);
+            parse(object, resources, pools, &mut report)
+        })
+        .collect()
+}
+
+fn parse(
+    object: &Object<Api>,
+    resources: &Resources,
+    pools: &[Pool],
+    report: &mut ObjectReport<'_>,
+) -> Option<L2Advertisement> {
+    let Api {
+        ip_address_pools,
+        ip_address_pool_selectors,
+        node_selectors,
+        interfaces,
+        service_selectors,
+        preferred_node_selectors,
+    } = &object.body;
+    let spec = FieldPath::root("spec");
+    let mut covered = BTreeSet::new();
+    if ip_address_pools.is_empty() && ip_address_pool_selectors.is_empty() {
+        covered.extend(pools.iter().map(|pool| pool.name.clone()));
+    }
+    let mut named = BTreeSet::new();
+    let path = spec.field("ipAddressPools");
+    for (i, name) in ip_address_pools.iter().enumerate() {
+        if !named.insert(name) {
+            report.invalid(
+                &path.index(i),
+                format!("the pool `{name}` is written twice; the object is not used."),
+                "",
+            );
+        } else if pools.iter().any(|pool| pool.name == *name) {
+            covered.insert(name.clone());
+        } else {
+            missing_pool(name, resources, pools, &path.index(i), report);
+        }
+    }
+    let by_label = selectors(
+        ip_address_pool_selectors,
+        &spec.field("ipAddressPoolSelectors"),
+        report,
+    );
+    let selected = pools.iter().filter(|pool| {
+        by_label
+            .iter()
+            .any(|selector| selector.matches(&pool.labels))
+    });
+    covered.extend(selected.map(|pool| pool.name.clone()));
+    let node_selectors = selectors(node_selectors, &spec.field("nodeSelectors"), report);
+    let service_selectors = selectors(service_selectors, &spec.field("serviceSelectors"), report);
+    let preferences = preferences(
+        preferred_node_selectors,
+        &spec.field("preferredNodeSelectors"),
+        report,
+    );
+    report.is_valid().then(|| L2Advertisement {
+        name: object.meta.key.name.clone(),
+        pools: covered,
+        service_selectors,
+        node_selectors,
+        interfaces: interfaces.iter().cloned().collect(),
+        preferences,
+    })
+}
+
+fn missing_pool(
+    name: &str,
+    resources: &Resources,
+    pools: &[Pool],
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    let refused = resources
+        .ip_address_pools
+        .keys()
+        .any(|key| key.name == name);
+    let (message, hint) = if refused {
+        (
+            format!(
+                "the pool `{name}` is wrong and not in force, so none of its addresses is announced."
+            ),
+            "Mend the pool.".to_owned(),
+        )
+    } else {
+        (
+            format!("there is no pool `{name}`, so this entry announces nothing."),
+            did_you_mean(name, pools.iter().map(|pool| pool.name.as_str())),
+        )
+    };
+    report.add(codes::REFERENCE, Level::Warning, path, message, hint);
+}
+
+fn preferences(
+    list: &[PreferredNodeSelector],
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<Preference> {
+    let mut parsed = Vec::with_capacity(list.len());
+    for (i, PreferredNodeSelector { weight, preference }) in list.iter().enumerate() {
+        let path = path.index(i);
+        let selector = match labels::selector(preference) {
+            Ok(selector) => Some(selector),
+            Err(wrong) => {
+                report.invalid(
+                    &path.field("preference"),
+                    format!("the selector is wrong: {wrong}; the object is not used."),
+                    "",
+                );
+                None
+            }
+        };
+        let share = u32::try_from(*weight)
+            .ok()
+            .filter(|weight| (1..=100).contains(weight));
+        if share.is_none() {
+            report.invalid(
+                &path.field("weight"),
+                format!("the weight {weight} is not from 1 to 100; the object is not used."),
+                "",
+            );
+        }
+        if let (Some(weight), Some(selector)) = (share, selector) {
+            parsed.push(Preference { weight, selector });
+        }
+    }
+    parsed
+}
+
+/// The nodes that were described, by name.
+pub(crate) fn nodes(resources: &Resources) -> Vec<Node> {
+    let nodes = resources.nodes.values();
+    nodes
+        .map(|object| {
+            let status = object.body.status.as_ref();
+            let conditions = status.and_then(|status| status.conditions.as_ref());
+            let mut conditions = conditions.into_iter().flatten();
+            Node {
+                name: object.meta.key.name.clone(),
+                labels: object.meta.labels.clone(),
+                network_unavailable: conditions.any(|condition| {
+                    condition.type_ == "NetworkUnavailable" && condition.status == "True"
+                }),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,276 @@
+//! Services of type LoadBalancer: which address they ask for and what is behind it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use crate::api::core;
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
+use crate::resources::{Metadata, Object, Resources};
+use crate::translate::Settings;
+use crate::translate::field_path::FieldPath;
+use crate::translate::labels;
+use crate::translate::registry::{Registry, port};
+use crate::translate::report::{ObjectReport, Report};
+
+/// MetalLB's prefix of annotations, and the deprecated one.
+const PREFIX: &str = "metallb.io/";
+const OLD_PREFIX: &str = "metallb.universe.tf/";
+
+/// The Services that want an address from us, oldest first.
+pub(crate) fn services(
+    resources: &Resources,
+    registry: &Registry<'_>,
+    settings: &Settings,
+    report: &mut Report,
+) -> Vec<Service> {
+    let mut services: Vec<_> = resources
+        .services
+        .values()
+        .filter_map(|object| service(object, resources, registry, settings, report))
+        .collect();
+    services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+    services
+}
+
+fn service(
+    object: &Object<core::Service>,
+    resources: &Resources,
+    registry: &Registry<'_>,
+    settings: &Settings,
+    report: &mut Report,
+) -> Option<Service> {
+    let Object { meta, body, .. } = object;
+    let spec = body.spec.as_ref()?;
+    if spec.type_.as_deref() != Some("LoadBalancer") {
+        return None;
+    }
+    let mut report = report.on("Service", &meta.key);
+    let report = &mut report;
+    let path = FieldPath::root("spec");
+    if let Some(class) = &spec.load_balancer_class {
+        report.add(
+            codes::OTHER_CLASS,
+            Level::Info,
+            &path.field("loadBalancerClass"),
+            format!(
+                "the class `{class}` asks for another load balancer, so it gets no address here."
+            ),
+            "Remove loadBalancerClass if gatehouse shall serve it.",
+        );
+        return None;
+    }
+    let selector = spec.selector.clone().unwrap_or_default();
+    let namespace = resources.namespaces.get(&crate::resources::ObjectKey::new(
+        "",
+        meta.key.namespace.as_str(),
+    ));
+    Some(Service {
+        key: meta.key.clone(),
+        labels: meta.labels.clone(),
+        namespace_labels: namespace
+            .map(|namespace| namespace.meta.labels.clone())
+            .unwrap_or_default(),
+        request: request(meta, spec, report),
+        traffic_policy: match spec.external_traffic_policy.as_deref() {
+            Some("Local") => TrafficPolicy::Local,
+            _ => TrafficPolicy::Cluster,
+        },
+        is_gateway: !selector.is_empty() && labels::is_subset(&selector, &settings.labels),
+        selector: labels::display(&selector),
+        ports: ports(object, spec, registry, report),
+        cluster_ip: spec.cluster_ip.clone(),
+        created: meta.created,
+    })
+}
+
+fn ports(
+    object: &Object<core::Service>,
+    spec: &k8s_openapi::api::core::v1::ServiceSpec,
+    registry: &Registry<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<Port> {
+    let mut seen = HashSet::new();
+    let mut ports = Vec::new();
+    let root = FieldPath::root("spec");
+    let list_path = root.field("ports");
+    for (i, written) in spec.ports.iter().flatten().enumerate() {
+        let path = list_path.index(i);
+        let Some(read) = port(written) else {
+            let (field, wrong) = match written.protocol.as_deref() {
+                None | Some("TCP" | "UDP") => (
+                    "port",
+                    format!("{} is not a port from 1 to 65535", written.port),
+                ),
+                Some(protocol) => ("protocol", format!("{protocol} is not carried")),
+            };
+            report.add(
+                codes::PORT_NOT_CARRIED,
+                Level::Error,
+                &path.field(field),
+                format!(
+                    "{wrong}: nothing listens for this port; the Service's other ports are served."
+                ),
+                "",
+            );
+            continue;
+        };
+        if !seen.insert((read.transport, read.number)) {
+            report.add(
+                codes::PORT_NOT_CARRIED,
+                Level::Error,
+                &path.field("port"),
+                format!(
+                    "port {} is written twice; the second one is not used.",
+                    read.number
+                ),
+                "",
+            );
+            continue;
+        }
+        let backends = registry.kubernetes_backends(object, &read);
+        ports.push(Port {
+            protocol: read.transport,
+            port: read.number,
+            target_port: read.target_number(),
+            node_port: written.node_port.and_then(|port| u16::try_from(port).ok()),
+            endpoints: backends.iter().map(|backend| backend.endpoint()).collect(),
+            name: read.name,
+        });
+    }
+    ports
+}
+
+/// An annotation under MetalLB's prefix, or the deprecated one; the new one wins, even empty.
+fn annotation<'m>(meta: &'m Metadata, name: &str) -> Option<(String, &'m str)> {
+    [PREFIX, OLD_PREFIX].iter().find_map(|prefix| {
+        let key = format!("{prefix}{name}");
+        let value = meta.annotations.get(&key)?;
+        Some((key, value.as_str()))
+    })
+}
+
+fn request(
+    meta: &Metadata,
+    spec: &k8s_openapi::api::core::v1::ServiceSpec,
+    report: &mut ObjectReport<'_>,
+) -> AddressRequest {
+    let metadata = FieldPath::root("metadata");
+    let annotations = metadata.field("annotations");
+    for name in ["address-pool", "loadBalancerIPs", "allow-shared-ip"] {
+        let old = format!("{OLD_PREFIX}{name}");
+        if meta.annotations.contains_key(&old) {
+            report.add(
+                codes::OLD_ANNOTATION,
+                Level::Info,
+                &annotations.field(&old),
+                format!("the annotation `{old}` is deprecated; it is honoured."),
+                format!("Write `{PREFIX}{name}`."),
+            );
+        }
+    }
+    for prefix in [PREFIX, OLD_PREFIX] {
+        let slip = format!("{prefix}allow-shared");
+        if meta.annotations.contains_key(&slip) {
+            report.add(
+                codes::OLD_ANNOTATION,
+                Level::Warning,
+                &annotations.field(&slip),
+                format!("nothing reads the annotation `{slip}`, so the address is not shared."),
+                format!("Did you mean `{PREFIX}allow-shared-ip`?"),
+            );
+        }
+    }
+    let pool = annotation(meta, "address-pool").map(|(_, value)| value.trim().to_owned());
+    let sharing_key = annotation(meta, "allow-shared-ip").map(|(_, value)| value.to_owned());
+    let mut request = AddressRequest {
+        families: families(spec),
+        addresses: Vec::new(),
+        pool: pool.filter(|pool| !pool.is_empty()),
+        sharing_key: sharing_key.unwrap_or_default(),
+        invalid: None,
+    };
+    let wanted = annotation(meta, "loadBalancerIPs").filter(|(_, value)| !value.is_empty());
+    let spec_ip = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty());
+    let parsed = match (&wanted, spec_ip) {
+        (Some((key, _)), Some(_)) => Err((
+            annotations.field(key).to_string(),
+            format!("both spec.loadBalancerIP and the annotation `{key}` ask for an address"),
+        )),
+        (Some((key, value)), None) => {
+            addresses(value).map_err(|error| (annotations.field(key).to_string(), error))
+        }
+        (None, Some(ip)) => addresses(ip).map_err(|error| {
+            (
+                FieldPath::root("spec").field("loadBalancerIP").to_string(),
+                error,
+            )
+        }),
+        (None, None) => Ok(Vec::new()),
+    };
+    match parsed {
+        Ok(addresses) => request.addresses = addresses,
+        Err((field, error)) => {
+            report.add_at(
+                codes::ADDRESS_REQUEST,
+                Level::Error,
+                field,
+                format!("{error}: the Service keeps the address it has, and gets no new one."),
+                "Ask for one address of each family at most, in one place.",
+            );
+            request.invalid = Some(error);
+        }
+    }
+    request
+}
+
+/// One address, or two of different families.
+fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let address: IpAddr = part
+            .parse()
+            .map_err(|_| format!("`{part}` is not an IP address"))?;
+        let mut same = addresses.iter();
+        if let Some(other) = same.find(|other| other.is_ipv4() == address.is_ipv4()) {
+            return Err(format!("{other} and {address} are of one family"));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// The families, from the cluster addresses where a cluster gave some (as MetalLB does), else from
+/// `ipFamilies`, else IPv4.
+fn families(spec: &k8s_openapi::api::core::v1::ServiceSpec) -> AddressFamilies {
+    let of_text = |text: &String| text.parse::<IpAddr>().ok().map(|ip| ip.is_ipv6());
+    let listed: Vec<bool> = match &spec.cluster_ips {
+        Some(ips) if ips.iter().any(|ip| of_text(ip).is_some()) => {
+            ips.iter().filter_map(of_text).collect()
+        }
+        _ => spec.cluster_ip.iter().filter_map(of_text).collect(),
+    };
+    let families = spec.ip_families.iter().flatten();
+    let asked: Vec<bool> = families.map(|family| family == "IPv6").collect();
+    let primary_v6 = asked.first().or(listed.first()).copied().unwrap_or(false);
+    match spec.ip_family_policy.as_deref() {
+        Some("RequireDualStack") => return AddressFamilies::RequireDual,
+        Some("PreferDualStack") => return AddressFamilies::PreferDual { primary_v6 },
+        _ => {}
+    }
+    let families = if listed.is_empty() { asked } else { listed };
+    match families.as_slice() {
+        [first, second, ..] if first != second => AddressFamilies::RequireDual,
+        [true, ..] => AddressFamilies::V6,
+        _ => AddressFamilies::V4,
+    }
+}
+
+/// Labels of a Namespace, for pools that select by them.
+pub(crate) fn namespaces(resources: &Resources) -> BTreeMap<&str, &BTreeMap<String, String>> {
+    let namespaces = resources.namespaces.values();
+    namespaces
+        .map(|object| (object.meta.key.name.as_str(), &object.meta.labels))
+        .collect()
+}
