@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use bookinfo::Bookinfo;
+use gatehouse_gateway::admin::AdminSettings;
 use port::Taken;
 
 /// Where the admin API of a demo listens if nothing else was asked for and it is free.
@@ -123,9 +124,16 @@ impl Demo {
         vec![self.page.ip()]
     }
 
-    /// Where the admin API listens.
-    pub fn admin(&self) -> SocketAddr {
-        self.admin
+    /// Where the admin API listens. It serves the metrics as well: the other ports of a daemon
+    /// (15020, 15021, 15090) stay closed, so that demos run side by side.
+    pub fn admin(&self) -> AdminSettings {
+        AdminSettings {
+            admin: Some(self.admin),
+            status: None,
+            health: None,
+            metrics: None,
+            host_name: None,
+        }
     }
 
     /// Tells the user where to look, once the page has really been answered.
@@ -134,6 +142,7 @@ impl Demo {
             page: self.page,
             admin: self.admin,
             config: self.config(),
+            program: program(),
             workloads: self.bookinfo.layout().workloads(),
             started: self.started,
         }
@@ -153,6 +162,14 @@ impl Demo {
             tracing::warn!(path = %path.display(), %error, "the demo's directory stays behind");
         }
     }
+}
+
+/// How the user called this program.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(
+        || "gatehouse".to_owned(),
+        |program| program.to_string_lossy().into_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -176,9 +193,9 @@ mod tests {
     fn two_demos_run_side_by_side_and_leave_nothing() {
         let one = Demo::prepare(&args(free_port())).expect("the first demo");
         // What the first demo's admin API would hold.
-        let _admin = std::net::TcpListener::bind(one.admin());
+        let _admin = std::net::TcpListener::bind(one.admin);
         let two = Demo::prepare(&args(free_port())).expect("the second demo");
-        assert_ne!(one.admin(), two.admin());
+        assert_ne!(one.admin, two.admin);
         assert_ne!(one.config(), two.config());
         let directory = one.directory.path().to_owned();
         assert!(one.config().join("gateway.yaml").is_file() && one.state().is_dir());

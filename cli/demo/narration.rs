@@ -24,6 +24,8 @@ pub(super) struct Narration {
     pub(super) page: SocketAddr,
     pub(super) admin: SocketAddr,
     pub(super) config: PathBuf,
+    /// How the user called this program.
+    pub(super) program: String,
     pub(super) workloads: [Workload; 6],
     pub(super) started: Instant,
 }
@@ -101,6 +103,7 @@ impl Display for Told<'_> {
             page,
             admin,
             config,
+            program,
             workloads,
             started: _,
         } = self.facts;
@@ -134,7 +137,11 @@ impl Display for Told<'_> {
              mv {config}/reviews.yaml.off {config}/reviews.yaml\n  \
              curl -i http://{page}/reviews/0\n  \
              curl -i -H 'end-user: jason' http://{page}/reviews/0\n      \
-             black stars for jason, for all others none or red\n\n\
+             black stars for jason, for all others none or red\n  \
+             curl -s http://{admin}/stats/prometheus | grep istio_requests_total\n      \
+             what was asked, of whom, with which answer\n  \
+             {program} get routes --admin {admin}\n      \
+             every route, in the order in which they are tried\n\n\
              Ctrl-C stops everything and removes those files.\n"
         )
     }
@@ -153,6 +160,7 @@ mod tests {
             page: "127.0.0.1:8080".parse().expect("an address"),
             admin: "127.0.0.1:15000".parse().expect("an address"),
             config: PathBuf::from("/tmp/demo/config"),
+            program: "gatehouse".to_owned(),
             workloads: Layout::loopback().workloads(),
             started: Instant::now(),
         };
@@ -167,6 +175,7 @@ mod tests {
             "mv /tmp/demo/config/reviews.yaml.off /tmp/demo/config/reviews.yaml",
             "reviews-v3",
             "41 ms",
+            "gatehouse get routes --admin 127.0.0.1:15000",
             "Ctrl-C",
         ] {
             assert!(told.contains(part), "{part} in {told}");
