@@ -12,7 +12,7 @@ use crate::finding::{Finding, Level, Position};
 use crate::source::decode::{AnyObject, DecodedFile};
 
 /// What the file system says of a file; when it is the same, so is the content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stamp {
     device: u64,
     inode: u64,
@@ -40,6 +40,17 @@ impl Stamp {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             settled: age.is_ok_and(|age| age > TICK),
         }
+    }
+
+    /// What differs when the content does.
+    pub fn identity(&self) -> impl Eq + Hash + use<> {
+        (
+            self.device,
+            self.inode,
+            self.size,
+            self.modified,
+            self.changed,
+        )
     }
 }
 
@@ -69,14 +80,7 @@ impl FileState {
 
     /// Whether what the file system says now is what it said when the file was read.
     pub fn is_current(&self, now: &Stamp) -> bool {
-        let same = Stamp {
-            settled: true,
-            ..self.stamp
-        } == Stamp {
-            settled: true,
-            ..*now
-        };
-        same && self.stamp.settled
+        self.stamp.settled && self.stamp.identity() == now.identity()
     }
 
     /// Every object that this file stands for.

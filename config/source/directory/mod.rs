@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use file::{Content, FileState, Stamp, read};
-pub(crate) use walk::{Tree, walk};
+pub(crate) use walk::{Tree, has_objects, is_hidden, walk};
 
 use crate::codes;
 use crate::finding::{Finding, Level, Position};
