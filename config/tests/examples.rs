@@ -3,19 +3,59 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gatehouse_config::source::{Directory, Loaded};
-use gatehouse_config::{Finding, Level};
+use gatehouse_config::model::{Endpoint, Model, Server};
+use gatehouse_config::source::Directory;
+use gatehouse_config::translate::{Settings, translate};
+use gatehouse_config::{Finding, Level, Resources};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// Reads a directory; no file of it may give a warning or an error.
-fn load(directory: &Path) -> Loaded {
-    let mut source = Directory::open(directory).expect("a directory");
-    let loaded = source.load();
+/// Reads and translates a directory; no file or object of it may give a warning or an error.
+fn load(directory: &Path) -> (Resources, Model) {
+    let loaded = Directory::open(directory).expect("a directory").load();
     no_complaint(directory, &loaded.findings);
-    loaded
+    let translation = translate(&loaded.resources, &Settings::default());
+    no_complaint(directory, &translation.findings);
+    assert!(translation.refused.is_empty(), "{:?}", translation.refused);
+    (loaded.resources, translation.model)
+}
+
+/// The ports on which a model's Gateways are served, with the number of routes of each.
+fn served(model: &Model) -> Vec<(u16, usize)> {
+    let routes = |server: &Server| {
+        server
+            .virtual_hosts
+            .iter()
+            .map(|host| host.routes.len())
+            .sum()
+    };
+    model
+        .servers
+        .iter()
+        .map(|server| (server.port, routes(server)))
+        .collect()
+}
+
+/// The endpoints of a cluster, as the metrics name them and where they are.
+fn endpoints(model: &Model, cluster: &str) -> Vec<String> {
+    let cluster = model.clusters.iter().find(|other| other.name == cluster);
+    let names = model
+        .clusters
+        .iter()
+        .map(|cluster| &cluster.name)
+        .collect::<Vec<_>>();
+    let cluster = cluster.unwrap_or_else(|| panic!("one of {names:?}"));
+    cluster.endpoints.iter().map(described).collect()
+}
+
+fn described(endpoint: &Endpoint) -> String {
+    let (workload, address) = (&endpoint.workload, endpoint.address);
+    format!(
+        "{} {} {} {address}",
+        workload.workload, workload.app, workload.version
+    )
 }
 
 fn no_complaint(about: &Path, findings: &[Finding]) {
@@ -51,7 +91,8 @@ fn every_example_is_read() {
     let mut seen = 0;
     for entry in fs::read_dir(examples()).expect("the examples").flatten() {
         if entry.path().is_dir() {
-            assert!(!load(&entry.path()).resources.is_empty(), "{entry:?}");
+            let (resources, _) = load(&entry.path());
+            assert!(!resources.is_empty(), "{entry:?}");
             seen += 1;
         }
     }
@@ -60,11 +101,20 @@ fn every_example_is_read() {
 
 #[test]
 fn bookinfo_is_what_istios_sample_is() {
-    let resources = load(&examples().join("bookinfo")).resources;
-    assert_eq!(resources.gateways.len(), 1);
+    let (resources, model) = load(&examples().join("bookinfo"));
     assert_eq!(resources.virtual_services.len(), 1, "one is switched off");
     assert_eq!(resources.services.len(), 4);
-    assert_eq!(resources.workload_entries.len(), 6);
+    let [(8080, routes)] = served(&model)[..] else {
+        panic!("{:?}", served(&model))
+    };
+    assert!(routes >= 1);
+    assert_eq!(
+        endpoints(
+            &model,
+            "outbound|9080||productpage.default.svc.cluster.local"
+        ),
+        ["productpage-v1 productpage v1 192.168.8.20:9080"]
+    );
 }
 
 #[test]
@@ -78,25 +128,80 @@ fn the_example_that_is_switched_off_can_be_switched_on() {
         let name = name.trim_end_matches(".off");
         fs::copy(entry.path(), directory.path().join(name)).expect("copied");
     }
-    let resources = load(directory.path()).resources;
-    assert_eq!(resources.virtual_services.len(), 2);
+    let (_, model) = load(directory.path());
+    let (_, before) = load(&examples().join("bookinfo"));
+    let [(8080, routes), (8080, fewer)] = [served(&model)[0], served(&before)[0]] else {
+        panic!("{:?}", served(&model))
+    };
+    assert_eq!(routes, fewer + 2);
+    for (version, port) in [("v1", 9082), ("v2", 9083), ("v3", 9084)] {
+        let cluster = format!("outbound|9080|{version}|reviews.default.svc.cluster.local");
+        assert_eq!(
+            endpoints(&model, &cluster),
+            [format!(
+                "reviews-{version} reviews {version} 192.168.8.20:{port}"
+            )]
+        );
+    }
 }
 
 #[test]
 fn the_lan_has_the_whole_story() {
-    let resources = load(&examples().join("lan")).resources;
-    assert_eq!(resources.ip_address_pools.len(), 1);
-    assert_eq!(resources.l2_advertisements.len(), 1);
-    assert_eq!(resources.services.len(), 3);
-    assert_eq!(resources.endpoint_slices.len(), 1);
+    let (_, model) = load(&examples().join("lan"));
+    the_story(&model, "192.168.8.20:9080", "192.168.8.20:20001");
 }
 
 #[test]
 fn the_guides_configuration_is_complete() {
     let directory = blocks("replace-iptables.md");
-    let resources = load(directory.path()).resources;
-    assert_eq!(resources.ip_address_pools.len(), 1);
-    assert_eq!(resources.services.len(), 3);
-    assert_eq!(resources.virtual_services.len(), 1);
-    assert_eq!(resources.endpoint_slices.len(), 1);
+    let (_, model) = load(directory.path());
+    the_story(&model, "10.0.3.20:9080", "10.0.3.21:20001");
+    let asked: Vec<String> = model
+        .services
+        .iter()
+        .flat_map(|service| &service.request.addresses)
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(asked, ["192.168.8.151", "192.168.8.152"]);
+}
+
+/// Port 80 leads to productpage, and Kiali has a port of its own.
+fn the_story(model: &Model, productpage: &str, kiali_endpoint: &str) {
+    assert_eq!(model.pools.len(), 1);
+    assert_eq!(model.advertisements.len(), 1);
+    assert_eq!(served(model).len(), 1);
+    let found = endpoints(
+        model,
+        "outbound|9080||productpage.default.svc.cluster.local",
+    );
+    assert_eq!(
+        found,
+        [format!("productpage-v1 productpage v1 {productpage}")]
+    );
+
+    let [gateway, kiali] = &model.services[..] else {
+        panic!("{:?}", model.services)
+    };
+    assert_eq!(gateway.key.to_string(), "istio-system/istio-ingressgateway");
+    assert!(gateway.is_gateway && !kiali.is_gateway);
+    assert_eq!(
+        (gateway.ports[0].port, gateway.ports[0].target_port),
+        (80, Some(8080))
+    );
+    assert_eq!(kiali.key.to_string(), "istio-system/kiali");
+    assert_eq!(kiali.ports[0].port, 20001);
+    let [endpoint] = &kiali.ports[0].endpoints[..] else {
+        panic!("{:?}", kiali.ports)
+    };
+    assert_eq!(endpoint.address.to_string(), kiali_endpoint);
+}
+
+#[test]
+fn the_least_that_serves_serves() {
+    let (_, model) = load(&examples().join("minimal"));
+    assert_eq!(served(&model), [(8080, 1)]);
+    let [cluster] = &model.clusters[..] else {
+        panic!("{:?}", model.clusters)
+    };
+    assert_eq!(cluster.endpoints[0].address.to_string(), "127.0.0.1:3000");
 }
