@@ -131,19 +131,15 @@ impl Watch {
                 () = sleep_until(deadline) => {}
             }
             let now = Instant::now();
-            match self.pending {
-                Some(pending) if now >= self.deadline(pending) => {
+            if let Some(pending) = self.pending {
+                if now >= self.deadline(pending) {
                     self.pending = None;
                     self.writing.clear();
                     self.look();
                     return;
                 }
-                None if now >= self.next_look => {
-                    if self.look() {
-                        return;
-                    }
-                }
-                _ => {}
+            } else if now >= self.next_look && self.look() {
+                return;
             }
         }
     }
