@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use bookinfo::Bookinfo;
-use gatehouse_gateway::admin::AdminSettings;
 use port::Taken;
 
 /// Where the admin API of a demo listens if nothing else was asked for and it is free.
@@ -125,15 +124,9 @@ impl Demo {
     }
 
     /// Where the admin API listens. It serves the metrics as well: the other ports of a daemon
-    /// (15020, 15021, 15090) stay closed, so that demos run side by side.
-    pub fn admin(&self) -> AdminSettings {
-        AdminSettings {
-            admin: Some(self.admin),
-            status: None,
-            health: None,
-            metrics: None,
-            host_name: None,
-        }
+    /// (15020, 15021) may stay closed, so that demos run side by side.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Tells the user where to look, once the page has really been answered.
