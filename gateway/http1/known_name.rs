@@ -76,49 +76,38 @@ known_names! {
 impl KnownName {
     /// The number of `name`, which is in lower case.
     pub fn of(name: &[u8]) -> Self {
-        // By length first: most names are then told apart by one or two comparisons.
-        let candidates: &[Self] = match name.len() {
-            2 => &[Self::Te],
-            3 => &[Self::Via],
-            4 => &[Self::Host, Self::Date],
-            6 => &[
-                Self::Accept,
-                Self::Cookie,
-                Self::Server,
-                Self::Expect,
-                Self::Origin,
-            ],
-            7 => &[Self::Referer, Self::Upgrade, Self::Trailer, Self::AltSvc],
-            8 => &[Self::Location],
-            9 => &[Self::Forwarded],
-            10 => &[
-                Self::UserAgent,
-                Self::Connection,
-                Self::SetCookie,
-                Self::KeepAlive,
-            ],
-            11 => &[Self::Traceparent, Self::GrpcStatus],
-            12 => &[Self::ContentType, Self::XRequestId],
-            13 => &[Self::CacheControl, Self::Authorization],
-            14 => &[Self::ContentLength, Self::Http2Settings],
-            15 => &[Self::AcceptEncoding, Self::XForwardedFor],
-            16 => &[
-                Self::ContentEncoding,
-                Self::ProxyConnection,
-                Self::XForwardedHost,
-            ],
-            17 => &[Self::TransferEncoding, Self::XForwardedProto],
-            21 => &[Self::XEnvoyAttemptCount, Self::XEnvoyOriginalPath],
-            23 => &[Self::XForwardedClientCert],
-            24 => &[Self::XEnvoyExternalAddress],
-            29 => &[Self::XEnvoyUpstreamServiceTime],
-            30 => &[Self::XEnvoyExpectedRqTimeoutMs],
-            _ => &[],
-        };
-        let found = candidates
-            .iter()
-            .find(|known| known.as_str().as_bytes() == name);
-        found.copied().unwrap_or_default()
+        // By length first, then against constants, which compile to a few loads each.
+        macro_rules! one_of {
+            ($($known:ident),*) => {{
+                $(if name == const { Self::$known.as_str().as_bytes() } {
+                    return Self::$known;
+                })*
+                Self::Other
+            }};
+        }
+        match name.len() {
+            2 => one_of!(Te),
+            3 => one_of!(Via),
+            4 => one_of!(Host, Date),
+            6 => one_of!(Accept, Cookie, Server, Expect, Origin),
+            7 => one_of!(Referer, Upgrade, Trailer, AltSvc),
+            8 => one_of!(Location),
+            9 => one_of!(Forwarded),
+            10 => one_of!(UserAgent, Connection, SetCookie, KeepAlive),
+            11 => one_of!(Traceparent, GrpcStatus),
+            12 => one_of!(ContentType, XRequestId),
+            13 => one_of!(CacheControl, Authorization),
+            14 => one_of!(ContentLength, Http2Settings),
+            15 => one_of!(AcceptEncoding, XForwardedFor),
+            16 => one_of!(ContentEncoding, ProxyConnection, XForwardedHost),
+            17 => one_of!(TransferEncoding, XForwardedProto),
+            21 => one_of!(XEnvoyAttemptCount, XEnvoyOriginalPath),
+            23 => one_of!(XForwardedClientCert),
+            24 => one_of!(XEnvoyExternalAddress),
+            29 => one_of!(XEnvoyUpstreamServiceTime),
+            30 => one_of!(XEnvoyExpectedRqTimeoutMs),
+            _ => Self::Other,
+        }
     }
 
     /// This name in a set of names.
