@@ -2,5 +2,9 @@
 
 #[allow(dead_code)] // until the verbs are wired
 mod demo;
+#[allow(dead_code)] // until the verbs are wired
+mod get;
+#[allow(dead_code)] // until the verbs are wired
+mod table;
 
 fn main() {}
