@@ -110,6 +110,31 @@ codes! {
     ADDRESS_OBJECT = "GH0107", "Wrong pool or advertisement",
         "An IPAddressPool or L2Advertisement breaks a rule of its API. It keeps its last good \
          version, or is not used; all others are.";
+
+    // Checks over the whole configuration.
+    MESH_ONLY = "GH0201", "For sidecars only",
+        "A VirtualService without `gateways` applies to the mesh's sidecars alone and does nothing \
+         at an ingress gateway.";
+    NOT_EXPORTED = "GH0202", "Hidden from the gateway",
+        "exportTo limits who sees the object, and the gateway's namespace is not among them.";
+    NO_POOL = "GH0203", "No pool",
+        "Services of type LoadBalancer get their addresses from IPAddressPools, and there is none.";
+    NOT_ANNOUNCED = "GH0204", "Pool without advertisement",
+        "Addresses of a pool are announced only where an L2Advertisement covers the pool; without \
+         one, nothing answers ARP for them.";
+    OUTSIDE_POOLS = "GH0205", "Address in no pool",
+        "The address that a Service asks for is in no pool, or not in the pool that it asks for.";
+    NO_ENDPOINTS = "GH0206", "Nothing behind a Service",
+        "A Service of type LoadBalancer has a port without a ready endpoint, so connections to it \
+         are closed.";
+    PORT_REQUIRED = "IST0112", "Port of the destination needed",
+        "The destination has several ports and the route chooses none.";
+    HOST_NOT_IN_GATEWAY = "IST0132", "Host not in the Gateway",
+        "A VirtualService names a Gateway that serves none of its hosts.";
+    SUBSET_WITHOUT_ENDPOINTS = "IST0173", "Subset without endpoints",
+        "No endpoint has the labels of a subset, so requests to it are answered with 503.";
+    UNKNOWN_RULE_HOST = "IST0174", "DestinationRule for an unknown host",
+        "The host of a DestinationRule is defined by no Service and no ServiceEntry.";
 }
 
 #[cfg(test)]

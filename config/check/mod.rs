@@ -1,1 +1,40 @@
-//! Under construction.
+//! Findings about the whole configuration: what no single object shows.
+//!
+//! Pure, like the translation whose work it looks at; it changes nothing. Codes are Istio's where
+//! its analyzers have one for the same thing.
+
+mod addresses;
+mod destinations;
+mod gateways;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use crate::model::Model;
+use crate::resources::Resources;
+use crate::translate::Settings;
+use crate::translate::destination_rule::DestinationRules;
+use crate::translate::gateway::Gateway;
+use crate::translate::registry::Registry;
+use crate::translate::report::Report;
+use crate::translate::virtual_service::VirtualServices;
+
+/// Everything that the checks look at.
+pub(crate) struct Configuration<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) resources: &'a Resources,
+    /// The valid ones.
+    pub(crate) gateways: &'a [Gateway],
+    pub(crate) services: &'a VirtualServices,
+    pub(crate) rules: &'a DestinationRules,
+    pub(crate) registry: &'a Registry<'a>,
+    pub(crate) model: &'a Model,
+}
+
+/// Reports everything that the objects show only together.
+pub(crate) fn check(configuration: &Configuration<'_>, report: &mut Report) {
+    gateways::check(configuration, report);
+    routes::check(configuration, report);
+    destinations::check(configuration, report);
+    addresses::check(configuration, report);
+}

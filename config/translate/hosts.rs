@@ -210,6 +210,11 @@ impl ServerHosts {
         found
     }
 
+    /// Whether the two sides serve a common host.
+    pub(crate) fn overlaps(&self, hosts: &[String], namespace: &str) -> bool {
+        !self.intersection(hosts, namespace).is_empty()
+    }
+
     /// Whether a wildcard covers `text` (a name, or what follows a `*`).
     fn covered(&self, text: &str, namespace: &str) -> bool {
         let mut starts = text.char_indices().map(|(i, _)| i).chain([text.len()]);

@@ -5,28 +5,27 @@
 //! touched by it. Every API struct is taken apart field by field, so that a field which is not
 //! honoured cannot be forgotten: it is a finding.
 
-#![allow(dead_code)] // what the checks need, until they are here
-
 mod advertisement;
-mod clusters;
-mod destination_rule;
-mod field_path;
-mod gateway;
-mod hosts;
-mod labels;
+pub(crate) mod clusters;
+pub(crate) mod destination_rule;
+pub(crate) mod field_path;
+pub(crate) mod gateway;
+pub(crate) mod hosts;
+pub(crate) mod labels;
 mod load_balancer;
 mod pool;
 mod re2;
-mod registry;
-mod report;
-mod suggest;
+pub(crate) mod registry;
+pub(crate) mod report;
+pub(crate) mod suggest;
 mod virtual_hosts;
-mod virtual_service;
-mod visibility;
+pub(crate) mod virtual_service;
+pub(crate) mod visibility;
 mod workload;
 
 use std::collections::BTreeMap;
 
+use crate::check;
 use crate::finding::Finding;
 use crate::model::Model;
 use crate::resources::{ObjectRef, Resources};
@@ -78,7 +77,7 @@ pub struct Translation {
     pub refused: Vec<ObjectRef>,
 }
 
-/// Turns objects into the model.
+/// Turns objects into the model, and looks at the whole for what no single object shows.
 pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
     let mut report = Report::default();
     let gateways = gateway::parse_all(resources, settings, &mut report);
@@ -102,9 +101,24 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         pools,
         nodes: advertisement::nodes(resources),
     };
+    check::check(
+        &check::Configuration {
+            settings,
+            resources,
+            gateways: &gateways,
+            services: &services,
+            rules: &rules,
+            registry: &registry,
+            model: &model,
+        },
+        &mut report,
+    );
     Translation {
         model,
         findings: report.findings,
         refused: report.refused.into_iter().collect(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::api::core::{self, EndpointSlice, IntOrString};
 use crate::model::{TransportProtocol, UpstreamProtocol};
-use crate::resources::{Object, Resources};
+use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::registry::workloads::Workloads;
 use crate::translate::registry::{
@@ -36,6 +36,13 @@ impl<'a> Slices<'a> {
             }
         }
         Self { slices, resources }
+    }
+
+    /// The first slice of a Service.
+    pub(super) fn first(&self, service: &ObjectKey) -> Option<&'a ObjectKey> {
+        let key = (service.namespace.as_str(), service.name.as_str());
+        let slices = self.slices.get(&key)?;
+        slices.first().map(|slice| &slice.meta.key)
     }
 }
 

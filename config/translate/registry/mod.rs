@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::api::core;
 use crate::api::istio;
 use crate::model::{Endpoint, TransportProtocol, UpstreamProtocol, WorkloadLabels};
-use crate::resources::{Object, Resources};
+use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::report::Report;
 use crate::translate::visibility::Visibility;
@@ -188,12 +188,9 @@ impl<'a> Registry<'a> {
         kubernetes::backends(service, port, &self.slices, &self.workloads)
     }
 
-    /// The Kubernetes Service with this host, as it was read.
-    pub(crate) fn kubernetes(&self, host: &str) -> Option<&Service<'a>> {
-        let of_host = self.by_host.get(host).into_iter().flatten();
-        of_host
-            .map(|i| &self.services[*i])
-            .find(|service| matches!(service.source, Source::Kubernetes(_)))
+    /// An EndpointSlice of a Kubernetes Service.
+    pub(crate) fn slice(&self, service: &ObjectKey) -> Option<&ObjectKey> {
+        self.slices.first(service)
     }
 }
 

@@ -1,0 +1,256 @@
+//! Destinations that lead nowhere, and DestinationRules for nothing.
+
+use crate::check::Configuration;
+use crate::codes;
+use crate::finding::Level;
+use crate::model::TransportProtocol;
+use crate::resources::ObjectKey;
+use crate::translate::clusters;
+use crate::translate::field_path::FieldPath;
+use crate::translate::hosts;
+use crate::translate::labels;
+use crate::translate::registry::Service;
+use crate::translate::report::{ObjectReport, Report};
+use crate::translate::suggest::did_you_mean;
+use crate::translate::virtual_service::VirtualService;
+use crate::translate::virtual_service::rule::{DestinationTo, RuleAction};
+
+/// How many names a message lists before it stops.
+const LISTED: usize = 8;
+/// Above this, names are not compared: a hint is not worth the time.
+const MOST_COMPARED: usize = 2_000;
+
+pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
+    let spec = FieldPath::root("spec");
+    let http = spec.field("http");
+    let mut budget = MOST_COMPARED;
+    for service in &configuration.services.all {
+        // For sidecars alone: what they find is not known here.
+        if service.gateways.is_empty() && !service.hosts.is_empty() {
+            continue;
+        }
+        let mut report = report.on("VirtualService", &service.key);
+        for rule in &service.rules {
+            let RuleAction::Forward(forward) = &rule.action else {
+                continue;
+            };
+            let rule_path = http.index(rule.index);
+            let route = rule_path.field("route");
+            for to in &forward.destinations {
+                let path = route.index(to.index);
+                destination(
+                    configuration,
+                    service,
+                    to,
+                    &path.field("destination"),
+                    &mut budget,
+                    &mut report,
+                );
+            }
+        }
+    }
+    rules(configuration, report);
+}
+
+fn destination(
+    configuration: &Configuration<'_>,
+    service: &VirtualService,
+    to: &DestinationTo,
+    path: &FieldPath<'_>,
+    budget: &mut usize,
+    report: &mut ObjectReport<'_>,
+) {
+    let registry = configuration.registry;
+    let namespace = &service.key.namespace;
+    let Some(found) = registry.find(&to.host, Some(namespace)) else {
+        let mut candidates: Vec<&str> = Vec::new();
+        if *budget > 0 {
+            candidates = registry.hosts().take(MOST_COMPARED).collect();
+            *budget = budget.saturating_sub(candidates.len());
+        }
+        report.add(
+            codes::REFERENCE,
+            Level::Error,
+            &path.field("host"),
+            format!(
+                "no Service and no ServiceEntry has the host `{}`: requests sent there get 503.",
+                to.host
+            ),
+            did_you_mean(&to.host, candidates),
+        );
+        return;
+    };
+    let tcp = |service: &Service<'_>| -> Vec<u16> {
+        let ports = service.ports.iter();
+        ports
+            .filter(|port| port.transport == TransportProtocol::Tcp)
+            .map(|port| port.number)
+            .collect()
+    };
+    let ports = tcp(found);
+    let Some(number) = to.port.or(match found.ports.as_slice() {
+        [only] => Some(only.number),
+        _ => None,
+    }) else {
+        report.add(
+            codes::PORT_REQUIRED,
+            Level::Error,
+            path,
+            format!(
+                "`{}` has the ports {} and none is chosen: the listener's number is taken, and requests get 503 unless it is one of them.",
+                to.host,
+                list(&ports)
+            ),
+            format!("Add `port: {{number: {}}}`.", ports.first().copied().unwrap_or(80)),
+        );
+        return;
+    };
+    let (host, number) = clusters::target(registry, &to.host, Some(number), number, namespace);
+    let Some(resolved) = clusters::resolve(registry, host, number) else {
+        let (field, message) = if to.port.is_some() {
+            (
+                path.field("port"),
+                format!(
+                    "`{host}` has no port {number} (it has {}): requests sent there get 503.",
+                    list(&ports)
+                ),
+            )
+        } else {
+            (
+                path.field("host"),
+                format!("`{host}` has no TCP port {number}: requests sent there get 503."),
+            )
+        };
+        let hint = match ports.as_slice() {
+            [only] => format!("Did you mean {only}?"),
+            _ => String::new(),
+        };
+        report.add(codes::REFERENCE, Level::Error, &field, message, hint);
+        return;
+    };
+    if to.subset.is_empty() {
+        return;
+    }
+    let rule = configuration.rules.find(host, &resolved.service.namespace);
+    if rule.is_some_and(|rule| rule.subset(&to.subset).is_some()) {
+        return;
+    }
+    let (why, hint) = match rule {
+        None => (
+            format!("no DestinationRule for `{host}` applies at the gateway"),
+            format!("Add a DestinationRule with `host: {host}` and the subset."),
+        ),
+        Some(rule) => (
+            format!("DestinationRule {} has no such subset", rule.key),
+            did_you_mean(
+                &to.subset,
+                rule.subsets().iter().map(|subset| subset.name.as_str()),
+            ),
+        ),
+    };
+    report.add(
+        codes::REFERENCE,
+        Level::Error,
+        &path.field("subset"),
+        format!(
+            "the subset `{}` is not defined, {why}: requests sent there get 503.",
+            to.subset
+        ),
+        hint,
+    );
+}
+
+fn list(ports: &[u16]) -> String {
+    let mut text: Vec<_> = ports.iter().take(LISTED).map(u16::to_string).collect();
+    if ports.len() > LISTED {
+        text.push("…".to_owned());
+    }
+    if text.is_empty() {
+        "none".to_owned()
+    } else {
+        text.join(", ")
+    }
+}
+
+/// DestinationRules whose host nothing defines, and subsets that select nothing.
+fn rules(configuration: &Configuration<'_>, report: &mut Report) {
+    let spec = FieldPath::root("spec");
+    let mut rules: Vec<_> = configuration.rules.iter().collect();
+    rules.sort_by_key(|rule| &rule.key);
+    let mut budget = MOST_COMPARED;
+    for rule in rules {
+        if hosts::is_wildcard(&rule.host) {
+            continue;
+        }
+        let mut report = report.on("DestinationRule", &rule.key);
+        let Some(service) = configuration.registry.find(&rule.host, None) else {
+            let mut candidates: Vec<&str> = Vec::new();
+            if budget > 0 {
+                candidates = configuration.registry.hosts().take(MOST_COMPARED).collect();
+                budget = budget.saturating_sub(candidates.len());
+            }
+            report.add(
+                codes::UNKNOWN_RULE_HOST,
+                Level::Warning,
+                &spec.field("host"),
+                format!(
+                    "no Service and no ServiceEntry has the host `{}`, so the rule has no effect.",
+                    rule.host
+                ),
+                did_you_mean(&rule.host, candidates),
+            );
+            continue;
+        };
+        subsets(
+            configuration,
+            rule.subsets(),
+            service,
+            &rule.key,
+            &mut report,
+        );
+    }
+}
+
+fn subsets(
+    configuration: &Configuration<'_>,
+    subsets: &[crate::translate::destination_rule::Subset],
+    service: &Service<'_>,
+    rule: &ObjectKey,
+    report: &mut ObjectReport<'_>,
+) {
+    let backends: Vec<_> = service
+        .ports
+        .iter()
+        .flat_map(|port| configuration.registry.backends(service, port))
+        .collect();
+    if backends.is_empty() {
+        return;
+    }
+    // A subset that came from another object by merging is reported there.
+    let Some(object) = configuration.resources.destination_rules.get(rule) else {
+        return;
+    };
+    let spec = FieldPath::root("spec");
+    let list = spec.field("subsets");
+    for (i, written) in object.body.subsets.iter().enumerate() {
+        let Some(subset) = subsets.iter().find(|subset| subset.name == written.name) else {
+            continue;
+        };
+        let mut chosen = backends.iter();
+        if chosen.any(|backend| labels::is_subset(&subset.labels, &backend.labels)) {
+            continue;
+        }
+        report.add(
+            codes::SUBSET_WITHOUT_ENDPOINTS,
+            Level::Warning,
+            &list.index(i).field("labels"),
+            format!(
+                "no endpoint of `{}` has the labels {}: requests to the subset `{}` get 503.",
+                service.host,
+                labels::display(&subset.labels),
+                subset.name
+            ),
+            "Give the endpoints these labels, or change the subset's.",
+        );
+    }
+}
