@@ -1,6 +1,7 @@
 //! The daemon under test: the real binary, started on a node and ready when it says so.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,11 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary::gatehouse_binary;
+use crate::http::{self, Response};
 use crate::node::{Node, Output};
 use crate::process::Process;
 use crate::wait::{DEADLINE, eventually};
@@ -30,6 +33,7 @@ pub struct Gatehouse {
 #[derive(Debug)]
 pub struct GatehouseBuilder {
     node: Node,
+    program: PathBuf,
     wrapper: Vec<String>,
     arguments: Vec<String>,
     state: Option<PathBuf>,
@@ -47,6 +51,7 @@ impl Gatehouse {
     pub fn on(node: &Node) -> GatehouseBuilder {
         GatehouseBuilder {
             node: node.clone(),
+            program: gatehouse_binary().to_path_buf(),
             wrapper: Vec::new(),
             arguments: Vec::new(),
             state: None,
@@ -74,6 +79,42 @@ impl Gatehouse {
         let mut all = arguments.to_vec();
         all.extend(["--admin", &self.admin]);
         Self::verb(&self.node, &all)
+    }
+
+    /// A GET of its admin API.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn api(&self, path: &str) -> Response {
+        let address: SocketAddr = self.admin.parse().expect("the admin address is one");
+        let answer = self
+            .node
+            .enter(|| http::get(address, &self.admin, path, &[]));
+        answer.unwrap_or_else(|error| panic!("GET {path} of the admin API: {error}"))
+    }
+
+    /// The rows of `gatehouse get WHAT -o json`.
+    ///
+    /// # Panics
+    ///
+    /// When the daemon does not answer with a list.
+    pub fn rows(&self, what: &str) -> Vec<Value> {
+        let text = self.ask(&["get", what, "-o", "json"]).ok();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("no list ({error}): {text}"))
+    }
+
+    /// The row of `get services` for a Service.
+    pub fn service(&self, name: &str) -> Option<Value> {
+        self.rows("services")
+            .into_iter()
+            .find(|row| row["name"] == name)
+    }
+
+    /// The address that a Service has; none while it is pending or unknown.
+    pub fn external_ip(&self, name: &str) -> Option<String> {
+        let row = self.service(name)?;
+        Some(row["external_ip"].get(0)?.as_str()?.to_owned())
     }
 
     /// Where its admin API listens.
@@ -134,6 +175,13 @@ impl GatehouseBuilder {
         self
     }
 
+    /// Another copy of the program.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_path_buf();
+        self
+    }
+
     /// A program that starts it, such as `setpriv --reuid 65534 …`.
     #[must_use]
     pub fn wrapped(mut self, wrapper: &[&str]) -> Self {
@@ -178,12 +226,11 @@ impl GatehouseBuilder {
     }
 
     fn command(&self, config: &Path, folder: &Path) -> Command {
-        let binary = gatehouse_binary();
         let mut command = match self.wrapper.split_first() {
-            None => self.node.command(binary),
+            None => self.node.command(&self.program),
             Some((program, arguments)) => {
                 let mut command = self.node.command(program);
-                command.args(arguments).arg(binary);
+                command.args(arguments).arg(&self.program);
                 command
             }
         };

@@ -90,6 +90,9 @@ impl Lan {
         let node = Node::in_namespace(name, namespace, v4, v6);
         ip(&["netns", "add", namespace]);
         self.nodes.push(node.clone());
+        // Link-local addresses are usable at once, and `ip addr` shows the same now and later.
+        node.sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad")
+            .ok();
         // Both ends are born in namespaces: names in the machine's own are never touched.
         let peer = ["peer", "name", "eth0", "netns", namespace];
         let mut add = vec!["-n", bridge, "link", "add", port.as_str(), "type", "veth"];

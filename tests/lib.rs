@@ -17,6 +17,7 @@
 mod binary;
 mod config_dir;
 mod echo;
+pub mod front;
 mod gatehouse;
 pub mod http;
 mod lan;
@@ -24,15 +25,18 @@ mod loopback;
 mod node;
 mod process;
 mod requirements;
+mod upstream;
 mod wait;
 
 pub use binary::gatehouse_binary;
 pub use config_dir::ConfigDir;
 pub use echo::{Echo, EchoPorts};
+pub use front::Front;
 pub use gatehouse::{Gatehouse, GatehouseBuilder};
 pub use lan::Lan;
 pub use loopback::{free_port, loopback_address};
 pub use node::{Node, Output};
 pub use process::Process;
 pub use requirements::{Need, satisfied};
+pub use upstream::{Incoming, Upstream};
 pub use wait::{DEADLINE, eventually};

@@ -5,6 +5,7 @@
 
 pub mod bookinfo;
 mod files;
+pub mod lan;
 mod narration;
 mod port;
 

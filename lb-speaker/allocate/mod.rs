@@ -227,11 +227,8 @@ impl Allocator {
                 waiting.push(index);
             }
         }
-        // Who just lost addresses is served before those who never had one, and among them who lost
-        // two before who lost one: MetalLB's order. The rest stays oldest first.
-        waiting.sort_by_key(|index| {
-            std::cmp::Reverse(lost.get(index).map_or(0, |(addresses, _)| addresses.len()))
-        });
+        // Who just lost an address is served before those who never had one, as MetalLB does.
+        waiting.sort_by_key(|index| !lost.contains_key(index));
 
         for &index in &waiting {
             let (Some(service), Some(claim)) = (services.get(index), claims.get(index)) else {

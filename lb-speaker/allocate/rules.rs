@@ -141,7 +141,7 @@ pub(super) fn allocate(
             .find_map(|pools| pick(book, pools, service, claim))
             .ok_or_else(|| reason::nothing_free(book, service, &candidates))?
     } else {
-        if !families_fit(request.families, &request.addresses) {
+        if !request_families_fit(request.families, &request.addresses) {
             return Err(reason::request_families(service));
         }
         let pool = check_all(book, service, claim, &request.addresses)?;
@@ -186,10 +186,9 @@ pub(super) fn second_family(
 }
 
 /// The groups of pools to try in turn without a request: those made for such Services, by
-/// priority, then the open ones. Of equal priority, those that name the namespace come before those
-/// that only select Services; among these MetalLB leaves it to chance, here the name decides.
+/// priority, then the open ones. MetalLB leaves ties to chance; here the name decides.
 fn automatic(book: &Book<'_>, service: &Service) -> Vec<Vec<usize>> {
-    let mut pinned: Vec<(i64, bool, usize)> = Vec::new();
+    let mut pinned: Vec<(i64, usize)> = Vec::new();
     let mut open = Vec::new();
     for (index, book) in book.pools.iter().enumerate() {
         let pool = book.pool;
@@ -199,19 +198,15 @@ fn automatic(book: &Book<'_>, service: &Service) -> Vec<Vec<usize>> {
         match &pool.service_allocation {
             Some(allocation) if compatible(pool, service) => {
                 let priority = allocation.priority;
-                let priority = if priority > 0 { priority } else { i64::MAX };
-                pinned.push((priority, allocation.namespaces.is_none(), index));
+                pinned.push((if priority > 0 { priority } else { i64::MAX }, index));
             }
             Some(_) => {}
             None => open.push(index),
         }
     }
-    // Pools come sorted by name, and so do their indices.
-    pinned.sort_unstable();
-    vec![
-        pinned.into_iter().map(|(_, _, index)| index).collect(),
-        open,
-    ]
+    // Stable, and pools come sorted by name.
+    pinned.sort_by_key(|(priority, _)| *priority);
+    vec![pinned.into_iter().map(|(_, index)| index).collect(), open]
 }
 
 /// The first pool of a group that can serve the Service, and the addresses.
@@ -319,8 +314,7 @@ fn take_all(
     book.pools[pool].count_service();
 }
 
-/// Whether held or requested addresses are what the families ask for; PreferDualStack is content
-/// with one.
+/// Whether held addresses are what the families ask for; PreferDualStack is content with one.
 fn families_fit(wanted: AddressFamilies, held: &[IpAddr]) -> bool {
     let v4 = held.iter().filter(|address| address.is_ipv4()).count();
     let v6 = held.len() - v4;
@@ -330,6 +324,11 @@ fn families_fit(wanted: AddressFamilies, held: &[IpAddr]) -> bool {
         AddressFamilies::RequireDual => (v4, v6) == (1, 1),
         AddressFamilies::PreferDual { .. } => matches!((v4, v6), (1, 0) | (0, 1) | (1, 1)),
     }
+}
+
+/// Whether a request fits the families of the Service.
+fn request_families_fit(wanted: AddressFamilies, requested: &[IpAddr]) -> bool {
+    families_fit(wanted, requested)
 }
 
 fn same_set(one: &[IpAddr], other: &[IpAddr]) -> bool {

@@ -11,7 +11,7 @@ mod html;
 mod productpage;
 mod ratings;
 mod reviews;
-mod server;
+pub(in crate::demo) mod server;
 #[cfg(test)]
 mod tests;
 

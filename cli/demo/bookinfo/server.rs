@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 /// An answer, whole.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(in crate::demo) type Answer = Response<Full<Bytes>>;
 
 /// Connections that one server holds at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1024;
@@ -28,13 +28,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What stands behind a server.
-pub(super) trait App: Send + Sync + 'static {
+pub(in crate::demo) trait App: Send + Sync + 'static {
     /// Answers one request; the body is complete.
     fn answer(&self, request: Request<Bytes>) -> impl Future<Output = Answer> + Send;
 }
 
 /// Serves `app` on `listener` until the runtime ends.
-pub(super) fn spawn(listener: TcpListener, app: impl App) {
+pub(in crate::demo) fn spawn(listener: TcpListener, app: impl App) {
     let app = Arc::new(app);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
@@ -97,7 +97,7 @@ async fn exchange(request: Request<Incoming>, app: &impl App) -> Answer {
 }
 
 /// An answer with a body of the given type.
-pub(super) fn text(
+pub(in crate::demo) fn text(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Bytes>,
@@ -136,7 +136,7 @@ pub(super) fn healthy(name: &str) -> Answer {
 }
 
 /// 404.
-pub(super) fn not_found() -> Answer {
+pub(in crate::demo) fn not_found() -> Answer {
     json_error(StatusCode::NOT_FOUND, "not found")
 }
 
