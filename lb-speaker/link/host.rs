@@ -97,6 +97,12 @@ impl Host {
         for address in gone {
             self.remove(address).await;
         }
+        // What was said of an address ends with the wish for it.
+        self.messages.retain(|topic, _| {
+            topic
+                .parse()
+                .map_or(true, |address: IpAddr| wanted.contains(&address))
+        });
         let new: Vec<IpAddr> = wanted.difference(&self.addresses).copied().collect();
         if !new.is_empty() {
             match self.place().await {

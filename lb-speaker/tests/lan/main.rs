@@ -415,3 +415,31 @@ fn eth0_mac() -> Mac {
     }
     Mac(bytes)
 }
+
+#[test]
+fn without_capabilities_nothing_is_announced_and_the_state_says_why() {
+    if !allowed(
+        "without_capabilities_nothing_is_announced_and_the_state_says_why",
+        PROGRAMS,
+    ) {
+        return;
+    }
+    let lan = two_stations();
+    let speaker = lan.inside("node", || {
+        let mut sets = rustix::thread::capabilities(None).unwrap();
+        sets.effective
+            .remove(rustix::thread::CapabilitySet::NET_RAW);
+        sets.permitted
+            .remove(rustix::thread::CapabilitySet::NET_RAW);
+        rustix::thread::set_capabilities(None, sets).unwrap();
+        gatehouse_lb_speaker::Speaker::start(SpeakerSettings::new("node")).unwrap()
+    });
+    speaker.update(announce(&[VIP]));
+    wait_for(
+        &speaker,
+        VIP,
+        |state| matches!(state, AddressState::NotPermitted { why } if why.contains("CAP_NET_RAW")),
+    );
+    assert!(lan.arping("client", VIP, 1).is_empty());
+    assert!(speaker.shutdown(Duration::from_secs(5)));
+}
