@@ -24,9 +24,9 @@ pub(super) enum Refused {
 
 /// Whether a request may be answered; `host_name` is allowed beside IP addresses and localhost.
 pub(super) fn check<B>(request: &Request<B>, host_name: Option<&str>) -> Result<(), Refused> {
-    let text = |name| match request.headers().get(name) {
-        Some(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        None => None,
+    let text = |name| {
+        let value = request.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let host = text(HOST).unwrap_or_default();
     let targets = request.uri().authority().map(|a| a.as_str());

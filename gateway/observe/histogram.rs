@@ -160,6 +160,6 @@ mod tests {
         assert_eq!(a.count(), 3);
         assert_eq!(a.counts()[0], 1);
         assert_eq!(a.counts()[2], 1);
-        assert!((a.sum(&NANOS_AS_MILLIS) - 4297.367_295).abs() < 1e-6);
+        assert!((a.sum(&NANOS_AS_MILLIS) - 4_297.367_295).abs() < 1e-6);
     }
 }
