@@ -1,6 +1,7 @@
 //! The objects' shapes, field for field as their APIs define them; nothing is judged here.
 
 pub mod core;
+pub mod duration;
 pub mod istio;
 pub mod jsonpb;
 pub mod metallb;

@@ -13,7 +13,8 @@ use crate::translate::registry::Service;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
 use crate::translate::virtual_service::VirtualService;
-use crate::translate::virtual_service::rule::{DestinationTo, RuleAction};
+use crate::translate::virtual_service::destination::DestinationTo;
+use crate::translate::virtual_service::rule::RuleAction;
 
 /// How many names a message lists before it stops.
 const LISTED: usize = 8;

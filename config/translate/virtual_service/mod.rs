@@ -1,8 +1,12 @@
 //! VirtualServices: read once, then turned into routes for each listener that they concern.
 
+pub(crate) mod destination;
+mod direct_response;
 pub(crate) mod headers;
 pub(crate) mod matches;
+pub(crate) mod redirect;
 mod retry;
+mod rewrite;
 pub(crate) mod routes;
 pub(crate) mod rule;
 mod unreachable;

@@ -9,11 +9,11 @@ use crate::model::{
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
 use crate::translate::virtual_service::VirtualService;
+use crate::translate::virtual_service::destination::DestinationTo;
 use crate::translate::virtual_service::headers::Edits;
 use crate::translate::virtual_service::matches::Match;
-use crate::translate::virtual_service::rule::{
-    DestinationTo, ForwardTo, RedirectPortTo, RedirectTo, Rule, RuleAction,
-};
+use crate::translate::virtual_service::redirect::{RedirectPortTo, RedirectTo};
+use crate::translate::virtual_service::rule::{ForwardTo, Rule, RuleAction};
 
 /// The listener that routes are built for.
 #[derive(Clone, Copy)]

@@ -1,0 +1,120 @@
+//! What is refused, and what is served without a field that is not honoured.
+
+use super::*;
+
+#[test]
+fn objects_that_break_a_rule_are_refused_with_the_field() {
+    for (http, expected) in [
+        (
+            "[{route: [{destination: {host: \"*\"}}]}]",
+            "spec.http[0].route[0].destination.host: the destination host `*` is wrong",
+        ),
+        ("[{}]", "spec.http[0]: the rule does nothing"),
+        (
+            "[{redirect: {uri: /}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].route: a rule cannot have both redirect and route",
+        ),
+        (
+            "[{redirect: {}}]",
+            "spec.http[0].redirect: the redirect says nothing new",
+        ),
+        (
+            "[{redirect: {uri: /, redirectCode: 399}}]",
+            "spec.http[0].redirect.redirectCode: 399 is no status of a redirect",
+        ),
+        (
+            "[{directResponse: {status: 199}}]",
+            "spec.http[0].directResponse.status: the status 199",
+        ),
+        (
+            "[{match: [{uri: {regex: \"(\"}}], route: [{destination: {host: a}}]}]",
+            "spec.http[0].match[0].uri.regex: `(` is not a regular expression",
+        ),
+        (
+            "[{match: [{uri: {exact: /a, prefix: /b}}], route: [{destination: {host: a}}]}]",
+            "spec.http[0].match[0].uri: only one of",
+        ),
+        (
+            "[{match: [{method: {prefix: \"\"}}], route: [{destination: {host: a}}]}]",
+            "spec.http[0].match[0].method.prefix: the prefix is empty",
+        ),
+        (
+            "[{timeout: 1us, route: [{destination: {host: a}}]}]",
+            "spec.http[0].timeout: 0.000001s is not a whole number of milliseconds",
+        ),
+        (
+            "[{retries: {attempts: 1, retryOn: gateway-eror}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].retries.retryOn: `gateway-eror` is no retry condition; the object is not used. Did you mean `gateway-error`?",
+        ),
+        (
+            "[{headers: {response: {set: {host: a}}}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].headers.response.set.host: the Host header cannot be changed here",
+        ),
+        (
+            "[{headers: {request: {set: {x.a: \"%REQ(\"}}}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].headers.request.set[\"x.a\"]: `%REQ(`: a `%` opens",
+        ),
+        (
+            "[{rewrite: {authority: a, uri: /}, headers: {request: {set: {Host: b}}}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].rewrite.authority: the Host is set twice",
+        ),
+    ] {
+        let translation = translated(&base_and(&with_http(http)));
+        let found = findings(&translation);
+        assert_eq!(translation.refused.len(), 1, "{http}: {found:#?}");
+        assert!(
+            found
+                .iter()
+                .any(|f| f.starts_with(&format!("IST0106 {expected}"))),
+            "{http}: {found:#?}"
+        );
+        assert!(translation.model.servers[0].virtual_hosts.is_empty());
+    }
+}
+
+#[test]
+fn what_is_not_honoured_is_said_and_the_rest_served() {
+    for (rule, level, served, expected) in [
+        (
+            "fault: {abort: {httpStatus: 418, percentage: {value: 100}}}",
+            Level::Warning,
+            true,
+            "spec.http[0].fault",
+        ),
+        (
+            "mirror: {host: a}",
+            Level::Warning,
+            true,
+            "spec.http[0].mirror",
+        ),
+        (
+            "corsPolicy: {allowOrigins: [{exact: a}]}",
+            Level::Warning,
+            true,
+            "spec.http[0].corsPolicy",
+        ),
+        (
+            "match: [{headers: {\"@request.auth.claims.a\": {exact: b}}}]",
+            Level::Error,
+            false,
+            "spec.http[0].match[0].headers[\"@request.auth.claims.a\"]",
+        ),
+        (
+            "headers: {request: {set: {x-a: \"%START_TIME%\"}}}",
+            Level::Warning,
+            true,
+            "spec.http[0].headers.request.set.x-a",
+        ),
+    ] {
+        let translation = translated(&base_and(&with_http(&format!(
+            "[{{{rule}, {TO_REVIEWS}}}]"
+        ))));
+        let finding = &translation.findings[0];
+        assert_eq!(
+            (finding.code, finding.level, finding.field.as_str()),
+            ("GH0101", level, expected)
+        );
+        assert!(translation.refused.is_empty(), "{rule}");
+        assert_eq!(!domains(&translation).is_empty(), served, "{rule}");
+    }
+}
