@@ -1,10 +1,121 @@
 //! The `gatehouse` binary: verbs and output; the work is done by the crates beside it.
 
-#[allow(dead_code)] // until the verbs are wired
+mod daemon;
 mod demo;
-#[allow(dead_code)] // until the verbs are wired
 mod get;
-#[allow(dead_code)] // until the verbs are wired
 mod table;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use daemon::logging::Log;
+use daemon::{DaemonError, RunArgs, Settings};
+use gatehouse_gateway::admin::AdminSettings;
+
+/// The front door of a bare-metal LAN: addresses, routes and TCP/UDP Services in one binary
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gatehouse demo                              try it: bookinfo on http://127.0.0.1:8080/productpage
+  sudo gatehouse run --config DIR             serve a directory of YAML
+  gatehouse get services                      who has which address, and who waits for one
+  gatehouse get findings                      what is wrong with the configuration
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no daemon answers.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Try it: a small bookinfo and its gateway, without root and without a cluster
+    Demo(demo::DemoArgs),
+    /// Everything in one process, from a directory of YAML
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Ask the running daemon
+    Get(get::GetArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  gatehouse run --config /etc/gatehouse/resources
+  gatehouse run --config . --state ./state --access-log stdout
+  gatehouse run --config . --listen 127.0.0.1 --labels istio=ingressgateway";
+
+fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Demo(args) => done(run_demo(&args)),
+        Verb::Run(args) => done(run(*args)),
+        Verb::Get(args) => get::run(args),
+    }
+}
+
+fn run(args: RunArgs) -> Result<(), Failure> {
+    let log = Log::start(&args.log).map_err(Failure::Log)?;
+    daemon::run(args.into(), log, || {})?;
+    Ok(())
+}
+
+fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
+    if args.lan {
+        return Ok(demo::lan::run()?);
+    }
+    let log = Log::start("warn").map_err(Failure::Log)?;
+    let demo = demo::Demo::prepare(args)?;
+    let settings = Settings {
+        config: demo.config(),
+        state: demo.state(),
+        node: daemon::settings::host_name(),
+        admin: AdminSettings {
+            admin: Some(demo.admin()),
+            // Closed, so that demos run side by side; the admin address serves them too.
+            status: None,
+            health: None,
+            metrics: None,
+            host_name: None,
+        },
+        labels: [("istio", "ingressgateway"), ("app", "istio-ingressgateway")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        namespace: "istio-system".to_owned(),
+        listen: demo.listen(),
+        workers: daemon::settings::cpus(),
+        access_log: "off".to_owned(),
+        access_log_format: "text".to_owned(),
+        server_header: Some("gatehouse".to_owned()),
+        gratuitous_interval: std::time::Duration::ZERO,
+        drain_min: std::time::Duration::ZERO,
+        drain_max: std::time::Duration::from_secs(2),
+        announce: false,
+    };
+    let served = daemon::run(settings, log, || demo.narrate());
+    demo.finish();
+    Ok(served?)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("--log: {0}")]
+    Log(String),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error(transparent)]
+    Lan(#[from] demo::lan::LanError),
+}
+
+fn done(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // To people; the log may not have been started.
+            eprintln!("gatehouse: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -135,6 +135,21 @@ codes! {
         "No endpoint has the labels of a subset, so requests to it are answered with 503.";
     UNKNOWN_RULE_HOST = "IST0174", "DestinationRule for an unknown host",
         "The host of a DestinationRule is defined by no Service and no ServiceEntry.";
+    // The daemon: listening and announcing.
+    PORT_NOT_ON_SERVICE = "IST0162", "Gateway port not on the Service",
+        "No port of the LoadBalancer Service that selects the gateway leads to this port of the \
+         Gateway, so that nobody can reach it.";
+    LISTENER_PENDING = "GH0301", "Waiting for an address",
+        "The Service that leads to this port of the Gateway has no address yet. It listens as soon \
+         as the Service gets one.";
+    NOT_LISTENING = "GH0302", "Socket cannot be opened",
+        "Another program has the port, or the process may not use it. It is tried again every few \
+         seconds.";
+    NOT_PERMITTED = "GH0401", "Addresses not announced",
+        "Answering ARP needs CAP_NET_RAW and CAP_NET_ADMIN. Without them the gateway serves at the \
+         host's own addresses only.";
+    ANNOUNCING = "GH0402", "Announcing addresses",
+        "Something stands between an address and the LAN: a conflict, an interface, a fallback.";
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, TransportProtocol};
 use tokio::sync::{mpsc, oneshot};
@@ -266,7 +267,7 @@ fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> F
         TransportProtocol::Udp => "UDP",
     };
     Finding {
-        code: "GH0302",
+        code: codes::NOT_LISTENING,
         level: Level::Error,
         object: None,
         field: String::new(),

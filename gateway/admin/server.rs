@@ -59,9 +59,9 @@ impl Server {
     fn setting(self) -> &'static str {
         match self {
             Self::Admin => "--admin",
-            Self::Status => "--status-address",
-            Self::Health => "--health-address",
-            Self::Metrics => "--metrics-address",
+            Self::Status => "--status",
+            Self::Health => "--health",
+            Self::Metrics => "--metrics",
         }
     }
 }

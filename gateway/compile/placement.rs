@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, Server, Service, TransportProtocol};
 use gatehouse_config::resources::{ObjectKey, ObjectRef};
@@ -37,6 +38,14 @@ impl Place {
     pub fn address(&self) -> SocketAddr {
         match self {
             Self::Server { address, .. } | Self::Service { address, .. } => *address,
+        }
+    }
+
+    /// The index of the Gateway's server that is served here, if one is.
+    pub fn server(&self) -> Option<u32> {
+        match self {
+            Self::Server { server, .. } => Some(*server),
+            Self::Service { .. } => None,
         }
     }
 
@@ -158,7 +167,7 @@ impl Builder {
     fn pending(&mut self, service: &Service, server: &Server) {
         let origin = server.origins.first();
         self.placement.findings.push(Finding {
-            code: "GH0301",
+            code: codes::LISTENER_PENDING,
             level: Level::Warning,
             object: origin.map(|origin| gateway_ref(&origin.gateway)),
             field: String::new(),
@@ -177,7 +186,7 @@ impl Builder {
             .map(|service| service.key.to_string())
             .collect();
         self.placement.findings.push(Finding {
-            code: "IST0162",
+            code: codes::PORT_NOT_ON_SERVICE,
             level: Level::Warning,
             object: server
                 .origins

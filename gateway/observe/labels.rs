@@ -121,6 +121,12 @@ impl Default for LabelTable {
     }
 }
 
+impl Default for Labels {
+    fn default() -> Self {
+        LabelTable::new().shared
+    }
+}
+
 impl LabelTable {
     /// A table with [`UNKNOWN_DESTINATION`] in it.
     pub fn new() -> Self {

@@ -10,8 +10,7 @@ mod works;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -57,7 +56,8 @@ pub struct Speaker {
     desired: Option<watch::Sender<Arc<Vec<Announcement>>>>,
     states: watch::Receiver<Arc<SpeakerState>>,
     counters: Arc<Counters>,
-    ended: mpsc::Receiver<()>,
+    /// Locked only to wait for the end; lets the handle be shared with whoever shows metrics.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 /// How long dropping waits for the withdrawal.
@@ -95,7 +95,7 @@ impl Speaker {
             desired: Some(desired),
             states,
             counters,
-            ended,
+            ended: Mutex::new(ended),
         })
     }
 
@@ -159,7 +159,10 @@ impl Speaker {
             return true;
         }
         !matches!(
-            self.ended.recv_timeout(deadline),
+            self.ended
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv_timeout(deadline),
             Err(mpsc::RecvTimeoutError::Timeout)
         )
     }

@@ -1,0 +1,302 @@
+//! The daemon: allocation, speaker, gateway and L4 in one process, wired together.
+//!
+//! ```text
+//! directory ──► translate ──► allocate ──► state file ──► plan ──► speaker
+//!                   │                            │
+//!                   └────────── place ◄──────────┘──► gateway (compile, publish)
+//! ```
+//!
+//! One control thread; every decision is made in the crates beside this one.
+
+mod capabilities;
+pub mod logging;
+mod notify;
+mod reload;
+mod rows;
+mod scrape;
+pub mod settings;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_config::source::watch::Watch;
+use gatehouse_gateway::admin::{Admin, AdminState, View};
+use gatehouse_gateway::observe::{
+    AccessLog, AccessLogSettings, Identity, LogFormat, LogTarget, RenderOptions,
+};
+use gatehouse_gateway::worker::WorkerSettings;
+use gatehouse_gateway::{Gateway, admin};
+use gatehouse_lb_speaker::{Speaker, SpeakerSettings, SpeakerState};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use capabilities::Capabilities;
+use logging::Log;
+use notify::Notify;
+use reload::Control;
+use scrape::Metrics;
+pub use settings::{RunArgs, Settings};
+
+/// How often listeners that could not be opened are tried again, and health is shown anew.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long a start waits for addresses to be announced before it says that it is ready.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long withdrawing may take.
+const WITHDRAW: Duration = Duration::from_secs(3);
+
+/// Why the daemon could not start.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// The configuration cannot be read at all.
+    #[error("--config {path}: {error}. Make the directory, or name another one with --config DIR")]
+    Config {
+        /// The path.
+        path: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("--access-log {target}: {error}")]
+    AccessLog {
+        /// The file.
+        target: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The operating system refused something that cannot be done without.
+    #[error("{what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// Runs until it is told to stop. `started` is called once the configuration is served.
+///
+/// # Errors
+///
+/// Only what makes a start pointless; everything else is a finding.
+pub fn run(settings: Settings, log: Log, started: impl FnOnce()) -> Result<(), DaemonError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::System {
+            what: "no runtime",
+            error,
+        })?;
+    runtime.block_on(serve(settings, Arc::new(log), started))
+}
+
+async fn serve(
+    settings: Settings,
+    log: Arc<Log>,
+    started: impl FnOnce(),
+) -> Result<(), DaemonError> {
+    let config_error = |error| DaemonError::Config {
+        path: settings.config.display().to_string(),
+        error,
+    };
+    // Watched before it is read, so that no change falls between.
+    let mut watch = Watch::new(&settings.config);
+    let mut signals = Signals::new()?;
+    let access_log = access_log(&settings)?;
+    let gateway = Gateway::start(
+        settings.workers,
+        &worker_settings(&settings),
+        access_log.as_ref(),
+    )
+    .map_err(|error| DaemonError::System {
+        what: "no worker thread",
+        error,
+    })?;
+    let capabilities = Capabilities::effective();
+    let speaker = speaker(&settings)?;
+    let metrics = Arc::new(Metrics::new(
+        gateway.counters(),
+        identity(&settings),
+        speaker.clone(),
+    ));
+    let mut speaking = speaker.as_ref().map(|speaker| speaker.states());
+
+    let view = Arc::new(arc_swap::ArcSwap::from_pointee(View::default()));
+    let state = AdminState {
+        view: Arc::clone(&view),
+        scrape: Arc::clone(&metrics) as Arc<dyn admin::Scrape>,
+        logging: log as Arc<dyn admin::Logging>,
+    };
+    let (admin, admin_findings) = Admin::start(&settings.admin, state).await;
+
+    let mut control = Control::open(settings.clone(), gateway, speaker.clone(), capabilities)
+        .map_err(config_error)?;
+    control.publish_to(view, Arc::clone(&metrics), admin_findings);
+    control.notice(watch.finding());
+    control.reload(true);
+    control.wait_for_addresses(PATIENCE).await;
+    control.show().await;
+    let notify = Notify::new();
+    notify.ready();
+    started();
+
+    let mut retry = tokio::time::interval(RETRY);
+    let mut alive = notify.watchdog();
+    loop {
+        tokio::select! {
+            () = watch.changed() => {
+                control.notice(watch.finding());
+                control.reload(false);
+            }
+            () = changed(&mut speaking) => control.show().await,
+            _ = retry.tick() => {
+                control.retry_listeners();
+                control.show().await;
+            }
+            () = alive.beat() => {}
+            event = signals.next() => match event {
+                Event::Reload => {
+                    notify.reloading();
+                    if let Some(log) = &access_log {
+                        log.reopen();
+                    }
+                    control.reload(true);
+                    notify.ready();
+                }
+                Event::Stop => break,
+            },
+        }
+    }
+    notify.stopping();
+    tracing::info!("stopping: requests under way may finish");
+    let last_word = control.stop(&settings);
+    tokio::select! {
+        () = last_word => {}
+        _ = signals.next_stop() => tracing::warn!("told to stop again: not waiting any longer"),
+    }
+    drop((admin, metrics));
+    if let Some(speaker) = speaker.and_then(Arc::into_inner)
+        && !speaker.shutdown(WITHDRAW)
+    {
+        tracing::error!("addresses could not be withdrawn in time; the next start cleans up");
+    }
+    if let Some(log) = access_log
+        && !log.finish(WITHDRAW)
+    {
+        tracing::warn!("the access log's last lines could not be written in time");
+    }
+    Ok(())
+}
+
+/// Waits for the speaker's next state; for ever if there is none.
+async fn changed(states: &mut Option<watch::Receiver<Arc<SpeakerState>>>) {
+    match states {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                *states = None;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn worker_settings(settings: &Settings) -> WorkerSettings {
+    WorkerSettings {
+        server_header: settings.server_header.clone(),
+        ..WorkerSettings::default()
+    }
+}
+
+fn identity(settings: &Settings) -> RenderOptions {
+    let app = settings.labels.get("app").cloned();
+    let name = app.unwrap_or_else(|| "istio-ingressgateway".to_owned());
+    RenderOptions {
+        identity: Identity {
+            workload: name.clone(),
+            canonical_service: name.clone(),
+            app: name,
+            namespace: settings.namespace.clone(),
+            ..Identity::default()
+        },
+        ..RenderOptions::default()
+    }
+}
+
+fn access_log(settings: &Settings) -> Result<Option<AccessLog>, DaemonError> {
+    let target = match settings.access_log.as_str() {
+        "off" | "" => LogTarget::Off,
+        "stdout" | "/dev/stdout" => LogTarget::Stdout,
+        file => LogTarget::File(file.into()),
+    };
+    let format = if settings.access_log_format == "json" {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
+    };
+    AccessLog::start(&AccessLogSettings { target, format }).map_err(|error| {
+        DaemonError::AccessLog {
+            target: settings.access_log.clone(),
+            error,
+        }
+    })
+}
+
+fn speaker(settings: &Settings) -> Result<Option<Arc<Speaker>>, DaemonError> {
+    if !settings.announce {
+        return Ok(None);
+    }
+    let speaker = Speaker::start(SpeakerSettings {
+        state_dir: settings.state.is_dir().then(|| settings.state.clone()),
+        gratuitous_interval: settings.gratuitous_interval,
+        ..SpeakerSettings::new(&settings.node)
+    });
+    speaker
+        .map(|speaker| Some(Arc::new(speaker)))
+        .map_err(|error| DaemonError::System {
+            what: "no speaker thread",
+            error,
+        })
+}
+
+/// What the process is told from outside.
+enum Event {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, DaemonError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| DaemonError::System {
+                what: "no signal handler",
+                error,
+            })
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.interrupt.recv() => Event::Stop,
+            _ = self.terminate.recv() => Event::Stop,
+        }
+    }
+
+    async fn next_stop(&mut self) {
+        while matches!(self.next().await, Event::Reload) {}
+    }
+}

@@ -1,0 +1,219 @@
+//! What `gatehouse run` is told.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use gatehouse_gateway::admin::AdminSettings;
+
+/// Where the state is kept if nothing else is said.
+const STATE: &str = "/var/lib/gatehouse";
+
+/// The flags of `gatehouse run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// The directory (or file) of YAML objects
+    #[arg(long, value_name = "DIR")]
+    pub config: PathBuf,
+    /// Where allocations are kept over restarts
+    #[arg(long, value_name = "DIR", default_value = STATE)]
+    pub state: PathBuf,
+    /// This node's name [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Where the admin API and the dashboard listen, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address)]
+    pub admin: Address,
+    /// Where /stats/prometheus and /healthz/ready listen, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15020", value_parser = address)]
+    pub status: Address,
+    /// Where /healthz/ready listens for load balancers, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15021", value_parser = address)]
+    pub health: Address,
+    /// Where /stats/prometheus listens on Envoy's port, or `off`
+    #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address)]
+    pub metrics: Address,
+    /// The labels that Gateways and Services select this gateway by
+    #[arg(
+        long,
+        value_name = "K=V,…",
+        default_value = "istio=ingressgateway,app=istio-ingressgateway",
+        value_parser = labels
+    )]
+    pub labels: Labels,
+    /// The namespace that this gateway belongs to
+    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    pub namespace: String,
+    /// The host's address for servers that no LoadBalancer Service leads to; may be repeated
+    /// [default: every address, v4 and v6]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Vec<IpAddr>,
+    /// Worker threads [default: one per CPU that the process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Where access log lines go: `off`, `stdout` or a file
+    #[arg(long, value_name = "off|stdout|FILE", default_value = "off")]
+    pub access_log: String,
+    /// How access log lines look
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    pub access_log_format: String,
+    /// The `server` header of responses; empty leaves the upstream's own
+    #[arg(long, value_name = "NAME", default_value = "gatehouse")]
+    pub server_header: String,
+    /// How often each address is announced again without need, in seconds; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub gratuitous_interval: u64,
+    /// On SIGTERM, go on accepting for so many seconds with `connection: close`
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub drain_min: u64,
+    /// On SIGTERM, let requests under way finish for so many seconds at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub drain_max: u64,
+    /// What is logged: `info`, `debug`, `info,gatehouse_gateway=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+/// A socket address, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub Option<SocketAddr>);
+
+/// Labels of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+/// What the daemon is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The directory of objects.
+    pub config: PathBuf,
+    /// Where allocations are kept.
+    pub state: PathBuf,
+    /// This node's name.
+    pub node: String,
+    /// Where pages, API, metrics and health are served.
+    pub admin: AdminSettings,
+    /// The gateway's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The gateway's namespace.
+    pub namespace: String,
+    /// The host's own addresses to listen at.
+    pub listen: Vec<IpAddr>,
+    /// Worker threads.
+    pub workers: usize,
+    /// `off`, `stdout` or a file.
+    pub access_log: String,
+    /// `text` or `json`.
+    pub access_log_format: String,
+    /// The `server` header.
+    pub server_header: Option<String>,
+    /// How often addresses are announced again.
+    pub gratuitous_interval: Duration,
+    /// Accept for so long after SIGTERM.
+    pub drain_min: Duration,
+    /// End so long after SIGTERM.
+    pub drain_max: Duration,
+    /// Whether addresses are announced at all (not in the demo).
+    pub announce: bool,
+}
+
+impl From<RunArgs> for Settings {
+    fn from(args: RunArgs) -> Self {
+        let RunArgs {
+            config,
+            state,
+            node,
+            admin,
+            status,
+            health,
+            metrics,
+            labels,
+            namespace,
+            listen,
+            workers,
+            access_log,
+            access_log_format,
+            server_header,
+            gratuitous_interval,
+            drain_min,
+            drain_max,
+            log: _,
+        } = args;
+        let node = node.unwrap_or_else(host_name);
+        Self {
+            config,
+            state,
+            admin: AdminSettings {
+                admin: admin.0,
+                status: status.0,
+                health: health.0,
+                metrics: metrics.0,
+                host_name: Some(node.clone()),
+            },
+            node,
+            labels: labels.0,
+            namespace,
+            listen: if listen.is_empty() {
+                every_address()
+            } else {
+                listen
+            },
+            workers: workers.map_or_else(cpus, usize::from),
+            access_log,
+            access_log_format,
+            server_header: (!server_header.is_empty()).then_some(server_header),
+            gratuitous_interval: Duration::from_secs(gratuitous_interval),
+            drain_min: Duration::from_secs(drain_min),
+            drain_max: Duration::from_secs(drain_max.max(drain_min)),
+            announce: true,
+        }
+    }
+}
+
+/// The CPUs that this process may use: its affinity and its cgroup's quota.
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The host's name, as Kubernetes would name the node.
+pub fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+/// Every address of the families that this host has.
+fn every_address() -> Vec<IpAddr> {
+    let v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    // A host whose IPv6 is off must not get an error for every server.
+    let has_v6 = std::net::UdpSocket::bind((v6, 0)).is_ok();
+    if has_v6 { vec![v4, v6] } else { vec![v4] }
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    if text == "off" {
+        return Ok(Address(None));
+    }
+    text.parse()
+        .map(|address| Address(Some(address)))
+        .map_err(|_| {
+            format!("`{text}` is not an address and port such as 127.0.0.1:15000, nor `off`")
+        })
+}
+
+fn labels(text: &str) -> Result<Labels, String> {
+    text.split(',')
+        .filter(|label| !label.is_empty())
+        .map(|label| match label.split_once('=') {
+            Some((key, value)) if !key.is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(format!(
+                "`{label}` is not a label; write key=value,key=value"
+            )),
+        })
+        .collect::<Result<_, _>>()
+        .map(Labels)
+}
