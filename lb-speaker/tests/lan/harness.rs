@@ -56,6 +56,18 @@ impl Lan {
         run(&["ip", "netns", "add", &full]);
         self.namespaces.push(full.clone());
         run(&["ip", "-n", &full, "link", "set", "lo", "up"]);
+        // Link-local addresses would be tentative for a second, and without one no neighbour can be
+        // asked for.
+        run(&[
+            "ip",
+            "netns",
+            "exec",
+            &full,
+            "sysctl",
+            "-qw",
+            "net.ipv6.conf.all.accept_dad=0",
+            "net.ipv6.conf.default.accept_dad=0",
+        ]);
         full
     }
 
