@@ -10,7 +10,7 @@
 //!
 //! * [`allocate`] gives Services of type LoadBalancer their addresses, by MetalLB's rules;
 //! * [`elect`] says which node answers for an address;
-//! * [`plan`] turns allocations and L2Advertisements into what this node announces;
+//! * [`mod@plan`] turns allocations and L2Advertisements into what this node announces;
 //! * [`announce`] decides frame by frame and second by second, without a socket or a clock;
 //! * [`link`] is sockets, interfaces and the addresses on `gatehouse0`;
 //! * [`speaker`] is the thread that ties the last two together.

@@ -2,7 +2,7 @@
 //!
 //! * [`interfaces`]: what netlink tells of links and addresses; never polled;
 //! * [`selection`]: which interfaces are used at all;
-//! * [`socket`] and [`sys`]: raw sockets, one for ARP and one for NDP on each interface;
+//! * [`socket`] and `sys`: raw sockets, one for ARP and one for NDP on each interface;
 //! * [`host`]: the addresses on `gatehouse0`, sysctls, and what a killed process left behind.
 
 pub mod host;
