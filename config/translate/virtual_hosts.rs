@@ -31,6 +31,12 @@ pub(crate) fn build(
     for (gateway, server) in &merged.servers {
         let next = gateways.len();
         let gateway_index = *gateways.entry(&gateway.key).or_insert(next);
+        // Only then can the same routes come to a host twice.
+        let again = merged
+            .servers
+            .iter()
+            .filter(|(other, _)| other.key == gateway.key);
+        let is_repeated = again.count() > 1;
         for &service_index in services.of_gateway(&gateway.key) {
             let service = &services.all[service_index];
             let hosts = server
@@ -40,14 +46,21 @@ pub(crate) fn build(
                 continue;
             }
             let id = (gateway_index, service_index);
-            let routes = built.entry(id).or_insert_with(|| {
+            let mut build = || {
                 let listener = Listener {
                     gateway: &gateway.key,
                     port: server.port,
                     has_tls: server.has_tls,
                 };
                 routes::build(service, listener, clusters)
-            });
+            };
+            let fresh;
+            let routes = if is_repeated {
+                &*built.entry(id).or_insert_with(build)
+            } else {
+                fresh = build();
+                &fresh
+            };
             // Without routes it makes no virtual host: others may still serve the name.
             if routes.is_empty() {
                 continue;
@@ -55,7 +68,7 @@ pub(crate) fn build(
             for host in hosts {
                 let host = by_domain.entry(host.to_ascii_lowercase()).or_default();
                 host.require_tls |= server.https_redirect;
-                if host.from.insert(id) {
+                if !is_repeated || host.from.insert(id) {
                     host.routes.extend(routes.iter().cloned());
                 }
             }
@@ -92,11 +105,9 @@ fn virtual_host(domain: &str, host: Host) -> VirtualHost {
         require_tls,
         from: _,
     } = host;
-    // Catch-alls go last, whoever wrote them; all else keeps its order.
-    let (catch_all, mut ordered): (Vec<_>, Vec<_>) = routes
-        .into_iter()
-        .partition(|route| matches::is_catch_all(&route.matches));
-    ordered.extend(catch_all);
+    // Catch-alls go last, whoever wrote them; all else keeps its order (the sort is stable).
+    let mut ordered = routes;
+    ordered.sort_by_key(|route| matches::is_catch_all(&route.matches));
     VirtualHost {
         domain: match domain.strip_prefix('*') {
             Some("") => Domain::Any,

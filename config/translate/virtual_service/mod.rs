@@ -62,11 +62,7 @@ impl VirtualServices {
             .values()
             .filter_map(|object| parse(object, settings, report))
             .collect();
-        all.sort_by(|a, b| {
-            let order =
-                |v: &VirtualService| (v.created, v.key.name.clone(), v.key.namespace.clone());
-            order(a).cmp(&order(b))
-        });
+        all.sort_by(|a, b| order(a).cmp(&order(b)));
         // What only the gateway's own namespace sees goes first, then what is exported to it by
         // name, then what everyone sees (Istio: VirtualServicesForGateway).
         let rank = |service: &VirtualService| match &service.visibility {
@@ -165,6 +161,12 @@ fn parse(
     })
 }
 
+/// Oldest first; those that do not say by name (Istio: `configCompareByCreationTime`).
+fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
+    let ObjectKey { namespace, name } = &service.key;
+    (service.created, name, namespace)
+}
+
 fn position(origin: &Origin) -> String {
     match origin {
         Origin::File { path, line, .. } => format!("{path}:{line}"),
@@ -232,7 +234,7 @@ fn check_hosts(
             );
         }
     }
-    if !valid {
+    if !valid || names.len() < 2 {
         return;
     }
     // Exact hosts are compared by set: an object may have thousands.

@@ -1,8 +1,9 @@
 //! Rules and matches that no request can reach (Istio's IST0130 and IST0131).
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::api::istio::http_route::{HttpMatch, HttpRoute};
+use crate::api::istio::http_route::{HttpMatch, HttpRoute, StringMatch};
 use crate::codes;
 use crate::finding::Level;
 use crate::translate::field_path::FieldPath;
@@ -10,7 +11,16 @@ use crate::translate::report::ObjectReport;
 
 /// Looks for rules that are shadowed by rules before them.
 pub(crate) fn check(routes: &[HttpRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    // Nothing can shadow a single match, and most objects have few.
+    if routes
+        .iter()
+        .map(|route| route.matches.len().max(1))
+        .sum::<usize>()
+        < 2
+    {
+        return;
+    }
+    let mut seen: HashMap<u64, Vec<(&HttpMatch, usize)>> = HashMap::new();
     let mut catch_all: Option<usize> = None;
     for (i, route) in routes.iter().enumerate() {
         let path = path.index(i);
@@ -37,12 +47,14 @@ pub(crate) fn check(routes: &[HttpRoute], path: &FieldPath<'_>, report: &mut Obj
         let matches_path = path.field("match");
         let mut duplicates = 0;
         for (j, matched) in route.matches.iter().enumerate() {
-            let text = fingerprint(matched);
-            let Some(before) = seen.get(&text) else {
-                seen.insert(text, i);
+            let alike = seen.entry(rough_hash(matched)).or_default();
+            let same = alike.iter().find(|(other, _)| *other == matched);
+            let Some((_, before)) = same else {
+                alike.push((matched, i));
                 continue;
             };
             duplicates += 1;
+            let before = *before;
             report.add(
                 codes::INEFFECTIVE_MATCH,
                 Level::Info,
@@ -50,7 +62,7 @@ pub(crate) fn check(routes: &[HttpRoute], path: &FieldPath<'_>, report: &mut Obj
                 format!(
                     "this match of {} is never used: {} has the same one and comes first.",
                     rule_name(route, i),
-                    rule_name(&routes[*before], *before)
+                    rule_name(&routes[before], before)
                 ),
                 "",
             );
@@ -117,8 +129,21 @@ fn is_only_prefix(matched: &HttpMatch) -> bool {
     *matched == only
 }
 
-fn fingerprint(matched: &HttpMatch) -> String {
-    serde_json::to_string(matched).unwrap_or_default()
+/// Equal for equal matches; most often different for others.
+fn rough_hash(matched: &HttpMatch) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(StringMatch {
+        exact,
+        prefix,
+        regex,
+    }) = &matched.uri
+    {
+        (exact, prefix, regex).hash(&mut hasher);
+    }
+    for (name, condition) in &matched.headers {
+        (name, &condition.exact).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn rule_name(route: &HttpRoute, index: usize) -> String {
