@@ -148,6 +148,9 @@ codes! {
     NOT_PERMITTED = "GH0401", "Addresses not announced",
         "Answering ARP needs CAP_NET_RAW and CAP_NET_ADMIN. Without them the gateway serves at the \
          host's own addresses only.";
+    ADMIN_NOT_LISTENING = "GH0501", "Admin server not listening",
+        "One of the servers for the admin API, metrics or health cannot listen; the gateway and its \
+         other servers go on.";
     ANNOUNCING = "GH0402", "Announcing addresses",
         "Something stands between an address and the LAN: a conflict, an interface, a fallback.";
 }

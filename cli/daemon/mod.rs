@@ -9,6 +9,7 @@
 //! One control thread; every decision is made in the crates beside this one.
 
 mod capabilities;
+mod limits;
 pub mod logging;
 mod notify;
 mod reload;
@@ -35,7 +36,7 @@ use tokio::sync::watch;
 use capabilities::Capabilities;
 use logging::Log;
 use notify::Notify;
-use reload::Control;
+use reload::{Control, Parts};
 use scrape::Metrics;
 pub use settings::{RunArgs, Settings};
 
@@ -116,6 +117,7 @@ async fn serve(
         error,
     })?;
     let capabilities = Capabilities::effective();
+    limits::raise_open_files();
     let speaker = speaker(&settings)?;
     let metrics = Arc::new(Metrics::new(
         gateway.counters(),
@@ -132,8 +134,13 @@ async fn serve(
     };
     let (admin, admin_findings) = Admin::start(&settings.admin, state).await;
 
-    let mut control = Control::open(settings.clone(), gateway, speaker.clone(), capabilities)
-        .map_err(config_error)?;
+    let parts = Parts {
+        gateway,
+        speaker: speaker.clone(),
+        access_log,
+        capabilities,
+    };
+    let mut control = Control::open(settings.clone(), parts).map_err(config_error)?;
     control.publish_to(view, Arc::clone(&metrics), admin_findings);
     control.notice(watch.finding());
     control.reload(true);
@@ -160,9 +167,7 @@ async fn serve(
             event = signals.next() => match event {
                 Event::Reload => {
                     notify.reloading();
-                    if let Some(log) = &access_log {
-                        log.reopen();
-                    }
+                    control.reopen_access_log();
                     control.reload(true);
                     notify.ready();
                 }
@@ -172,10 +177,10 @@ async fn serve(
     }
     notify.stopping();
     tracing::info!("stopping: requests under way may finish");
-    let last_word = control.stop(&settings);
+    let (gateway, access_log) = control.into_parts();
     tokio::select! {
-        () = last_word => {}
-        _ = signals.next_stop() => tracing::warn!("told to stop again: not waiting any longer"),
+        () = gateway.drain(settings.drain_min, settings.drain_max) => {}
+        () = signals.next_stop() => tracing::warn!("told to stop again: not waiting any longer"),
     }
     drop((admin, metrics));
     if let Some(speaker) = speaker.and_then(Arc::into_inner)

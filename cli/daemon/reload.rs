@@ -15,7 +15,7 @@ use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_config::translate;
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::compile::{Placement, place};
-use gatehouse_gateway::observe::GatewayState;
+use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_gateway::{Counters, Gateway};
 use gatehouse_lb_speaker::{
     AddressState, Allocation, Allocator, Outcome, Plan, Speaker, SpeakerState, allocate, plan,
@@ -36,6 +36,7 @@ pub struct Control {
     gateway: Gateway,
     counters: Counters,
     speaker: Option<Arc<Speaker>>,
+    access_log: Option<AccessLog>,
     capabilities: Capabilities,
     in_force: InForce,
     shown: Option<Shown>,
@@ -43,6 +44,18 @@ pub struct Control {
     standing: Vec<Finding>,
     watching: Option<Finding>,
     logged: BTreeSet<String>,
+}
+
+/// The running parts that the control thread steers.
+pub struct Parts {
+    /// The data plane.
+    pub gateway: Gateway,
+    /// Who announces; none in the demo.
+    pub speaker: Option<Arc<Speaker>>,
+    /// Where lines go; none: nowhere.
+    pub access_log: Option<AccessLog>,
+    /// What the process may do.
+    pub capabilities: Capabilities,
 }
 
 /// Where allocations are kept.
@@ -79,12 +92,13 @@ impl Control {
     /// # Errors
     ///
     /// There is no such directory.
-    pub fn open(
-        settings: Settings,
-        gateway: Gateway,
-        speaker: Option<Arc<Speaker>>,
-        capabilities: Capabilities,
-    ) -> io::Result<Self> {
+    pub fn open(settings: Settings, parts: Parts) -> io::Result<Self> {
+        let Parts {
+            gateway,
+            speaker,
+            access_log,
+            capabilities,
+        } = parts;
         let directory = Directory::open(&settings.config)?;
         let mut control = Self {
             directory,
@@ -94,6 +108,7 @@ impl Control {
             counters: gateway.counters(),
             gateway,
             speaker,
+            access_log,
             capabilities,
             in_force: InForce::default(),
             shown: None,
@@ -393,7 +408,7 @@ impl Control {
                     ("info", count(Level::Info)),
                 ],
                 workers: self.gateway.workers() as u64,
-                access_log_dropped: 0,
+                access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
                 label_sets_refused: self.gateway.label_sets_refused(),
             },
             labels: self.gateway.labels(),
@@ -466,11 +481,16 @@ impl Control {
         self.logged = now;
     }
 
-    /// Lets requests finish.
-    pub async fn stop(self, settings: &Settings) {
-        self.gateway
-            .drain(settings.drain_min, settings.drain_max)
-            .await;
+    /// Opens the access log's file anew, after a rotation.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
+    /// What has to be brought to an end.
+    pub fn into_parts(self) -> (Gateway, Option<AccessLog>) {
+        (self.gateway, self.access_log)
     }
 }
 

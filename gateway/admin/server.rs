@@ -117,7 +117,7 @@ pub(super) async fn start(settings: &AdminSettings, state: AdminState) -> (Admin
 
 fn not_bound(server: Server, address: SocketAddr, error: &std::io::Error) -> Finding {
     Finding {
-        code: "GH0501",
+        code: gatehouse_config::codes::ADMIN_NOT_LISTENING,
         level: Level::Error,
         object: None,
         field: server.setting().to_owned(),

@@ -86,6 +86,8 @@ impl HttpConnection {
                 Head::Malformed(error) => {
                     let view = self.worker.view();
                     self.begin();
+                    self.worker
+                        .with_metrics(|metrics| metrics.refused(error.details()));
                     let next = self.reply(Reply::malformed(&error), None).await;
                     self.record(&view);
                     next
