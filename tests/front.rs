@@ -44,6 +44,8 @@ impl Front {
         config.write("routes.yaml", &routes_yaml(rules));
         let admin = SocketAddr::from((own, free_port(own))).to_string();
         let builder = Gatehouse::on(&Node::host()).admin(&admin);
+        // Ports that every daemon would want are closed: daemons of other tests run beside it.
+        let builder = builder.arguments(&["--status", "off", "--health", "off"]);
         let builder = builder.arguments(&["--listen", &own.to_string()]);
         let gatehouse = choose(builder).start(config.path());
         Self {

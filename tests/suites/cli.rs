@@ -65,10 +65,10 @@ fn wrong_usage_ends_with_2_and_tells_the_way() {
 }
 
 #[test]
-fn a_daemon_that_is_not_there_ends_with_1_and_says_where_it_was_looked_for() {
+fn a_daemon_that_is_not_there_ends_with_3_and_says_where_it_was_looked_for() {
     let nobody = format!("{}:1", loopback_address());
     let output = gatehouse(&["get", "services", "--admin", &nobody]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(output.stderr.contains(&nobody), "{output:?}");
 }
 
