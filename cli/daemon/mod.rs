@@ -253,8 +253,11 @@ fn speaker(settings: &Settings) -> Result<Option<Arc<Speaker>>, DaemonError> {
     if !settings.announce {
         return Ok(None);
     }
+    // Made before the speaker starts, which notes there what it changes on the host; why it cannot
+    // be made is the state file's finding.
+    let state = std::fs::create_dir_all(&settings.state);
     let speaker = Speaker::start(SpeakerSettings {
-        state_dir: settings.state.is_dir().then(|| settings.state.clone()),
+        state_dir: state.is_ok().then(|| settings.state.clone()),
         gratuitous_interval: settings.gratuitous_interval,
         ..SpeakerSettings::new(&settings.node)
     });

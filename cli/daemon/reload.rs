@@ -287,6 +287,11 @@ impl Control {
             namespace: self.settings.namespace.clone(),
             root_namespace: self.settings.namespace.clone(),
             node: self.settings.node.clone(),
+            holding_pools: self
+                .allocator
+                .holders()
+                .map(|(_, held)| held.pool.clone())
+                .collect(),
             ..translate::Settings::default()
         }
     }

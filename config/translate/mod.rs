@@ -23,7 +23,7 @@ pub(crate) mod virtual_service;
 pub(crate) mod visibility;
 mod workload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check;
 use crate::finding::Finding;
@@ -48,6 +48,9 @@ pub struct Settings {
     pub cluster_domain: String,
     /// The node's name.
     pub node: String,
+    /// Pools that addresses were dealt from: one of these wins over a pool that overlaps with it,
+    /// so that a new mistake takes no address away.
+    pub holding_pools: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             root_namespace: "istio-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             node: String::new(),
+            holding_pools: BTreeSet::new(),
         }
     }
 }
@@ -92,7 +96,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         .map(|merged| virtual_hosts::build(merged, &services, &mut clusters))
         .collect();
     let clusters = clusters.list;
-    let pools = pool::pools(resources, &mut report);
+    let pools = pool::pools(resources, settings, &mut report);
     let model = Model {
         servers,
         clusters,

@@ -9,15 +9,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::api::metallb::{IPAddressPool, ServiceAllocation as ApiAllocation};
 use crate::model::{AddressRange, LabelSelector, Pool, ServiceAllocation};
 use crate::resources::{Object, Resources};
+use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
 use crate::translate::load_balancer::namespaces;
 use crate::translate::report::{ObjectReport, Report};
 
-/// All valid pools, by name; of two that overlap the later by name is refused.
-pub(crate) fn pools(resources: &Resources, report: &mut Report) -> Vec<Pool> {
+/// All valid pools, by name. Of two that overlap the one that addresses were dealt from stays,
+/// then the earlier by name.
+pub(crate) fn pools(resources: &Resources, settings: &Settings, report: &mut Report) -> Vec<Pool> {
     let mut objects: Vec<_> = resources.ip_address_pools.values().collect();
-    objects.sort_by_key(|object| (&object.meta.key.name, &object.meta.key.namespace));
+    objects.sort_by_key(|object| {
+        let key = &object.meta.key;
+        let holds = settings.holding_pools.contains(&key.name);
+        (!holds, &key.name, &key.namespace)
+    });
     let mut pools: Vec<Pool> = Vec::new();
     for object in objects {
         let mut report = report.on("IPAddressPool", &object.meta.key);
@@ -26,6 +32,7 @@ pub(crate) fn pools(resources: &Resources, report: &mut Report) -> Vec<Pool> {
         };
         pools.push(pool);
     }
+    pools.sort_by(|one, other| one.name.cmp(&other.name));
     pools
 }
 

@@ -10,7 +10,7 @@ mod kiali;
 mod network;
 mod story;
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ use network::{BACKEND, Lan};
 
 /// Held while a demo runs: its names exist once on a machine.
 const LOCK: &str = "/run/gatehouse-demo-lan.lock";
+/// Its files, under a name that the next run finds; only root can make it.
+const FOLDER: &str = "/run/gatehouse-demo-lan";
 
 /// The machine behind the gateway, as config/examples/lan has it.
 const BACKEND_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 8, 20);
@@ -104,13 +106,10 @@ pub fn run() -> Result<(), LanError> {
     let kiali = network::enter(BACKEND, move || kiali::start(kiali))
         .and_then(|started| started)
         .map_err(LanError::io("the stand-in for Kiali did not start"))?;
-    let directory = tempfile::Builder::new()
-        .prefix("gatehouse-demo-lan-")
-        .tempdir()
-        .map_err(LanError::io("the demo's directory cannot be made"))?;
-    let config = directory.path().join("config");
+    let folder = Folder::make(FOLDER).map_err(LanError::io("the demo's folder cannot be made"))?;
+    let config = folder.0.join("config");
     story::write_config(&config).map_err(LanError::io("the demo's files cannot be written"))?;
-    let mut daemon = Daemon::start(directory.path(), &config)?;
+    let mut daemon = Daemon::start(&folder.0, &config)?;
 
     let told = tell(&mut daemon, &lan, config);
     println!("\nStopping: gatehouse withdraws its addresses, then the LAN is removed.");
@@ -163,6 +162,30 @@ fn layout() -> Layout {
         details: at(9081),
         reviews: [at(9082), at(9083), at(9084)],
         ratings: at(9085),
+    }
+}
+
+/// The demo's files; removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes it anew: what a demo left that could not remove it goes first.
+    fn make(path: &str) -> io::Result<Self> {
+        let folder = Self(PathBuf::from(path));
+        match fs::remove_dir_all(&folder.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        fs::create_dir(&folder.0)?;
+        Ok(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "the demo's folder stays behind");
+        }
     }
 }
 

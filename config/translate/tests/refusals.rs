@@ -118,3 +118,28 @@ fn what_is_not_honoured_is_said_and_the_rest_served() {
         assert_eq!(!domains(&translation).is_empty(), served, "{rule}");
     }
 }
+
+#[test]
+fn of_two_overlapping_pools_the_one_in_use_stays() {
+    let yaml = r#"
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: a-new-one, namespace: metallb-system}
+spec: {addresses: [192.168.8.152-192.168.8.160]}
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: in-use, namespace: metallb-system}
+spec: {addresses: [192.168.8.151-192.168.8.152]}
+"#;
+    let names = |settings: &Settings| -> Vec<String> {
+        let pools = translate(&resources(yaml), settings).model.pools;
+        pools.into_iter().map(|pool| pool.name).collect()
+    };
+    assert_eq!(names(&Settings::default()), ["a-new-one"]);
+    let holding = Settings {
+        holding_pools: ["in-use".to_owned()].into(),
+        ..Settings::default()
+    };
+    assert_eq!(names(&holding), ["in-use"]);
+}

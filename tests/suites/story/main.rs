@@ -339,7 +339,14 @@ fn a_start_after_kill_cleans_up_what_was_left() {
     let Some(story) = Story::new() else { return };
     let before = traces(&story.node);
     story.expose_kiali(true);
-    let gatehouse = story.start();
+    // As at the very first start: the state folder is not there yet.
+    let state = story.state.path().join("first");
+    let start = || {
+        Gatehouse::on(&story.node)
+            .state(&state)
+            .start(story.config.path())
+    };
+    let gatehouse = start();
     story.wait_for_address(&gatehouse, "kiali", KIALI);
     eventually("it is on the interface", DEADLINE, || {
         let shown = story.node.sh("ip -o addr show dev gatehouse0");
@@ -357,7 +364,7 @@ fn a_start_after_kill_cleans_up_what_was_left() {
 
     // Meanwhile Kiali has gone: its address must not stay on the interface.
     story.expose_kiali(false);
-    let gatehouse = story.start();
+    let gatehouse = start();
     story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
     eventually("the old address is removed", DEADLINE, || {
         let shown = story.node.sh("ip -o addr show dev gatehouse0").ok();
