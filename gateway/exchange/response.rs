@@ -93,11 +93,10 @@ impl HttpConnection {
         loop {
             let limits = &self.worker.settings.limits;
             // Interim heads first: they were encoded into `output`.
-            if !self.output.is_empty() {
-                if let Poll::Ready(Err(_)) = poll_write_all(cx, &mut self.stream, &mut self.output)
-                {
-                    return Poll::Ready(Err(Failure::ClientGone));
-                }
+            if !self.output.is_empty()
+                && let Poll::Ready(Err(_)) = poll_write_all(cx, &mut self.stream, &mut self.output)
+            {
+                return Poll::Ready(Err(Failure::ClientGone));
             }
             match self.exchange.response.decode(&mut upstream.input, limits) {
                 Err(_) => return Poll::Ready(Err(Failure::BadResponse)),

@@ -24,7 +24,7 @@ pub fn normalize(path: &[u8]) -> Result<Cow<'_, [u8]>, BadPath> {
 /// Whether a path certainly needs no change: no escape, no backslash, no segment that begins
 /// with a dot.
 fn is_normal(path: &[u8]) -> bool {
-    memchr::memchr2(b'%', b'\\', path).is_none() && !memchr::memmem::find(path, b"/.").is_some()
+    memchr::memchr2(b'%', b'\\', path).is_none() && memchr::memmem::find(path, b"/.").is_none()
 }
 
 fn decode_unreserved(path: &[u8]) -> Result<Vec<u8>, BadPath> {
