@@ -108,7 +108,7 @@ impl HttpConnection {
         }
     }
 
-    /// Reads until a head is complete. A drain closes a connection that waits for its next one.
+    /// Reads until a head is complete. A drain's end closes a connection that waits for one.
     async fn read_head(&mut self, first: bool) -> Head {
         let limits = self.worker.settings.limits;
         match self.exchange.request.decode(&mut self.input, &limits) {
@@ -118,9 +118,6 @@ impl HttpConnection {
         }
         if self.input.is_empty() {
             self.input.release_if_empty();
-            if !first && self.worker.is_draining() {
-                return Head::Closed;
-            }
         }
         let idle = if self.input.is_empty() && !first {
             self.worker.settings.idle_timeout
@@ -137,7 +134,7 @@ impl HttpConnection {
                 if self.timer.poll_expired(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                if waiting && self.worker.poll_drain(cx).is_ready() {
+                if waiting && self.worker.poll_drain(cx, first).is_ready() {
                     return Poll::Ready(Some(Ok(0)));
                 }
                 Poll::Pending
@@ -336,7 +333,6 @@ impl HttpConnection {
 
     /// What every response carries, whoever made it.
     pub(super) fn finish_response_head(&mut self, keep: bool) {
-        let now = self.exchange.started;
         let fields = self.exchange.response.fields_mut();
         if let Some(server) = &self.worker.settings.server_header {
             fields.set("server", server.as_bytes());
@@ -344,7 +340,7 @@ impl HttpConnection {
         if fields.known(KnownName::Date).is_none() {
             self.worker
                 .clock
-                .with_date(now, |date| fields.append("date", date));
+                .with_date(|date| fields.append("date", date));
         }
         if !keep {
             fields.set("connection", b"close");

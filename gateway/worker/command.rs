@@ -1,6 +1,7 @@
 //! What the control thread tells a worker.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::net::{BoundTcp, BoundUdp};
 use crate::observe::MetricsSnapshot;
 use crate::snapshot::{Serves, Snapshot};
-use crate::worker::Worker;
+use crate::worker::{Drain, Worker};
+
+/// How long a drained connection may take to begin its first request: a client connects and sends
+/// at once, but the two may be a round trip and a lost packet apart.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Something to do.
 #[derive(Debug)]
@@ -86,17 +91,46 @@ impl Worker {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Update { snapshot, opened } => self.update(snapshot, opened),
-                Command::Scrape(answer) => {
-                    self.report_live_tcp();
-                    // The asker may be gone; then nobody misses the answer.
-                    let _ = answer.send(self.metrics.borrow().snapshot());
-                }
+                Command::Scrape(answer) => self.scrape(answer),
                 Command::Health(answer) => {
                     let _ = answer.send(self.health());
                 }
-                Command::Drain { min, max } => return self.drain(min, max).await,
+                Command::Drain { min, max } => {
+                    return self.drain_and_answer(min, max, commands).await;
+                }
             }
         }
+    }
+
+    /// Drains, and goes on telling what it counts and knows.
+    async fn drain_and_answer(
+        self: &Rc<Self>,
+        min: Duration,
+        max: Duration,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+    ) {
+        let mut drained = pin!(self.drain(min, max));
+        loop {
+            let command = tokio::select! {
+                () = &mut drained => return,
+                command = commands.recv() => command,
+            };
+            match command {
+                Some(Command::Scrape(answer)) => self.scrape(answer),
+                Some(Command::Health(answer)) => {
+                    let _ = answer.send(self.health());
+                }
+                // What is served no longer changes, and there is one end only.
+                Some(Command::Update { .. } | Command::Drain { .. }) => {}
+                None => return drained.await,
+            }
+        }
+    }
+
+    fn scrape(&self, answer: oneshot::Sender<MetricsSnapshot>) {
+        self.report_live_tcp();
+        // The asker may be gone; then nobody misses the answer.
+        let _ = answer.send(self.metrics.borrow().snapshot());
     }
 
     fn update(self: &Rc<Self>, snapshot: Arc<Snapshot>, opened: Vec<Opened>) {
@@ -120,13 +154,21 @@ impl Worker {
 
     async fn drain(self: &Rc<Self>, min: Duration, max: Duration) {
         let end = Instant::now() + max;
-        self.draining.set(true);
+        self.drain.set(Drain::Serving);
+        tokio::time::sleep(min.min(max)).await;
+        self.drain.set(Drain::Closing);
         self.wheel.wake_all();
-        tokio::time::sleep(min).await;
         self.close_slots().await;
         let last = async {
+            let mut grace = pin!(tokio::time::sleep(FIRST_REQUEST_GRACE));
             while self.connections.get() > 0 {
-                self.idle.notified().await;
+                tokio::select! {
+                    () = self.idle.notified() => {}
+                    () = &mut grace, if self.drain.get() == Drain::Closing => {
+                        self.drain.set(Drain::Over);
+                        self.wheel.wake_all();
+                    }
+                }
             }
         };
         let left = end.saturating_duration_since(Instant::now());

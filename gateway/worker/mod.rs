@@ -98,7 +98,7 @@ pub struct Worker {
     access_log: Option<RefCell<AccessLogger>>,
     live_tcp: RefCell<HashMap<u64, Rc<LiveTcp>>>,
     connections: Cell<usize>,
-    draining: Cell<bool>,
+    drain: Cell<Drain>,
     idle: Notify,
 }
 
@@ -117,7 +117,7 @@ impl Worker {
             access_log: access_log.map(RefCell::new),
             live_tcp: RefCell::default(),
             connections: Cell::new(0),
-            draining: Cell::new(false),
+            drain: Cell::new(Drain::No),
             idle: Notify::new(),
         })
     }
@@ -129,16 +129,19 @@ impl Worker {
 
     /// Whether the worker is coming to its end.
     pub fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.drain.get() != Drain::No
     }
 
-    /// Ready once the worker drains. Tasks that wait with a [`timer::Timer`] are woken for it.
-    pub fn poll_drain(&self, _: &mut Context<'_>) -> Poll<()> {
-        if self.draining.get() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+    /// Ready once a connection that waits for a request has to end: as soon as the worker stops
+    /// accepting, for one that was served before; a little later for its `first` request, which
+    /// may be on its way. Tasks that wait with a [`timer::Timer`] are woken for it.
+    pub fn poll_drain(&self, _: &mut Context<'_>, first: bool) -> Poll<()> {
+        let over = match self.drain.get() {
+            Drain::No | Drain::Serving => false,
+            Drain::Closing => !first,
+            Drain::Over => true,
+        };
+        if over { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Counts and logs a finished exchange.
@@ -181,6 +184,19 @@ impl Worker {
     }
 }
 
+/// How far a worker has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    /// It has not begun.
+    No,
+    /// It accepts and serves, and says `connection: close`.
+    Serving,
+    /// It no longer accepts; connections that wait for a further request are closed.
+    Closing,
+    /// Those that never sent a request are closed too.
+    Over,
+}
+
 /// A counted client connection.
 #[derive(Debug)]
 pub struct Admitted(Rc<Worker>);
@@ -192,7 +208,7 @@ impl Drop for Admitted {
             .connections
             .set(worker.connections.get().saturating_sub(1));
         worker.with_metrics(WorkerMetrics::connection_closed);
-        if worker.draining.get() && worker.connections.get() == 0 {
+        if worker.is_draining() && worker.connections.get() == 0 {
             worker.idle.notify_one();
         }
     }

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// Timeouts are rounded up to this.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(TICK_MILLIS);
+const TICK_MILLIS: u64 = 5;
 
 /// How far ahead the wheel holds a timer. A connection that closes leaves its entry in the wheel
 /// until the entry's tick, so that this bounds what closed connections may hold.
@@ -150,8 +151,11 @@ impl Wheel {
     }
 
     fn instant(&self, tick: u64) -> Instant {
-        let ticks = u32::try_from(tick).unwrap_or(u32::MAX);
-        self.epoch + TICK * ticks
+        // What an instant cannot hold is never waited for to its end: the horizon comes first.
+        let since = Duration::from_millis(tick.saturating_mul(TICK_MILLIS));
+        self.epoch
+            .checked_add(since)
+            .unwrap_or_else(|| Instant::now() + TICK * HORIZON as u32)
     }
 }
 
@@ -165,21 +169,26 @@ impl Timer {
         let tick = now
             .checked_add(after)
             .map_or(NEVER, |at| self.wheel.tick_from(at));
-        self.entry.deadline.set(tick);
-        let queued = self.entry.queued.get();
-        if tick < queued {
-            let horizon = self.wheel.tick_at(now) + HORIZON;
-            if tick.min(horizon) < queued {
-                self.wheel.queue(&self.entry, tick.min(horizon));
-            }
-        }
+        self.set_tick(tick, || now);
     }
 
     /// Expires at `at`; none: never.
     pub fn set_at(&self, at: Option<Instant>) {
         match at {
             None => self.entry.deadline.set(NEVER),
-            Some(at) => self.set(at, Some(Duration::ZERO)),
+            Some(at) => self.set_tick(self.wheel.tick_from(at), Instant::now),
+        }
+    }
+
+    /// Asks for the present only where the wheel has to hold the timer at an earlier tick.
+    fn set_tick(&self, tick: u64, now: impl FnOnce() -> Instant) {
+        self.entry.deadline.set(tick);
+        let queued = self.entry.queued.get();
+        if tick < queued {
+            let horizon = self.wheel.tick_at(now()) + HORIZON;
+            if tick.min(horizon) < queued {
+                self.wheel.queue(&self.entry, tick.min(horizon));
+            }
         }
     }
 
@@ -282,6 +291,30 @@ mod tests {
             timer.expired().await;
             assert!(start.elapsed() < Duration::from_secs(60));
         });
+    }
+
+    /// 2^32 ticks are 248 days.
+    #[test]
+    fn ticks_go_on_after_248_days() {
+        let wheel = Wheel::new();
+        let tick = u64::from(u32::MAX) + 1000;
+        assert_eq!(
+            wheel.instant(tick) - wheel.instant(tick - 1000),
+            1000 * TICK
+        );
+        assert!(wheel.tick_from(wheel.instant(tick)) >= tick);
+        assert!(wheel.instant(NEVER) > Instant::now());
+    }
+
+    #[test]
+    fn the_wheel_holds_no_timer_beyond_its_horizon() {
+        let wheel = Wheel::new();
+        let hour = Duration::from_secs(3600);
+        let timers = [wheel.timer(), wheel.timer()];
+        timers[0].set(Instant::now(), Some(hour));
+        timers[1].set_at(Some(Instant::now() + hour));
+        let last = wheel.due.borrow().keys().last().copied().unwrap();
+        assert!(last <= wheel.tick_at(Instant::now()) + HORIZON, "{last}");
     }
 
     #[test]

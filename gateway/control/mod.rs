@@ -276,3 +276,6 @@ fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> F
         hint: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
