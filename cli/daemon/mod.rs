@@ -177,6 +177,7 @@ async fn serve(
     }
     notify.stopping();
     tracing::info!("stopping: requests under way may finish");
+    control.say_draining();
     let (gateway, access_log) = control.into_parts();
     tokio::select! {
         () = gateway.drain(settings.drain_min, settings.drain_max) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +19,8 @@ use gatehouse_gateway::compile::{Placement, place};
 use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_gateway::{Counters, Gateway};
 use gatehouse_lb_speaker::{
-    AddressState, Allocation, Allocator, Outcome, Plan, Speaker, SpeakerState, allocate, plan,
+    AddressState, Allocation, Allocator, Announcement, Outcome, Plan, Speaker, SpeakerState,
+    allocate, plan,
 };
 
 use crate::daemon::capabilities::Capabilities;
@@ -216,8 +218,10 @@ impl Control {
             .filter_map(|(key, decision)| Some((key.clone(), decision.allocation()?.clone())))
             .collect();
         let plan = plan(&model, &allocations, &self.settings.node);
+        // What nobody may reach any more is withdrawn before its sockets close; what is new is
+        // announced once its sockets are open, so that nobody finds an address that refuses.
         if let Some(speaker) = &self.speaker {
-            speaker.update(plan.announcements.clone());
+            speaker.update(kept(&self.in_force.plan.announcements, &plan.announcements));
         }
         let placement = place(
             &model,
@@ -229,6 +233,9 @@ impl Control {
         self.directory.locate(&resources, &mut placed);
         findings.extend(placed);
         let listening = self.gateway.apply(&model, &placement);
+        if let Some(speaker) = &self.speaker {
+            speaker.update(plan.announcements.clone());
+        }
         self.in_force = InForce {
             resources,
             model,
@@ -246,7 +253,7 @@ impl Control {
             generation,
             objects = self.in_force.resources.len(),
             routes = self.gateway.snapshot().routes.len(),
-            listeners = self.gateway.snapshot().listeners.len(),
+            listeners = self.gateway.listeners().count(),
             took_ms = took.as_millis() as u64,
             "configuration in force"
         );
@@ -340,15 +347,19 @@ impl Control {
         }
     }
 
-    /// Tries listeners again that could not be opened.
+    /// Tries listeners again that could not be opened, or were lost.
     pub fn retry_listeners(&mut self) {
-        if self.in_force.listening.is_empty() {
-            return;
-        }
-        self.in_force.listening = self
-            .gateway
-            .apply(&self.in_force.model, &self.in_force.placement);
+        self.in_force.listening = self.gateway.retry();
         self.log();
+    }
+
+    /// Says that the process comes to its end, so that nobody sends it more.
+    pub fn say_draining(&self) {
+        if let Some(shown) = &self.shown {
+            let mut view = View::clone(&shown.view.load());
+            view.not_ready = Some("draining: the process was told to stop".to_owned());
+            shown.view.store(Arc::new(view));
+        }
     }
 
     /// Waits until no address is being probed any more.
@@ -432,7 +443,7 @@ impl Control {
                 &self.settings.node,
                 not_announced.map(|finding| finding.message.as_str()),
             ),
-            listeners: rows::listeners(&in_force.model, &snapshot),
+            listeners: rows::listeners(&in_force.model, &snapshot, self.gateway.listeners()),
             routes: rows::routes(&in_force.model, &in_force.placement),
             endpoints: rows::endpoints(&snapshot, health),
             findings,
@@ -499,6 +510,15 @@ impl Control {
     }
 }
 
+/// Those of `next` whose addresses are announced already.
+fn kept(now: &[Announcement], next: &[Announcement]) -> Vec<Announcement> {
+    let announced: BTreeSet<IpAddr> = now.iter().map(|now| now.address).collect();
+    next.iter()
+        .filter(|next| announced.contains(&next.address))
+        .cloned()
+        .collect()
+}
+
 fn state_finding(level: Level, message: String) -> Finding {
     Finding {
         code: codes::STATE,
@@ -516,4 +536,27 @@ fn unix_now() -> Option<i64> {
         .duration_since(SystemTime::UNIX_EPOCH)
         .ok()?;
     i64::try_from(since.as_secs()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_lb_speaker::Interfaces;
+
+    use super::*;
+
+    fn announcement(last: u8) -> Announcement {
+        Announcement {
+            address: IpAddr::from([192, 0, 2, last]),
+            services: BTreeSet::new(),
+            interfaces: Interfaces::All,
+        }
+    }
+
+    #[test]
+    fn what_is_new_waits_and_what_is_gone_does_not_stay() {
+        let [one, two, three] = [1, 2, 3].map(announcement);
+        let now = [one, two.clone()];
+        assert_eq!(kept(&now, &[two.clone(), three.clone()]), [two]);
+        assert_eq!(kept(&[], &[three]), []);
+    }
 }

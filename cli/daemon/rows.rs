@@ -11,7 +11,7 @@ use gatehouse_gateway::admin::view::{
     AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow,
 };
 use gatehouse_gateway::compile::Placement;
-use gatehouse_gateway::snapshot::{Serves, Snapshot};
+use gatehouse_gateway::snapshot::{Listener, Serves, Snapshot};
 use gatehouse_gateway::worker::EndpointHealth;
 use gatehouse_lb_speaker::{AddressState, Decision, Outcome, Plan, SpeakerState};
 
@@ -132,46 +132,47 @@ fn show_state(row: &mut AddressRow, state: &AddressState, node: &str) {
 }
 
 /// Every socket that accepts.
-pub fn listeners(model: &Model, snapshot: &Snapshot) -> Vec<ListenerRow> {
-    snapshot
-        .listeners
-        .iter()
-        .map(|listener| {
-            let (protocol, name, origins) = match listener.serves {
-                Serves::Http(server) => {
-                    let server = model.servers.get(server.index());
-                    let origins = server.map(|server| {
-                        server
-                            .origins
-                            .iter()
-                            .map(|origin| format!("Gateway {}", origin.gateway))
-                    });
-                    (
-                        "HTTP",
-                        server.map_or(0, |server| server.port).to_string(),
-                        origins.into_iter().flatten().collect(),
-                    )
-                }
-                Serves::Tcp(cluster) => (
-                    "TCP",
-                    snapshot.cluster(cluster).name.to_string(),
-                    vec![service(snapshot, cluster)],
-                ),
-                Serves::Udp(cluster) => (
-                    "UDP",
-                    snapshot.cluster(cluster).name.to_string(),
-                    vec![service(snapshot, cluster)],
-                ),
-            };
-            ListenerRow {
-                name,
-                address: listener.address.to_string(),
-                protocol: protocol.to_owned(),
-                state: "listening".to_owned(),
-                origins,
+pub fn listeners<'a>(
+    model: &Model,
+    snapshot: &Snapshot,
+    open: impl Iterator<Item = &'a Listener>,
+) -> Vec<ListenerRow> {
+    open.map(|listener| {
+        let (protocol, name, origins) = match listener.serves {
+            Serves::Http(server) => {
+                let server = model.servers.get(server.index());
+                let origins = server.map(|server| {
+                    server
+                        .origins
+                        .iter()
+                        .map(|origin| format!("Gateway {}", origin.gateway))
+                });
+                (
+                    "HTTP",
+                    server.map_or(0, |server| server.port).to_string(),
+                    origins.into_iter().flatten().collect(),
+                )
             }
-        })
-        .collect()
+            Serves::Tcp(cluster) => (
+                "TCP",
+                snapshot.cluster(cluster).name.to_string(),
+                vec![service(snapshot, cluster)],
+            ),
+            Serves::Udp(cluster) => (
+                "UDP",
+                snapshot.cluster(cluster).name.to_string(),
+                vec![service(snapshot, cluster)],
+            ),
+        };
+        ListenerRow {
+            name,
+            address: listener.address.to_string(),
+            protocol: protocol.to_owned(),
+            state: "listening".to_owned(),
+            origins,
+        }
+    })
+    .collect()
 }
 
 fn service(snapshot: &Snapshot, cluster: gatehouse_gateway::snapshot::ClusterId) -> String {

@@ -1,6 +1,6 @@
 //! The control thread's handle: starts the workers, publishes configurations, collects counters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::compile::{Placement, compile};
 use crate::net::{BoundTcp, BoundUdp, ListenError, ListenOptions};
 use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
-use crate::snapshot::{Serves, Snapshot};
-use crate::worker::{self, Command, EndpointHealth, Opened, Socket, WorkerSettings};
+use crate::snapshot::{Listener, Snapshot};
+use crate::worker::{self, Command, EndpointHealth, Key, Opened, Socket, WorkerSettings};
 
 /// A running data plane.
 #[derive(Debug)]
@@ -24,7 +24,14 @@ pub struct Gateway {
     workers: Vec<WorkerHandle>,
     labels: LabelTable,
     snapshot: Arc<Snapshot>,
-    open: BTreeSet<(SocketAddr, TransportProtocol)>,
+    /// Where is listened.
+    open: BTreeSet<Key>,
+    /// Closed by the configuration in force: a worker may still be about to.
+    closing: BTreeSet<Key>,
+    /// Wanted, and lost by one worker at least; others may still have it.
+    lost: BTreeSet<Key>,
+    /// What the workers lose.
+    reports: mpsc::UnboundedReceiver<Key>,
 }
 
 #[derive(Debug)]
@@ -51,10 +58,11 @@ impl Gateway {
         access_log: Option<&AccessLog>,
     ) -> io::Result<Self> {
         let cpus = pinnable(count);
+        let (lost, reports) = mpsc::unbounded_channel();
         let workers = (0..count.max(1))
             .map(|index| {
                 let cpu = cpus.get(index).copied();
-                start_worker(index, cpu, settings.clone(), access_log)
+                start_worker(index, cpu, settings.clone(), access_log, lost.clone())
             })
             .collect::<io::Result<_>>()?;
         Ok(Self {
@@ -62,34 +70,75 @@ impl Gateway {
             labels: LabelTable::new(),
             snapshot: Arc::default(),
             open: BTreeSet::new(),
+            closing: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            reports,
         })
     }
 
-    /// Compiles and publishes a configuration. Listeners that cannot be opened are findings; they
-    /// are tried again with the next call.
+    /// Compiles and publishes a configuration. Listeners that cannot be opened are findings;
+    /// [`retry`](Self::retry) tries them again, and so does the next call.
     pub fn apply(&mut self, model: &Model, placement: &Placement) -> Vec<Finding> {
         let generation = self.snapshot.generation + 1;
-        let mut snapshot = compile(model, placement, &mut self.labels, generation);
-        let mut findings = Vec::new();
-        let mut opened: Vec<Vec<Opened>> = self.workers.iter().map(|_| Vec::new()).collect();
-        let wanted: BTreeMap<_, _> = snapshot
+        let snapshot = compile(model, placement, &mut self.labels, generation);
+        self.snapshot = Arc::new(snapshot);
+        self.note_lost();
+        let wanted: BTreeSet<Key> = self.snapshot.listeners.iter().map(key).collect();
+        self.lost.retain(|key| wanted.contains(key));
+        self.closing = self.open.difference(&wanted).copied().collect();
+        self.open.retain(|key| wanted.contains(key));
+        let (opened, findings) = self.open_missing();
+        for (worker, opened) in self.workers.iter().zip(opened) {
+            let snapshot = Arc::clone(&self.snapshot);
+            // A worker that is gone has said why; the others go on.
+            let _ = worker.commands.send(Command::Update { snapshot, opened });
+        }
+        findings
+    }
+
+    /// Tries again what could not be opened, and opens what a worker lost; what is served already
+    /// does not notice. Gives the findings that are left.
+    pub fn retry(&mut self) -> Vec<Finding> {
+        self.note_lost();
+        let (opened, findings) = self.open_missing();
+        for (worker, opened) in self.workers.iter().zip(opened) {
+            if !opened.is_empty() {
+                let _ = worker.commands.send(Command::Open(opened));
+            }
+        }
+        findings
+    }
+
+    /// The listeners of the configuration in force that are open.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.snapshot
             .listeners
             .iter()
-            .map(|listener| {
-                (
-                    (listener.address, listener.serves.transport()),
-                    listener.serves,
-                )
-            })
-            .collect();
-        self.open.retain(|key| wanted.contains_key(key));
-        let mut failed = BTreeSet::new();
-        for (key, serves) in wanted {
+            .filter(|listener| self.open.contains(&key(listener)))
+    }
+
+    fn note_lost(&mut self) {
+        while let Ok(key) = self.reports.try_recv() {
+            if self.open.remove(&key) {
+                self.lost.insert(key);
+            }
+        }
+    }
+
+    /// Opens the listeners in force that are not open, a socket for each worker.
+    fn open_missing(&mut self) -> (Vec<Vec<Opened>>, Vec<Finding>) {
+        let mut opened: Vec<Vec<Opened>> = self.workers.iter().map(|_| Vec::new()).collect();
+        let mut findings = Vec::new();
+        for listener in &self.snapshot.listeners {
+            let key = key(listener);
             if self.open.contains(&key) {
                 continue;
             }
-            match open_all(key.0, serves, self.workers.len()) {
+            let own = [&self.open, &self.closing, &self.lost];
+            let beside = own.into_iter().flatten().any(|own| overlap(own, &key));
+            match open_all(key, self.workers.len(), beside) {
                 Ok(sockets) => {
+                    self.lost.remove(&key);
                     self.open.insert(key);
                     for (worker, socket) in opened.iter_mut().zip(sockets) {
                         worker.push(Opened {
@@ -98,22 +147,10 @@ impl Gateway {
                         });
                     }
                 }
-                Err(error) => {
-                    failed.insert(key);
-                    findings.push(not_listening(key, &error));
-                }
+                Err(error) => findings.push(not_listening(key, &error)),
             }
         }
-        snapshot
-            .listeners
-            .retain(|listener| !failed.contains(&(listener.address, listener.serves.transport())));
-        self.snapshot = Arc::new(snapshot);
-        for (worker, opened) in self.workers.iter().zip(opened) {
-            let snapshot = Arc::clone(&self.snapshot);
-            // A worker that is gone has said why; the others go on.
-            let _ = worker.commands.send(Command::Update { snapshot, opened });
-        }
-        findings
+        (opened, findings)
     }
 
     /// The configuration in force.
@@ -207,6 +244,7 @@ fn start_worker(
     cpu: Option<usize>,
     settings: WorkerSettings,
     access_log: Option<&AccessLog>,
+    lost: mpsc::UnboundedSender<Key>,
 ) -> io::Result<WorkerHandle> {
     let (commands, receiver) = mpsc::unbounded_channel();
     let logger = access_log.map(AccessLog::logger);
@@ -216,7 +254,7 @@ fn start_worker(
             if let Some(cpu) = cpu {
                 pin(cpu);
             }
-            if let Err(error) = worker::run(settings, logger, receiver) {
+            if let Err(error) = worker::run(settings, logger, receiver, lost) {
                 tracing::error!(%error, "a worker cannot run");
             }
         })?;
@@ -246,18 +284,42 @@ fn pin(cpu: usize) {
     }
 }
 
-fn open_all(address: SocketAddr, serves: Serves, count: usize) -> Result<Vec<Socket>, ListenError> {
-    Ok(match serves {
-        Serves::Http(_) | Serves::Tcp(_) => {
-            BoundTcp::open_all(address, count, &ListenOptions::default())?
-                .into_iter()
-                .map(Socket::Tcp)
-                .collect()
+fn key(listener: &Listener) -> Key {
+    (listener.address, listener.serves.transport())
+}
+
+/// Whether sockets at the two stand in each other's way for [`BoundTcp::open_all`]: the same
+/// address, or a wildcard and an address of its family.
+fn overlap(a: &Key, b: &Key) -> bool {
+    let ((a, a_transport), (b, b_transport)) = (a, b);
+    a_transport == b_transport
+        && a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+/// `beside`: a socket of our own is in the way, or was just now. The kernel lets it share the port
+/// and gives each connection to the more specific address.
+fn open_all(key: Key, count: usize, beside: bool) -> Result<Vec<Socket>, ListenError> {
+    let (address, transport) = key;
+    Ok(match transport {
+        TransportProtocol::Tcp => {
+            let options = ListenOptions::default();
+            let bound = if beside {
+                BoundTcp::open_beside(address, count, &options)?
+            } else {
+                BoundTcp::open_all(address, count, &options)?
+            };
+            bound.into_iter().map(Socket::Tcp).collect()
         }
-        Serves::Udp(_) => BoundUdp::open_all(address, count)?
-            .into_iter()
-            .map(Socket::Udp)
-            .collect(),
+        TransportProtocol::Udp => {
+            let bound = if beside {
+                BoundUdp::open_beside(address, count)?
+            } else {
+                BoundUdp::open_all(address, count)?
+            };
+            bound.into_iter().map(Socket::Udp).collect()
+        }
     })
 }
 

@@ -149,3 +149,108 @@ fn a_drain_ends_although_a_connection_never_asks() {
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
     ended.recv_timeout(DEADLINE).unwrap();
 }
+
+fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < DEADLINE, "never came: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn is_served(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok() && ask(&mut connect(address)).starts_with("HTTP/1.1 404")
+}
+
+#[test]
+fn an_address_and_the_wildcard_may_share_a_port() {
+    let port = free_port();
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let other = SocketAddr::from(([127, 0, 0, 2], port));
+    for both in [[wildcard, other], [other, wildcard]] {
+        let mut gateway = gateway(2);
+        let findings = gateway.apply(&model(), &at(&both));
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(gateway.listeners().count(), 2);
+        assert!(is_served(other) && is_served(loopback(port)));
+        block_on(gateway.drain(Duration::ZERO, Duration::ZERO));
+    }
+}
+
+/// There and back again, as fast as it can be asked: at no time is the port closed.
+#[test]
+fn a_server_moves_between_the_wildcard_and_an_address_at_once() {
+    let port = free_port();
+    let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let mut gateway = gateway(2);
+    for round in 0..10 {
+        for address in [wildcard, loopback(port)] {
+            let findings = gateway.apply(&model(), &at(&[address]));
+            assert!(findings.is_empty(), "round {round}: {findings:?}");
+            TcpStream::connect(loopback(port)).expect("somebody listens");
+        }
+    }
+    assert!(is_served(loopback(port)));
+    let other = SocketAddr::from(([127, 0, 0, 2], port));
+    eventually("the wildcard is closed", || {
+        TcpStream::connect(other).is_err()
+    });
+}
+
+#[test]
+fn a_port_that_a_stranger_holds_is_opened_later_and_disturbs_nothing() {
+    let (free, stranger) = (
+        loopback(free_port()),
+        TcpListener::bind(loopback(0)).unwrap(),
+    );
+    let taken = stranger.local_addr().unwrap();
+    let mut gateway = gateway(2);
+    let findings = gateway.apply(&model(), &at(&[free, taken]));
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].message.contains(&taken.to_string()));
+    let open: Vec<SocketAddr> = gateway.listeners().map(|l| l.address).collect();
+    assert_eq!(open, [free]);
+    let before = Arc::clone(gateway.snapshot());
+    assert_eq!(gateway.retry(), findings);
+    drop(stranger);
+    assert!(gateway.retry().is_empty());
+    assert!(
+        Arc::ptr_eq(gateway.snapshot(), &before),
+        "nothing is compiled anew"
+    );
+    assert_eq!(gateway.listeners().count(), 2);
+    assert!(is_served(free) && is_served(taken));
+}
+
+/// The listening sockets of this process at an address.
+fn listening(address: SocketAddr) -> Vec<TcpListener> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|number| pidfd_getfd(&this, number, PidfdGetfdFlags::empty()).ok())
+        .filter(|fd| rustix::net::sockopt::socket_acceptconn(fd).unwrap_or(false))
+        .map(TcpListener::from)
+        .filter(|socket| socket.local_addr().is_ok_and(|at| at == address))
+        .collect()
+}
+
+#[test]
+fn a_listener_that_a_worker_lost_is_opened_anew() {
+    let address = loopback(free_port());
+    let mut gateway = gateway(2);
+    assert!(gateway.apply(&model(), &at(&[address])).is_empty());
+    let mut kept = connect(address);
+    assert!(ask(&mut kept).starts_with("HTTP/1.1 404"));
+    for socket in listening(address) {
+        // accept(2) says EINVAL from now on.
+        rustix::net::shutdown(&socket, rustix::net::Shutdown::Both).unwrap();
+    }
+    eventually("both workers said so, and it was opened", || {
+        let findings = gateway.retry();
+        assert!(findings.is_empty(), "{findings:?}");
+        (0..20).all(|_| TcpStream::connect(address).is_ok()) && is_served(address)
+    });
+    assert!(ask(&mut kept).starts_with("HTTP/1.1 404"), "as before");
+}

@@ -26,9 +26,12 @@ pub enum Command {
         /// The tables.
         snapshot: Arc<Snapshot>,
         /// Sockets for listeners that this worker does not have yet. Listeners of the snapshot
-        /// that it has go on; others are closed.
+        /// that it has go on; others are closed, and those without a socket may come later.
         opened: Vec<Opened>,
     },
+    /// Sockets for listeners of the configuration in force that could not be opened with it, or
+    /// were lost.
+    Open(Vec<Opened>),
     /// Give a copy of the counters.
     Scrape(oneshot::Sender<MetricsSnapshot>),
     /// Say what is known of the endpoints, in the order of the snapshot's.
@@ -64,6 +67,9 @@ pub enum Socket {
 /// An address's transport: TCP and UDP have ports of their own.
 pub type Transport = TransportProtocol;
 
+/// What tells listeners apart.
+pub type Key = (SocketAddr, Transport);
+
 /// What a worker knows of an endpoint.
 #[derive(Clone, Debug)]
 pub struct EndpointHealth {
@@ -91,6 +97,7 @@ impl Worker {
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Update { snapshot, opened } => self.update(snapshot, opened),
+                Command::Open(opened) => self.open_slots(opened),
                 Command::Scrape(answer) => self.scrape(answer),
                 Command::Health(answer) => {
                     let _ = answer.send(self.health());
@@ -121,7 +128,7 @@ impl Worker {
                     let _ = answer.send(self.health());
                 }
                 // What is served no longer changes, and there is one end only.
-                Some(Command::Update { .. } | Command::Drain { .. }) => {}
+                Some(Command::Update { .. } | Command::Open(_) | Command::Drain { .. }) => {}
                 None => return drained.await,
             }
         }
@@ -134,10 +141,15 @@ impl Worker {
     }
 
     fn update(self: &Rc<Self>, snapshot: Arc<Snapshot>, opened: Vec<Opened>) {
-        let view = Rc::new(self.states.borrow_mut().view(Arc::clone(&snapshot)));
+        let view = Rc::new(
+            self.states
+                .borrow_mut()
+                .view(Arc::clone(&snapshot), &self.random),
+        );
         // No await between these: a request sees either the old configuration or the new one.
         *self.view.borrow_mut() = view;
-        self.assign_slots(&snapshot, opened);
+        self.assign_slots(&snapshot);
+        self.open_slots(opened);
     }
 
     fn health(&self) -> Vec<EndpointHealth> {

@@ -13,7 +13,7 @@ use crate::exchange::HttpConnection;
 use crate::net::{AcceptError, Listener};
 use crate::snapshot::{ClusterId, ServerId, Serves, Snapshot};
 use crate::worker::udp::UdpSlot;
-use crate::worker::{Opened, Socket, Transport, Worker};
+use crate::worker::{Key, Opened, Socket, Transport, Worker};
 
 /// The pause after running out of files.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ impl Slot {
 }
 
 /// All listeners of a worker.
-pub type Slots = HashMap<(SocketAddr, Transport), Open>;
+pub type Slots = HashMap<Key, Open>;
 
 /// An open listener.
 #[derive(Debug)]
@@ -59,18 +59,9 @@ pub struct Open {
 }
 
 impl Worker {
-    /// Gives each listener its new meaning, opens new ones and closes those that are gone.
-    pub(super) fn assign_slots(self: &Rc<Self>, snapshot: &Snapshot, opened: Vec<Opened>) {
-        let wanted: HashMap<_, _> = snapshot
-            .listeners
-            .iter()
-            .map(|listener| {
-                (
-                    (listener.address, listener.serves.transport()),
-                    listener.serves,
-                )
-            })
-            .collect();
+    /// Gives each listener its new meaning and closes those that are gone.
+    pub(super) fn assign_slots(&self, snapshot: &Snapshot) {
+        let wanted = wanted(snapshot);
         let mut slots = self.slots.borrow_mut();
         slots.retain(|key, open| {
             let serves = wanted.get(key).copied();
@@ -82,23 +73,42 @@ impl Worker {
             }
             serves.is_some()
         });
+    }
+
+    /// Opens listeners of the configuration in force; one that is there already is replaced.
+    pub(super) fn open_slots(self: &Rc<Self>, opened: Vec<Opened>) {
+        if opened.is_empty() {
+            return;
+        }
+        let wanted = wanted(&self.view().snapshot);
+        let mut slots = self.slots.borrow_mut();
         for Opened { address, socket } in opened {
             let transport = match socket {
                 Socket::Tcp(_) => Transport::Tcp,
                 Socket::Udp(_) => Transport::Udp,
             };
-            let Some(serves) = wanted.get(&(address, transport)).copied() else {
+            let key = (address, transport);
+            let Some(serves) = wanted.get(&key).copied() else {
                 continue;
             };
-            let slot = Rc::new(Slot {
-                address,
-                serves: Cell::new(Some(serves)),
-            });
-            match self.open(Rc::clone(&slot), socket) {
+            // A slot that is there has connections that look into it.
+            let slot = match slots.get(&key) {
+                Some(open) => Rc::clone(&open.slot),
+                None => Rc::new(Slot {
+                    address,
+                    serves: Cell::new(Some(serves)),
+                }),
+            };
+            match self.open(slot, socket) {
                 Ok(open) => {
-                    slots.insert((address, transport), open);
+                    if let Some(before) = slots.insert(key, open) {
+                        before.task.abort();
+                    }
                 }
-                Err(error) => tracing::error!(%address, %error, "listener cannot be used"),
+                Err(error) => {
+                    tracing::error!(%address, %error, "listener cannot be used");
+                    self.lose(key);
+                }
             }
         }
     }
@@ -131,6 +141,12 @@ impl Worker {
         }
     }
 
+    /// Has a listener opened anew.
+    fn lose(&self, key: Key) {
+        // Without a control thread nobody opens anything.
+        let _ = self.lost.send(key);
+    }
+
     async fn accept(self: &Rc<Self>, listener: &Listener, slot: &Rc<Slot>) {
         loop {
             match listener.accept().await {
@@ -143,7 +159,7 @@ impl Worker {
                 }
                 Err(error @ AcceptError::Listener(_)) => {
                     tracing::error!(address = %slot.address, %error, "listener is lost");
-                    return;
+                    return self.lose((slot.address, Transport::Tcp));
                 }
             }
         }
@@ -174,4 +190,14 @@ impl Worker {
             open.task.abort();
         }
     }
+}
+
+fn wanted(snapshot: &Snapshot) -> HashMap<Key, Serves> {
+    let listeners = snapshot.listeners.iter();
+    listeners
+        .map(|listener| {
+            let transport = listener.serves.transport();
+            ((listener.address, transport), listener.serves)
+        })
+        .collect()
 }

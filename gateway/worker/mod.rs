@@ -27,7 +27,7 @@ use crate::observe::{AccessLogger, Resolved, WorkerMetrics};
 use crate::snapshot::{LabelsId, Snapshot};
 use crate::upstream::pool;
 
-pub use command::{Command, EndpointHealth, Opened, Socket, Transport};
+pub use command::{Command, EndpointHealth, Key, Opened, Socket, Transport};
 
 use clock::Clock;
 use listener::Slots;
@@ -94,6 +94,8 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     states: RefCell<EndpointStates>,
     slots: RefCell<Slots>,
+    /// Where listeners are reported that can no longer be used.
+    lost: mpsc::UnboundedSender<Key>,
     metrics: RefCell<WorkerMetrics>,
     access_log: Option<RefCell<AccessLogger>>,
     live_tcp: RefCell<HashMap<u64, Rc<LiveTcp>>>,
@@ -103,7 +105,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn new(settings: WorkerSettings, access_log: Option<AccessLogger>) -> Rc<Self> {
+    fn new(
+        settings: WorkerSettings,
+        access_log: Option<AccessLogger>,
+        lost: mpsc::UnboundedSender<Key>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             settings,
             wheel: Wheel::new(),
@@ -113,6 +119,7 @@ impl Worker {
             view: RefCell::new(Rc::new(View::empty())),
             states: RefCell::default(),
             slots: RefCell::default(),
+            lost,
             metrics: RefCell::default(),
             access_log: access_log.map(RefCell::new),
             live_tcp: RefCell::default(),
@@ -214,18 +221,20 @@ impl Drop for Admitted {
     }
 }
 
-/// The body of a worker's thread: serves until it is told to stop.
+/// The body of a worker's thread: serves until it is told to stop. Listeners that can no longer be
+/// used are sent to `lost`, to be opened anew.
 pub fn run(
     settings: WorkerSettings,
     access_log: Option<AccessLogger>,
     commands: mpsc::UnboundedReceiver<Command>,
+    lost: mpsc::UnboundedSender<Key>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        let worker = Worker::new(settings, access_log);
+        let worker = Worker::new(settings, access_log, lost);
         let wheel = Rc::clone(&worker.wheel);
         tokio::task::spawn_local(async move { wheel.run().await });
         let sweeper = Rc::clone(&worker);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{ClusterId, EndpointId, Snapshot};
 use crate::upstream::EndpointState;
+use crate::worker::random::Random;
 
 /// What a request sees.
 #[derive(Debug)]
@@ -17,13 +18,14 @@ pub struct View {
     /// By [`EndpointId`].
     endpoints: Vec<Rc<EndpointState>>,
     /// Round-robin turns, by [`ClusterId`].
-    turns: Vec<Cell<u32>>,
+    turns: Vec<Rc<Cell<u32>>>,
 }
 
-/// Endpoint states by cluster name and address: they survive a reload.
+/// Endpoint states by cluster name and address, and turns by cluster name: they survive a reload.
 #[derive(Debug, Default)]
 pub struct EndpointStates {
     known: HashMap<(Arc<str>, SocketAddr), Rc<EndpointState>>,
+    turns: HashMap<Arc<str>, Rc<Cell<u32>>>,
 }
 
 impl View {
@@ -55,8 +57,9 @@ impl View {
 
 impl EndpointStates {
     /// The view of a new snapshot. Endpoints that are no longer there are forgotten; exchanges
-    /// that still use one keep it until they end.
-    pub fn view(&mut self, snapshot: Arc<Snapshot>) -> View {
+    /// that still use one keep it until they end. The first turn of a cluster is left to chance,
+    /// so that workers do not all begin with the same endpoint.
+    pub fn view(&mut self, snapshot: Arc<Snapshot>, random: &Random) -> View {
         let mut kept = HashMap::with_capacity(snapshot.endpoints.len());
         let mut endpoints = Vec::with_capacity(snapshot.endpoints.len());
         for cluster in &snapshot.clusters {
@@ -75,7 +78,18 @@ impl EndpointStates {
             }
         }
         self.known = kept;
-        let turns = snapshot.clusters.iter().map(|_| Cell::new(0)).collect();
+        let mut kept = HashMap::with_capacity(snapshot.clusters.len());
+        let mut turns = Vec::with_capacity(snapshot.clusters.len());
+        for cluster in &snapshot.clusters {
+            let turn = kept
+                .entry(Arc::clone(&cluster.name))
+                .or_insert_with_key(|name| {
+                    let first = || Rc::new(Cell::new(random.below(cluster.total_weight)));
+                    self.turns.remove(name).unwrap_or_else(first)
+                });
+            turns.push(Rc::clone(turn));
+        }
+        self.turns = kept;
         View {
             snapshot,
             endpoints,
@@ -86,5 +100,82 @@ impl EndpointStates {
     /// All states that are in force.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<EndpointState>> {
         self.known.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use gatehouse_config::model::{
+        Balancing, Cluster, DestinationLabels, Model, UpstreamProtocol, WorkloadLabels,
+    };
+
+    use super::*;
+    use crate::compile::{Placement, compile};
+    use crate::observe::LabelTable;
+
+    fn snapshot(endpoints: u8) -> Arc<Snapshot> {
+        let name = || "one".to_owned();
+        let workload = WorkloadLabels {
+            workload: name(),
+            namespace: name(),
+            app: name(),
+            version: name(),
+            canonical_service: name(),
+            canonical_revision: name(),
+        };
+        let destination = DestinationLabels {
+            service: name(),
+            service_name: name(),
+            service_namespace: name(),
+        };
+        let endpoints = (1..=endpoints).map(|last| gatehouse_config::model::Endpoint {
+            address: SocketAddr::from(([127, 0, 0, last], 80)),
+            weight: 1,
+            workload: Arc::new(workload.clone()),
+        });
+        let cluster = Cluster {
+            name: "one".to_owned(),
+            labels: Arc::new(destination),
+            endpoints: endpoints.collect(),
+            balancing: Balancing::RoundRobin,
+            protocol: UpstreamProtocol::Http1,
+            connect_timeout: Duration::from_secs(1),
+        };
+        let model = Model {
+            clusters: vec![cluster],
+            ..Model::default()
+        };
+        let (places, mut labels) = (Placement::default(), LabelTable::new());
+        Arc::new(compile(&model, &places, &mut labels, 1))
+    }
+
+    #[test]
+    fn turns_go_on_with_the_next_configuration() {
+        let (mut states, random) = (EndpointStates::default(), Random::new());
+        let before = states.view(snapshot(5), &random);
+        let turns = [
+            before.next_turn(ClusterId(0)),
+            before.next_turn(ClusterId(0)),
+        ];
+        assert_eq!(turns[0] + 1, turns[1]);
+        let after = states.view(snapshot(5), &random);
+        assert_eq!(after.next_turn(ClusterId(0)), turns[1] + 1);
+        // Exchanges that still have the old view take turns with the others.
+        assert_eq!(before.next_turn(ClusterId(0)), turns[1] + 2);
+    }
+
+    #[test]
+    fn workers_do_not_all_begin_with_the_same_endpoint() {
+        let random = Random::from_seed(3);
+        let firsts: BTreeSet<u32> = (0..50)
+            .map(|_| {
+                let view = EndpointStates::default().view(snapshot(3), &random);
+                view.next_turn(ClusterId(0))
+            })
+            .collect();
+        assert_eq!(firsts, BTreeSet::from([0, 1, 2]));
     }
 }

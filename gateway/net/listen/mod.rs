@@ -176,6 +176,16 @@ impl BoundTcp {
     ) -> Result<Vec<Self>, ListenError> {
         probe(address, Type::STREAM, Protocol::TCP)
             .map_err(|error| explain(address, "TCP", "bind", error))?;
+        Self::open_beside(address, count, options)
+    }
+
+    /// As [`BoundTcp::open_all`], for an address at which this process itself has a socket, or at
+    /// the wildcard over it, or under it: others of the same user are not noticed.
+    pub fn open_beside(
+        address: SocketAddr,
+        count: usize,
+        options: &ListenOptions,
+    ) -> Result<Vec<Self>, ListenError> {
         let first = Self::open(address, options)?;
         let address = first.address;
         let mut all = vec![first];
@@ -217,6 +227,12 @@ impl BoundUdp {
     pub fn open_all(address: SocketAddr, count: usize) -> Result<Vec<Self>, ListenError> {
         probe(address, Type::DGRAM, Protocol::UDP)
             .map_err(|error| explain(address, "UDP", "bind", error))?;
+        Self::open_beside(address, count)
+    }
+
+    /// As [`BoundUdp::open_all`], for an address at which this process itself has a socket, or at
+    /// the wildcard over it, or under it: others of the same user are not noticed.
+    pub fn open_beside(address: SocketAddr, count: usize) -> Result<Vec<Self>, ListenError> {
         let first = Self::open(address)?;
         let address = first.address;
         let mut all = vec![first];
