@@ -71,6 +71,8 @@ pub enum Origin {
         document: u32,
         /// Which item, where the document is a `kind: List`.
         item: Option<u32>,
+        /// The lines of `spec.http[]`, each from 1; empty for all but VirtualServices.
+        rules: Arc<[u32]>,
     },
     /// A Kubernetes API server.
     Api {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, DestinationLabels, RedirectPort, Retry, RouteOrigin, UpstreamProtocol,
-    WorkloadLabels,
+    Balancing, DestinationLabels, Retry, RouteOrigin, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
@@ -42,7 +41,7 @@ ids! {
     ClusterId;
     /// An endpoint, in [`Snapshot::endpoints`].
     EndpointId;
-/// A set of destination labels, numbered for the life of the process by
+    /// A set of destination labels, numbered for the life of the process by
     /// [`LabelTable`](crate::observe::LabelTable).
     LabelsId;
 }
@@ -163,6 +162,8 @@ pub struct WeightedDestination {
     pub destination: Destination,
     /// The share.
     pub weight: u32,
+    /// Replaces the Host where [`Forward::authority`] does not.
+    pub authority: Option<Box<[u8]>>,
     /// Edits of the request for this destination alone.
     pub request_edits: Box<[Edit]>,
     /// Edits of the response for this destination alone.
@@ -204,8 +205,8 @@ pub struct Redirect {
     pub scheme: Option<Box<str>>,
     /// Replaces the Host.
     pub authority: Option<Box<[u8]>>,
-    /// The Location's port.
-    pub port: RedirectPort,
+    /// The Location's port; none: the Host's.
+    pub port: Option<u16>,
     /// Replaces the path.
     pub uri: Option<Box<[u8]>>,
     /// Replaces the matched prefix.

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use gatehouse_config::model::{
-    Action, Destination, MatchedPath, Model, RedirectPort, Route, RouteMatch,
-};
+use gatehouse_config::model::{Action, Destination, MatchedPath, Model, Route, RouteMatch};
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_gateway::admin::view::{
     AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow,
@@ -295,10 +293,9 @@ fn action(model: &Model, action: &Action) -> (String, Vec<String>) {
                 .as_deref()
                 .or(redirect.prefix_rewrite.as_deref())
                 .unwrap_or("");
-            let port = match redirect.port {
-                RedirectPort::Number(port) => format!(":{port}"),
-                RedirectPort::ProtocolDefault | RedirectPort::Request => String::new(),
-            };
+            let port = redirect
+                .port
+                .map_or(String::new(), |port| format!(":{port}"));
             let separator = if scheme.is_empty() { "" } else { "://" };
             (
                 format!(

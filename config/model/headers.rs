@@ -55,12 +55,34 @@ impl HeaderValueTemplate {
 pub enum ValuePiece {
     /// Text as is.
     Literal(String),
-    /// `%REQ(name)%`.
-    RequestHeader(HeaderName),
-    /// `%DOWNSTREAM_REMOTE_ADDRESS%`.
-    DownstreamRemoteAddress,
-    /// `%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%`.
-    DownstreamRemoteAddressWithoutPort,
+    /// `%REQ(name)%`, `%REQ(name?otherwise):max_length%`.
+    RequestHeader {
+        /// The header.
+        name: HeaderName,
+        /// The one that is read where the first is missing.
+        otherwise: Option<HeaderName>,
+        /// How many bytes of the value are taken; none: all.
+        max_length: Option<usize>,
+    },
+    /// `%PROTOCOL%`: what the client speaks, `HTTP/1.1`.
+    Protocol,
+    /// `%RESPONSE_CODE%`; 0 in a request.
+    ResponseCode,
+    /// `%DOWNSTREAM_REMOTE_ADDRESS%` and its parts: the client.
+    DownstreamRemote(AddressPart),
+    /// `%DOWNSTREAM_LOCAL_ADDRESS%` and its parts: where the client connected to.
+    DownstreamLocal(AddressPart),
+}
+
+/// What of an address a value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressPart {
+    /// `…_ADDRESS`: `192.168.8.7:4711`, `[2001:db8::7]:4711`.
+    Whole,
+    /// `…_ADDRESS_WITHOUT_PORT`.
+    Ip,
+    /// `…_PORT`.
+    Port,
 }
 
 /// Edits in the order of execution: `remove`, then `set`, then `add`, each sorted by name.

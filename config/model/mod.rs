@@ -20,11 +20,13 @@ pub use cluster::{
     Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, TransportProtocol,
     UpstreamProtocol, WorkloadLabels,
 };
-pub use headers::{HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece};
+pub use headers::{
+    AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,
+};
 pub use pattern::{Domain, Pattern};
 pub use route::{
-    Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, RedirectPort, Retry,
-    RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
+    Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, Retry, RetryOn, Rewrite,
+    Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
 };
 pub use server::{Server, ServerOrigin, VirtualHost};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};

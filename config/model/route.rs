@@ -187,24 +187,13 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// Replaces the Host.
     pub authority: Option<String>,
-    /// The port of the Location.
-    pub port: RedirectPort,
+    /// The port of the Location; none: that of the Host, without the old scheme's default where
+    /// the scheme changes.
+    pub port: Option<u16>,
     /// Replaces the whole path; a query in it replaces the request's.
     pub uri: Option<String>,
     /// Replaces the matched prefix.
     pub prefix_rewrite: Option<String>,
-}
-
-/// The port of a redirect's Location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedirectPort {
-    /// Keep the Host's, or the scheme's default where the scheme changes
-    /// (`FROM_PROTOCOL_DEFAULT`).
-    ProtocolDefault,
-    /// The listener's port as written (`FROM_REQUEST_PORT`).
-    Request,
-    /// This one.
-    Number(u16),
 }
 
 /// An answer given here.

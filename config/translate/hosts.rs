@@ -1,7 +1,7 @@
 //! Host names: validity, short names, wildcards and their overlap.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound;
 
 use crate::resources::ObjectKey;
@@ -40,6 +40,26 @@ pub(crate) fn is_wildcard(host: &str) -> bool {
 /// Whether `host` is an IP address as text.
 pub(crate) fn is_ip(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
+}
+
+/// Whether `text` is a host with or without a port, as a Host field has it (RFC 9110 §7.2,
+/// RFC 3986 §3.2): a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an IPv6 address
+/// in brackets.
+pub(crate) fn is_authority(text: &str) -> bool {
+    let (valid, rest) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, rest)) => (address.parse::<Ipv6Addr>().is_ok(), rest),
+            None => return false,
+        },
+        None => {
+            let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+            (!name.is_empty() && name.bytes().all(valid), rest)
+        }
+    };
+    let is_port =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    valid && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 /// Whether every name that `host` covers is covered by `other` (Istio: `Name.SubsetOf`).

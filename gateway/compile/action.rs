@@ -41,36 +41,69 @@ fn compile_forward(forward: &model::Forward) -> Forward {
         timeout,
         retry,
     } = forward;
-    let destinations: Box<[_]> = destinations
-        .iter()
-        .map(|weighted| WeightedDestination {
-            destination: match &weighted.destination {
-                model::Destination::Cluster(index) => Destination::Cluster(cluster_id(*index)),
-                model::Destination::Unknown { name } => Destination::Unknown { name: name.clone() },
-            },
-            weight: weighted.weight,
-            request_edits: edits::compile(&weighted.headers.request),
-            response_edits: edits::compile(&weighted.headers.response),
-        })
-        .collect();
+    let destinations: Box<[_]> = destinations.iter().map(compile_destination).collect();
+    let model::Rewrite { uri, authority } = rewrite;
     Forward {
         total_weight: destinations
             .iter()
             .fold(0, |sum, d| d.weight.saturating_add(sum))
             .max(1),
         destinations,
-        rewrite: rewrite.uri.as_ref().map(|uri| match uri {
+        rewrite: uri.as_ref().map(|uri| match uri {
             model::UriRewrite::Prefix(text) => UriRewrite::Prefix(text.as_bytes().into()),
             model::UriRewrite::Regex { regex, replacement } => UriRewrite::Regex {
                 regex: regex.clone(),
                 replacement: replacement.as_bytes().into(),
             },
         }),
-        authority: rewrite
-            .authority
-            .as_ref()
-            .map(|text| text.as_bytes().into()),
+        authority: authority.as_ref().map(|text| text.as_bytes().into()),
         timeout: *timeout,
         retry: retry.clone(),
+    }
+}
+
+fn compile_destination(weighted: &model::WeightedDestination) -> WeightedDestination {
+    let model::WeightedDestination {
+        destination,
+        weight,
+        authority,
+        headers,
+    } = weighted;
+    WeightedDestination {
+        destination: match destination {
+            model::Destination::Cluster(index) => Destination::Cluster(cluster_id(*index)),
+            model::Destination::Unknown { name } => Destination::Unknown { name: name.clone() },
+        },
+        weight: *weight,
+        authority: authority.as_ref().map(|text| text.as_bytes().into()),
+        request_edits: edits::compile(&headers.request),
+        response_edits: edits::compile(&headers.response),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_a_split_keeps_the_host_that_it_sets() {
+        let share = |authority: Option<&str>| model::WeightedDestination {
+            destination: model::Destination::Cluster(model::ClusterIndex(0)),
+            weight: 1,
+            authority: authority.map(str::to_owned),
+            headers: model::HeaderEdits::default(),
+        };
+        let compiled = compile_forward(&model::Forward {
+            destinations: vec![share(Some("d.lan")), share(None)],
+            rewrite: model::Rewrite::default(),
+            timeout: None,
+            retry: None,
+        });
+        let hosts: Vec<_> = compiled
+            .destinations
+            .iter()
+            .map(|to| to.authority.as_deref())
+            .collect();
+        assert_eq!(hosts, [Some(&b"d.lan"[..]), None]);
     }
 }

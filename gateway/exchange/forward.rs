@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{Retry, RetryOn};
 
-use crate::exchange::ResponseFlags;
 use crate::exchange::reply::Reply;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
+use crate::exchange::{Exchange, ResponseFlags};
 use crate::filter::{headers, rewrite};
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
@@ -173,11 +173,15 @@ impl HttpConnection {
 
     /// Rewrites and edits the request's head; the tries only change the attempt count.
     fn prepare_request(&mut self, route: &Route, forward: &Forward, to: &WeightedDestination) {
-        let peer = self.exchange.connection.peer;
-        let head = &mut self.exchange.request;
-        headers::edit_request(head, &to.request_edits, peer);
-        headers::edit_request(head, &route.request_edits, peer);
-        rewrite::rewrite(head, route, forward);
+        let Exchange {
+            request: head,
+            connection,
+            protocol,
+            ..
+        } = &mut self.exchange;
+        headers::edit_request(head, &to.request_edits, connection, *protocol);
+        headers::edit_request(head, &route.request_edits, connection, *protocol);
+        rewrite::rewrite(head, route, forward, to);
         if head.upgrade().is_some() {
             head.fields_mut().remove_hop_by_hop_but_upgrade();
         } else {

@@ -220,8 +220,10 @@ impl HttpConnection {
             fields.append("transfer-encoding", b"chunked");
         }
         let facts = headers::Facts {
-            request: Some(&exchange.request),
-            peer: exchange.connection.peer,
+            request: &exchange.request,
+            connection: &exchange.connection,
+            protocol: exchange.protocol,
+            status: exchange.status,
         };
         headers::edit_response(fields, &to.response_edits, facts);
         headers::edit_response(fields, &route.response_edits, facts);

@@ -190,7 +190,6 @@ impl HttpConnection {
                             to,
                             &self.exchange.request,
                             self.scheme,
-                            snapshot.server(server).port,
                             &route.matcher.path,
                         );
                         self.reply(Reply::redirect(to.code, location), Some((view, id)))
@@ -297,8 +296,10 @@ impl HttpConnection {
         }
         if let Some((view, id)) = route {
             let facts = headers::Facts {
-                request: Some(&exchange.request),
-                peer: exchange.connection.peer,
+                request: &exchange.request,
+                connection: &exchange.connection,
+                protocol: exchange.protocol,
+                status: exchange.status,
             };
             let edits = &view.snapshot.route(id).response_edits;
             headers::edit_response(exchange.response.fields_mut(), edits, facts);

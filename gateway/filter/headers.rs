@@ -1,116 +1,273 @@
 //! `headers`: set, add and remove, of requests and responses.
+//!
+//! As Envoy's `HeaderParser::evaluateHeaders`: removals first, then every value is made, then the
+//! values are written; one that comes out empty is left out.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::net::SocketAddr;
 
-use gatehouse_config::model::ValuePiece;
+use gatehouse_config::model::{AddressPart, HeaderName, ValuePiece};
 
+use crate::exchange::{Connection, Protocol};
 use crate::http1::{Fields, RequestHead};
 use crate::snapshot::{Edit, Template};
 
 /// What a value's operators can speak of.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// The request, for `%REQ(name)%`; none while it is the one being edited.
-    pub request: Option<&'a RequestHead>,
-    /// The client.
-    pub peer: SocketAddr,
+    /// The request, for `%REQ(name)%`.
+    pub request: &'a RequestHead,
+    /// The client's connection, for `%DOWNSTREAM_…%`.
+    pub connection: &'a Connection,
+    /// `%PROTOCOL%`.
+    pub protocol: Protocol,
+    /// `%RESPONSE_CODE%`; 0 while there is no response.
+    pub status: u16,
 }
 
-/// Applies edits to a request. `%REQ(x)%` reads the request as edited so far; an edit whose value
-/// names a missing header is left out.
-pub fn edit_request(head: &mut RequestHead, edits: &[Edit], peer: SocketAddr) {
-    for edit in edits {
-        match edit {
-            Edit::Remove(name) => {
-                head.fields_mut().remove(name);
-            }
-            Edit::Set(name, Template::Literal(value)) => head.fields_mut().set(name, value),
-            Edit::Add(name, Template::Literal(value)) => head.fields_mut().append(name, value),
-            Edit::Set(name, Template::Pieces(pieces)) => {
-                if let Some(value) = fill(
-                    pieces,
-                    Facts {
-                        request: Some(head),
-                        peer,
-                    },
-                ) {
-                    head.fields_mut().set(name, &value);
-                }
-            }
-            Edit::Add(name, Template::Pieces(pieces)) => {
-                if let Some(value) = fill(
-                    pieces,
-                    Facts {
-                        request: Some(head),
-                        peer,
-                    },
-                ) {
-                    head.fields_mut().append(name, &value);
-                }
-            }
-        }
-    }
+/// Applies edits to a request. `%REQ(x)%` reads what the removals left of it.
+pub fn edit_request(
+    head: &mut RequestHead,
+    edits: &[Edit],
+    connection: &Connection,
+    protocol: Protocol,
+) {
+    remove(head.fields_mut(), edits);
+    let facts = Facts {
+        request: head,
+        connection,
+        protocol,
+        status: 0,
+    };
+    let made = make(edits, facts);
+    write(head.fields_mut(), edits, made);
 }
 
 /// Applies edits to a response's fields.
 pub fn edit_response(fields: &mut Fields, edits: &[Edit], facts: Facts<'_>) {
+    remove(fields, edits);
+    write(fields, edits, make(edits, facts));
+}
+
+fn remove(fields: &mut Fields, edits: &[Edit]) {
     for edit in edits {
-        let (name, template) = match edit {
-            Edit::Remove(name) => {
-                fields.remove(name);
-                continue;
-            }
-            Edit::Set(name, template) | Edit::Add(name, template) => (name, template),
-        };
-        let filled;
-        let value: &[u8] = match template {
-            Template::Literal(value) => value,
-            Template::Pieces(pieces) => match fill(pieces, facts) {
-                Some(value) => {
-                    filled = value;
-                    &filled
-                }
-                None => continue,
-            },
-        };
-        if matches!(edit, Edit::Set(..)) {
-            fields.set(name, value);
-        } else {
-            fields.append(name, value);
+        if let Edit::Remove(name) = edit {
+            fields.remove(name);
         }
     }
 }
 
-/// The value; none if it would be empty because what it names is missing.
-fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Option<Vec<u8>> {
+/// The values of the edits that have operators, in order.
+fn make(edits: &[Edit], facts: Facts<'_>) -> Vec<Vec<u8>> {
+    edits
+        .iter()
+        .filter_map(|edit| match edit {
+            Edit::Set(_, Template::Pieces(pieces)) | Edit::Add(_, Template::Pieces(pieces)) => {
+                Some(fill(pieces, facts))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn write(fields: &mut Fields, edits: &[Edit], made: Vec<Vec<u8>>) {
+    let mut made = made.into_iter();
+    for edit in edits {
+        let (Edit::Set(name, template) | Edit::Add(name, template)) = edit else {
+            continue;
+        };
+        let next;
+        let value: &[u8] = match template {
+            Template::Literal(value) => value,
+            Template::Pieces(_) => {
+                next = made.next().unwrap_or_default();
+                &next
+            }
+        };
+        match edit {
+            _ if value.is_empty() => {}
+            Edit::Set(..) => fields.set(name, value),
+            _ => fields.append(name, value),
+        }
+    }
+}
+
+/// The value; what is not there leaves nothing.
+fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Vec<u8> {
     let mut value = Vec::new();
     for piece in pieces {
         match piece {
             ValuePiece::Literal(text) => value.extend_from_slice(text.as_bytes()),
-            ValuePiece::RequestHeader(name) => {
-                if let Some(found) = facts
-                    .request
-                    .and_then(|head| request_header(head, name.as_str()))
-                {
-                    value.extend_from_slice(found);
-                }
+            ValuePiece::RequestHeader {
+                name,
+                otherwise,
+                max_length,
+            } => {
+                let found = request_header(facts.request, name).or_else(|| {
+                    let otherwise = otherwise.as_ref()?;
+                    request_header(facts.request, otherwise)
+                });
+                let found = found.unwrap_or_default();
+                let length = max_length.map_or(found.len(), |most| most.min(found.len()));
+                value.extend(found.iter().take(length));
             }
-            ValuePiece::DownstreamRemoteAddress => {
-                value.extend_from_slice(facts.peer.to_string().as_bytes());
-            }
-            ValuePiece::DownstreamRemoteAddressWithoutPort => {
-                value.extend_from_slice(facts.peer.ip().to_string().as_bytes());
-            }
+            ValuePiece::Protocol => value.extend_from_slice(facts.protocol.as_str().as_bytes()),
+            ValuePiece::ResponseCode => print(&mut value, facts.status),
+            ValuePiece::DownstreamRemote(part) => address(&mut value, facts.connection.peer, *part),
+            ValuePiece::DownstreamLocal(part) => address(&mut value, facts.connection.local, *part),
         }
     }
-    (!value.is_empty()).then_some(value)
+    value
 }
 
-fn request_header<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    match name {
+fn address(value: &mut Vec<u8>, address: SocketAddr, part: AddressPart) {
+    let ip = address.ip().to_canonical();
+    match part {
+        AddressPart::Whole => print(value, SocketAddr::new(ip, address.port())),
+        AddressPart::Ip => print(value, ip),
+        AddressPart::Port => print(value, address.port()),
+    }
+}
+
+fn print(value: &mut Vec<u8>, what: impl Display) {
+    write!(value, "{what}").expect("memory takes every byte");
+}
+
+fn request_header<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a [u8]> {
+    match name.as_str() {
         ":method" => Some(head.method()),
         ":path" => Some(head.target()),
         ":authority" | "host" => Some(head.authority()),
         name => head.fields().get(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(name: &str) -> HeaderName {
+        HeaderName::parse(name).unwrap()
+    }
+
+    fn header(first: &str) -> ValuePiece {
+        ValuePiece::RequestHeader {
+            name: name(first),
+            otherwise: None,
+            max_length: None,
+        }
+    }
+
+    fn pieces(pieces: Vec<ValuePiece>) -> Template {
+        Template::Pieces(pieces.into())
+    }
+
+    fn literal(text: &str) -> Template {
+        Template::Literal(text.as_bytes().into())
+    }
+
+    fn connection() -> Connection {
+        Connection {
+            peer: "192.0.2.7:4711".parse().unwrap(),
+            local: "[::ffff:192.0.2.1]:80".parse().unwrap(),
+        }
+    }
+
+    fn request(fields: &[(&str, &str)]) -> RequestHead {
+        let mut head = RequestHead::new(b"GET", b"/a?b", b"a.lan");
+        for (name, value) in fields {
+            head.fields_mut().append(name, value.as_bytes());
+        }
+        head
+    }
+
+    fn edited(fields: &[(&str, &str)], edits: &[Edit]) -> Vec<String> {
+        let mut head = request(fields);
+        edit_request(&mut head, edits, &connection(), Protocol::Http11);
+        shown(head.fields())
+    }
+
+    fn shown(fields: &Fields) -> Vec<String> {
+        let text = String::from_utf8_lossy;
+        fields
+            .iter()
+            .map(|(name, value)| format!("{}: {}", text(name), text(value)))
+            .collect()
+    }
+
+    #[test]
+    fn values_are_made_after_the_removals_and_before_anything_is_written() {
+        let edits = [
+            Edit::Remove("x-gone".into()),
+            Edit::Set("x-a".into(), literal("new")),
+            Edit::Set("x-b".into(), pieces(vec![header("x-a")])),
+            Edit::Add(
+                "x-c".into(),
+                pieces(vec![ValuePiece::Literal("<".to_owned()), header("x-gone")]),
+            ),
+        ];
+        assert_eq!(
+            edited(&[("x-a", "old"), ("x-gone", "1")], &edits),
+            ["x-a: new", "x-b: old", "x-c: <"]
+        );
+    }
+
+    #[test]
+    fn a_value_that_comes_out_empty_is_left_out() {
+        let edits = [
+            Edit::Set("x-a".into(), pieces(vec![header("nope")])),
+            Edit::Set("x-b".into(), literal("")),
+            Edit::Add("x-c".into(), literal("")),
+            Edit::Add("x-d".into(), literal("d")),
+        ];
+        assert_eq!(
+            edited(&[("x-a", "kept"), ("x-b", "kept")], &edits),
+            ["x-a: kept", "x-b: kept", "x-d: d"]
+        );
+    }
+
+    #[test]
+    fn operators_say_what_envoys_do() {
+        let or = |first: &str, otherwise: &str, max_length| ValuePiece::RequestHeader {
+            name: name(first),
+            otherwise: Some(name(otherwise)),
+            max_length,
+        };
+        let head = request(&[("x-ver", "v1.2")]);
+        let connection = connection();
+        let facts = Facts {
+            request: &head,
+            connection: &connection,
+            protocol: Protocol::Http11,
+            status: 204,
+        };
+        for (piece, want) in [
+            (header(":path"), "/a?b"),
+            (header("host"), "a.lan"),
+            (or("nope", "x-ver", None), "v1.2"),
+            (or("x-ver", "host", Some(2)), "v1"),
+            (or("nope", "nope-2", None), ""),
+            (ValuePiece::Protocol, "HTTP/1.1"),
+            (ValuePiece::ResponseCode, "204"),
+            (
+                ValuePiece::DownstreamRemote(AddressPart::Whole),
+                "192.0.2.7:4711",
+            ),
+            (ValuePiece::DownstreamRemote(AddressPart::Ip), "192.0.2.7"),
+            (ValuePiece::DownstreamRemote(AddressPart::Port), "4711"),
+            (
+                ValuePiece::DownstreamLocal(AddressPart::Whole),
+                "192.0.2.1:80",
+            ),
+            (ValuePiece::DownstreamLocal(AddressPart::Ip), "192.0.2.1"),
+            (ValuePiece::DownstreamLocal(AddressPart::Port), "80"),
+        ] {
+            let mut fields = Fields::default();
+            let edits = [Edit::Add("x".into(), pieces(vec![piece.clone()]))];
+            edit_response(&mut fields, &edits, facts);
+            let got = fields.get("x").unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(got), want, "{piece:?}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! `redirect` and `httpsRedirect`: the Location of an answer that sends the client elsewhere.
 
-use gatehouse_config::model::RedirectPort;
-
 use crate::http1::RequestHead;
 use crate::route::Path;
 use crate::snapshot::Redirect;
@@ -11,15 +9,8 @@ pub fn to_https(head: &RequestHead) -> Vec<u8> {
     [b"https://", head.authority(), head.target()].concat()
 }
 
-/// The Location of a redirect. `scheme` is the request's, `listener_port` the server's port as
-/// written, `matched` the route's path condition.
-pub fn location(
-    redirect: &Redirect,
-    head: &RequestHead,
-    scheme: &str,
-    listener_port: u16,
-    matched: &Path,
-) -> Vec<u8> {
+/// The Location of a redirect. `scheme` is the request's, `matched` the route's path condition.
+pub fn location(redirect: &Redirect, head: &RequestHead, scheme: &str, matched: &Path) -> Vec<u8> {
     let new_scheme = redirect.scheme.as_deref().unwrap_or(scheme);
     let mut location = format!("{new_scheme}://").into_bytes();
     push_authority(
@@ -28,7 +19,6 @@ pub fn location(
         head.authority(),
         scheme,
         new_scheme,
-        listener_port,
     );
     push_path(&mut location, redirect, head, matched);
     location
@@ -40,21 +30,13 @@ fn push_authority(
     sent: &[u8],
     scheme: &str,
     new_scheme: &str,
-    listener_port: u16,
 ) {
     let authority = redirect.authority.as_deref().unwrap_or(sent);
-    let explicit = match redirect.port {
-        RedirectPort::Number(port) => Some(port),
-        RedirectPort::Request => Some(listener_port),
-        RedirectPort::ProtocolDefault => None,
-    };
-    match explicit {
+    match redirect.port {
+        // Never the new scheme's own: translation leaves that out.
         Some(port) => {
             location.extend_from_slice(crate::route::without_port(authority));
-            // The default port of the scheme that the client is sent to goes without saying.
-            if (new_scheme, port) != ("http", 80) && (new_scheme, port) != ("https", 443) {
-                location.extend_from_slice(format!(":{port}").as_bytes());
-            }
+            location.extend_from_slice(format!(":{port}").as_bytes());
         }
         None => {
             // A default port of the old scheme would be wrong with the new one.
@@ -86,5 +68,66 @@ fn push_path(location: &mut Vec<u8>, redirect: &Redirect, head: &RequestHead, ma
     if let Some(query) = query {
         location.push(b'?');
         location.extend_from_slice(query);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirect(scheme: Option<&str>, authority: Option<&str>, port: Option<u16>) -> Redirect {
+        Redirect {
+            code: 301,
+            scheme: scheme.map(Into::into),
+            authority: authority.map(|text| text.as_bytes().into()),
+            port,
+            uri: None,
+            prefix_rewrite: None,
+        }
+    }
+
+    #[test]
+    fn the_port_is_the_hosts_unless_the_redirect_names_one() {
+        for (host, redirect, want) in [
+            (
+                "a.lan:8080",
+                redirect(None, None, None),
+                "http://a.lan:8080/x?q",
+            ),
+            (
+                "a.lan:8080",
+                redirect(None, None, Some(81)),
+                "http://a.lan:81/x?q",
+            ),
+            (
+                "a.lan:80",
+                redirect(Some("https"), None, None),
+                "https://a.lan/x?q",
+            ),
+            (
+                "a.lan",
+                redirect(Some("https"), None, Some(80)),
+                "https://a.lan:80/x?q",
+            ),
+            (
+                "a.lan:80",
+                redirect(None, Some("b.lan"), None),
+                "http://b.lan/x?q",
+            ),
+            (
+                "a.lan",
+                redirect(None, Some("b.lan:1"), Some(8443)),
+                "http://b.lan:8443/x?q",
+            ),
+            (
+                "[::1]:80",
+                redirect(None, None, Some(81)),
+                "http://[::1]:81/x?q",
+            ),
+        ] {
+            let head = RequestHead::new(b"GET", b"/x?q", host.as_bytes());
+            let location = location(&redirect, &head, "http", &Path::Any);
+            assert_eq!(String::from_utf8_lossy(&location), want);
+        }
     }
 }

@@ -1,31 +1,150 @@
 //! `rewrite`: another path or Host for the upstream.
 
 use crate::http1::RequestHead;
-use crate::snapshot::{Forward, Route, UriRewrite};
+use crate::snapshot::{Forward, Route, UriRewrite, WeightedDestination};
 
 /// Rewrites path and Host, and keeps the originals in `x-envoy-original-path` and
-/// `x-envoy-original-host` as Envoy does.
-pub fn rewrite(head: &mut RequestHead, route: &Route, forward: &Forward) {
+/// `x-envoy-original-host` as Envoy does. The rule's Host wins over that of the destination `to`.
+pub fn rewrite(head: &mut RequestHead, route: &Route, forward: &Forward, to: &WeightedDestination) {
     if let Some(rewrite) = &forward.rewrite {
-        let path = head.path();
-        let new = match rewrite {
-            UriRewrite::Prefix(replacement) => {
-                let rest = &path[route.matcher.path.matched_length(path)..];
-                [replacement, rest].concat()
-            }
-            UriRewrite::Regex { regex, replacement } => {
-                regex.replace_all(path, &replacement[..]).into_owned()
-            }
-        };
-        let original = head.target().to_vec();
-        head.fields_mut().set("x-envoy-original-path", &original);
-        head.set_path(&new);
+        rewrite_path(head, route, rewrite);
     }
-    if let Some(authority) = &forward.authority
+    if let Some(authority) = forward.authority.as_ref().or(to.authority.as_ref())
         && **authority != *head.authority()
     {
         let original = head.authority().to_vec();
         head.fields_mut().set("x-envoy-original-host", &original);
         head.set_authority(authority);
+    }
+}
+
+fn rewrite_path(head: &mut RequestHead, route: &Route, rewrite: &UriRewrite) {
+    let path = head.path();
+    if path == b"*" {
+        return; // It is no path, but the server as a whole (RFC 9112 §3.2.4).
+    }
+    let mut new = match rewrite {
+        UriRewrite::Prefix(replacement) => {
+            let rest = &path[route.matcher.path.matched_length(path)..];
+            [replacement, rest].concat()
+        }
+        UriRewrite::Regex { regex, replacement } => {
+            regex.replace_all(path, &replacement[..]).into_owned()
+        }
+    };
+    // The origin form begins with a slash (RFC 9112 §3.2.1).
+    if new.first() != Some(&b'/') {
+        new.insert(0, b'/');
+    }
+    let original = head.target().to_vec();
+    head.fields_mut().set("x-envoy-original-path", &original);
+    head.set_path(&new);
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_config::ObjectKey;
+    use gatehouse_config::model::RouteOrigin;
+    use regex::bytes::Regex;
+
+    use super::*;
+    use crate::route::{Matcher, Path};
+    use crate::snapshot::{Action, Destination};
+
+    fn route(path: Path) -> Route {
+        Route {
+            name: String::new(),
+            origin: RouteOrigin {
+                virtual_service: ObjectKey::new("default", "x"),
+                rule: 0,
+                matched: None,
+                position: String::new(),
+            },
+            matcher: Matcher {
+                path,
+                conditions: None,
+            },
+            action: Action::DirectResponse {
+                status: 200,
+                body: Box::default(),
+            },
+            request_edits: Box::default(),
+            response_edits: Box::default(),
+        }
+    }
+
+    fn to(authority: Option<&str>) -> WeightedDestination {
+        WeightedDestination {
+            destination: Destination::Unknown {
+                name: String::new(),
+            },
+            weight: 1,
+            authority: authority.map(|text| text.as_bytes().into()),
+            request_edits: Box::default(),
+            response_edits: Box::default(),
+        }
+    }
+
+    fn forward(rewrite: Option<UriRewrite>, authority: Option<&str>) -> Forward {
+        Forward {
+            destinations: Box::default(),
+            total_weight: 1,
+            rewrite,
+            authority: authority.map(|text| text.as_bytes().into()),
+            timeout: None,
+            retry: None,
+        }
+    }
+
+    fn prefix(text: &str) -> UriRewrite {
+        UriRewrite::Prefix(text.as_bytes().into())
+    }
+
+    fn regex(regex: &str, replacement: &str) -> UriRewrite {
+        UriRewrite::Regex {
+            regex: Regex::new(regex).unwrap(),
+            replacement: replacement.as_bytes().into(),
+        }
+    }
+
+    /// RFC 9112 §3.2.1.
+    #[test]
+    fn rfc9112_3_2_1_a_rewritten_target_begins_with_a_slash() {
+        for (target, rewrite, want) in [
+            ("/old/x?q=1", prefix("/new"), "/new/x?q=1"),
+            ("/old", prefix("new"), "/new"),
+            ("/old/x", regex("^/old/x$", ""), "/"),
+            ("/old/x?q=1", regex("/old/x", ""), "/?q=1"),
+            ("/old/x", regex("^/", ""), "/old/x"),
+            ("*", prefix("/new"), "*"),
+            ("*", regex("[*]", ""), "*"),
+        ] {
+            let mut head = RequestHead::new(b"OPTIONS", target.as_bytes(), b"a.lan");
+            let route = route(Path::Prefix((*b"/old").into()));
+            let what = format!("{target} {rewrite:?}");
+            super::rewrite(&mut head, &route, &forward(Some(rewrite), None), &to(None));
+            assert_eq!(String::from_utf8_lossy(head.target()), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_rules_host_wins_over_a_destinations() {
+        for (rule, destination, want, original) in [
+            (None, None, "a.lan", None),
+            (None, Some("d.lan"), "d.lan", Some("a.lan")),
+            (Some("r.lan"), Some("d.lan"), "r.lan", Some("a.lan")),
+            (None, Some("a.lan"), "a.lan", None),
+        ] {
+            let mut head = RequestHead::new(b"GET", b"/", b"a.lan");
+            rewrite(
+                &mut head,
+                &route(Path::Any),
+                &forward(None, rule),
+                &to(destination),
+            );
+            assert_eq!(String::from_utf8_lossy(head.authority()), want);
+            let kept = head.fields().get("x-envoy-original-host");
+            assert_eq!(kept, original.map(str::as_bytes));
+        }
     }
 }

@@ -11,7 +11,9 @@ use crate::codes;
 use crate::finding::{Finding, Level};
 use crate::nearest::nearest;
 use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Origin};
-use crate::source::yaml::{DecodeError, Decoded, Dialect, Mark, Node, Repeated, Unknown, decode};
+use crate::source::yaml::{
+    DecodeError, Decoded, Dialect, Mark, Node, Repeated, Unknown, Value, decode,
+};
 
 /// Where an object is read from.
 pub(super) struct Source<'s> {
@@ -29,10 +31,11 @@ pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
         Identity::Known(kind, key) => {
             let mut reading = Reading {
                 source,
+                kind,
                 object: Some(kind.reference(&key)),
                 findings: &mut file.findings,
             };
-            match reading.read(kind, &key, node) {
+            match reading.read(&key, node) {
                 Some(object) => file.objects.push(object),
                 None => file.failed.push((kind, key)),
             }
@@ -227,12 +230,13 @@ fn is_name(text: &str, most: usize, dots: bool) -> bool {
 /// Reads an object whose kind and name are known.
 struct Reading<'r> {
     source: &'r Source<'r>,
+    kind: Kind,
     object: Option<ObjectRef>,
     findings: &'r mut Vec<Finding>,
 }
 
 impl Reading<'_> {
-    fn read(&mut self, kind: Kind, key: &ObjectKey, node: &Node) -> Option<AnyObject> {
+    fn read(&mut self, key: &ObjectKey, node: &Node) -> Option<AnyObject> {
         for repeated in &self.source.repeated {
             let field = match self.source.item {
                 Some(item) => repeated.path.strip_prefix(&format!("items[{item}].")),
@@ -244,7 +248,7 @@ impl Reading<'_> {
             finding.object.clone_from(&self.object);
             self.findings.push(finding);
         }
-        let object = match kind {
+        let object = match self.kind {
             Kind::Gateway => self.custom(key, node, Dialect::Protobuf, AnyObject::Gateway),
             Kind::VirtualService => {
                 self.custom(key, node, Dialect::Protobuf, AnyObject::VirtualService)
@@ -371,7 +375,20 @@ impl Reading<'_> {
             },
             document: self.source.document,
             item: self.source.item,
+            rules: match self.kind {
+                Kind::VirtualService => rule_lines(node),
+                _ => Arc::default(),
+            },
         }
+    }
+}
+
+/// Where each rule of a VirtualService begins.
+fn rule_lines(node: &Node) -> Arc<[u32]> {
+    let rules = node.get("spec").and_then(|spec| spec.get("http"));
+    match rules.map(|rules| &rules.value) {
+        Some(Value::Sequence(rules)) => rules.iter().map(|rule| rule.mark.line).collect(),
+        _ => Arc::default(),
     }
 }
 

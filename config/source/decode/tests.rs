@@ -77,13 +77,14 @@ fn metadata_and_origin_are_kept() {
         line,
         document,
         item,
+        rules,
     } = &namespace.origin
     else {
         panic!("a file");
     };
     assert_eq!(
-        (&**path, *line, *document, *item),
-        ("dir/a.yaml", 15, 1, Some(0))
+        (&**path, *line, *document, *item, &**rules),
+        ("dir/a.yaml", 15, 1, Some(0), &[][..])
     );
 }
 

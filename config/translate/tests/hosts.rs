@@ -254,3 +254,25 @@ fn domains_keep_their_form() {
     ];
     assert_eq!(found, expected);
 }
+
+/// RFC 9110 §7.2: the value of a Host field.
+#[test]
+fn rfc9110_7_2_a_host_is_told_from_other_text() {
+    use crate::translate::hosts::is_authority;
+    for valid in [
+        "a",
+        "a_b.lan",
+        "a.lan:8443",
+        "10.0.0.1:80",
+        "[::1]",
+        "[2001:db8::1]:80",
+    ] {
+        assert!(is_authority(valid), "{valid}");
+    }
+    for wrong in [
+        "", ":80", "a b", "a\r\nb", "a,b", "a/b", "u@a", "a:http", "a:99999", "a:+1", "::1",
+        "[::1", "[a]", "[::1]x", "a:80:80",
+    ] {
+        assert!(!is_authority(wrong), "{wrong:?}");
+    }
+}

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use crate::finding::Level;
 use crate::model::{
-    Action, Balancing, Destination, Domain, Forward, HeaderEdit, MatchedPath, RedirectPort, Route,
-    UpstreamProtocol, UriRewrite,
+    Action, AddressPart, Balancing, Destination, Domain, Forward, HeaderEdit, HeaderName,
+    MatchedPath, Route, UpstreamProtocol, UriRewrite, ValuePiece,
 };
 use crate::source::decode::decode_text;
 use crate::source::yaml::Limits;

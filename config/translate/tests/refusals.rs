@@ -55,6 +55,30 @@ fn objects_that_break_a_rule_are_refused_with_the_field() {
             "spec.http[0].headers.request.set[\"x.a\"]: `%REQ(`: a `%` opens",
         ),
         (
+            "[{headers: {request: {set: {Host: \"a\\r\\nx: y\"}}}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].headers.request.set.Host: the value holds a control character",
+        ),
+        (
+            "[{headers: {request: {set: {Host: a/b}}}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].headers.request.set.Host: `a/b` is not a host",
+        ),
+        (
+            "[{rewrite: {authority: \"a\\nb\"}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].rewrite.authority: `a\\nb` is not a host",
+        ),
+        (
+            "[{rewrite: {uri: \"/a b\"}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].rewrite.uri: `/a b` holds a space",
+        ),
+        (
+            "[{redirect: {uri: \"/a\\r\\n\"}}]",
+            "spec.http[0].redirect.uri: `/a\\r\\n` holds a space or a control",
+        ),
+        (
+            "[{redirect: {authority: \"a@b\"}}]",
+            "spec.http[0].redirect.authority: `a@b` is not a host",
+        ),
+        (
             "[{rewrite: {authority: a, uri: /}, headers: {request: {set: {Host: b}}}, route: [{destination: {host: a}}]}]",
             "spec.http[0].rewrite.authority: the Host is set twice",
         ),
@@ -105,6 +129,18 @@ fn what_is_not_honoured_is_said_and_the_rest_served() {
             true,
             "spec.http[0].headers.request.set.x-a",
         ),
+        (
+            "headers: {request: {set: {x-a: \"%REQ(a):b%\"}}}",
+            Level::Warning,
+            true,
+            "spec.http[0].headers.request.set.x-a",
+        ),
+        (
+            "headers: {request: {set: {Host: \"%REQ(a)%\"}}}",
+            Level::Warning,
+            true,
+            "spec.http[0].headers.request.set.Host",
+        ),
     ] {
         let translation = translated(&base_and(&with_http(&format!(
             "[{{{rule}, {TO_REVIEWS}}}]"
@@ -116,6 +152,57 @@ fn what_is_not_honoured_is_said_and_the_rest_served() {
         );
         assert!(translation.refused.is_empty(), "{rule}");
         assert_eq!(!domains(&translation).is_empty(), served, "{rule}");
+    }
+}
+
+/// RFC 9112 §6.3: whoever sets Content-Length or Transfer-Encoding decides where a message ends.
+#[test]
+fn rfc9112_6_3_fields_of_the_framing_are_not_edited_and_the_rest_is() {
+    for name in [
+        "Content-Length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "proxy-connection",
+    ] {
+        let side = format!(
+            "{{set: {{{name}: \"3\", x-a: b}}, add: {{{name}: \"3\"}}, remove: [{name}, x-r]}}"
+        );
+        let rule = format!("[{{headers: {{request: {side}, response: {side}}}, {TO_REVIEWS}}}]");
+        let translation = translated(&base_and(&with_http(&rule)));
+        let found: Vec<_> = translation
+            .findings
+            .iter()
+            .map(|f| (f.code, f.level, f.field.clone()))
+            .collect();
+        let mut expected = Vec::new();
+        for side in ["request", "response"] {
+            for place in [
+                format!("set.{name}"),
+                format!("add.{name}"),
+                "remove[0]".to_owned(),
+            ] {
+                let field = format!("spec.http[0].headers.{side}.{place}");
+                expected.push(("IST0133", Level::Warning, field));
+            }
+        }
+        assert_eq!(found, expected);
+        assert!(translation.refused.is_empty());
+        let edits = &routes(&translation, "*")[0].headers;
+        for side in [&edits.request, &edits.response] {
+            let names: Vec<_> = side
+                .iter()
+                .map(|edit| match edit {
+                    HeaderEdit::Remove(name) => format!("-{name}"),
+                    HeaderEdit::Set(name, _) => format!("={name}"),
+                    HeaderEdit::Add(name, _) => format!("+{name}"),
+                })
+                .collect();
+            assert_eq!(names, ["-x-r", "=x-a"]);
+        }
     }
 }
 

@@ -55,6 +55,69 @@ fn header_edits_are_in_envoys_order() {
 }
 
 #[test]
+fn operators_become_pieces() {
+    let name = |name: &str| HeaderName::parse(name).expect("a name");
+    let header = |first: &str, otherwise: Option<&str>, max_length| ValuePiece::RequestHeader {
+        name: name(first),
+        otherwise: otherwise.map(name),
+        max_length,
+    };
+    for (value, piece) in [
+        ("%REQ(X-In)%", header("x-in", None, None)),
+        ("%REQ(:path):7%", header(":path", None, Some(7))),
+        ("%REQ(a?:path)%", header("a", Some(":path"), None)),
+        ("%PROTOCOL%", ValuePiece::Protocol),
+        ("%RESPONSE_CODE%", ValuePiece::ResponseCode),
+        (
+            "%DOWNSTREAM_REMOTE_ADDRESS%",
+            ValuePiece::DownstreamRemote(AddressPart::Whole),
+        ),
+        (
+            "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+            ValuePiece::DownstreamRemote(AddressPart::Ip),
+        ),
+        (
+            "%DOWNSTREAM_LOCAL_PORT%",
+            ValuePiece::DownstreamLocal(AddressPart::Port),
+        ),
+    ] {
+        let rule =
+            format!("[{{headers: {{request: {{set: {{x-a: \"<{value}>\"}}}}}}, {TO_REVIEWS}}}]");
+        let translation = translated(&base_and(&with_http(&rule)));
+        assert_eq!(findings(&translation), [""; 0], "{value}");
+        let found = routes(&translation, "*");
+        let literal = |text: &str| ValuePiece::Literal(text.to_owned());
+        let pieces = vec![literal("<"), piece, literal(">")];
+        assert_eq!(
+            found[0].headers.request,
+            [HeaderEdit::Set(
+                name("x-a"),
+                crate::model::HeaderValueTemplate { pieces }
+            )]
+        );
+    }
+}
+
+#[test]
+fn a_route_says_in_which_line_its_rule_is_written() {
+    let http = format!(
+        "\n  - match: [{{uri: {{prefix: /a}}}}]\n    {TO_REVIEWS}\n  # the rest\n  - {TO_REVIEWS}"
+    );
+    let yaml = base_and(&with_http(&http));
+    let line = |text: &str| {
+        let found = yaml.lines().position(|line| line.contains(text));
+        format!("test.yaml:{}", found.expect("it is written") + 1)
+    };
+    let translation = translated(&yaml);
+    let found = routes(&translation, "*");
+    let positions: Vec<_> = found.iter().map(|route| &route.origin.position).collect();
+    assert_eq!(
+        positions,
+        [&line("- match: [{uri"), &line("- route: [{dest")]
+    );
+}
+
+#[test]
 fn a_rules_host_wins_over_a_destinations() {
     let authority = |rule: &str| {
         let translation = translated(&base_and(&with_http(rule)));
@@ -81,19 +144,13 @@ fn a_rules_host_wins_over_a_destinations() {
 #[test]
 fn redirects_name_no_port_that_the_scheme_has_anyway() {
     for (redirect, port) in [
-        ("{uri: /x}", RedirectPort::ProtocolDefault),
-        ("{port: 8443}", RedirectPort::Number(8443)),
-        ("{port: 80}", RedirectPort::ProtocolDefault),
-        ("{scheme: https, port: 443}", RedirectPort::ProtocolDefault),
-        ("{scheme: https, port: 80}", RedirectPort::Number(80)),
-        (
-            "{derivePort: FROM_REQUEST_PORT}",
-            RedirectPort::Number(8080),
-        ),
-        (
-            "{scheme: https, derivePort: FROM_PROTOCOL_DEFAULT}",
-            RedirectPort::ProtocolDefault,
-        ),
+        ("{uri: /x}", None),
+        ("{port: 8443}", Some(8443)),
+        ("{port: 80}", None),
+        ("{scheme: https, port: 443}", None),
+        ("{scheme: https, port: 80}", Some(80)),
+        ("{derivePort: FROM_REQUEST_PORT}", Some(8080)),
+        ("{scheme: https, derivePort: FROM_PROTOCOL_DEFAULT}", None),
     ] {
         let translation = translated(&base_and(&with_http(&format!(
             "[{{redirect: {redirect}}}]"

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::api::istio::http_route::{HeaderOperations, Headers};
-use crate::model::{HeaderEdit, HeaderName, HeaderValueTemplate, ValuePiece};
+use crate::model::{AddressPart, HeaderEdit, HeaderName, HeaderValueTemplate, ValuePiece};
 use crate::translate::field_path::FieldPath;
+use crate::translate::hosts;
 use crate::translate::report::ObjectReport;
 
 /// The edits of one `headers` block, apart by what they do.
@@ -76,7 +77,7 @@ fn parse_side(
             if is_request && is_authority(name) {
                 // `set` is read first and beats `add`.
                 if authority.is_none() {
-                    *authority = Some(value.clone());
+                    *authority = parse_authority(value, &path, report);
                 }
                 continue;
             }
@@ -100,6 +101,53 @@ pub(crate) fn is_authority(name: &str) -> bool {
     name.eq_ignore_ascii_case(":authority") || name.eq_ignore_ascii_case("host")
 }
 
+/// Fields that say where a message ends or belong to one connection alone (RFC 9110 §7.6.1,
+/// RFC 9112 §6): the gateway writes them itself, and another value would let one request pass for
+/// two.
+const FRAMING: [&str; 8] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A Host that the upstream is sent.
+fn parse_authority(
+    value: &str,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<String> {
+    let HeaderValueTemplate { pieces } = parse_value(value, path, report)?;
+    match pieces.as_slice() {
+        [ValuePiece::Literal(host)] => {
+            check_authority(host, path, report);
+            Some(host.clone())
+        }
+        _ => {
+            report.unsupported(path, "an operator in the Host", "the Host is left as it is");
+            None
+        }
+    }
+}
+
+/// Reports a Host that no server takes (RFC 9110 §7.2).
+pub(crate) fn check_authority(value: &str, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if !hosts::is_authority(value) {
+        report.invalid(
+            path,
+            format!(
+                "`{}` is not a host with or without a port; the object is not used.",
+                value.escape_debug()
+            ),
+            "Write `name`, `name:port`, or an IPv6 address in brackets.",
+        );
+    }
+}
+
 fn parse_name(
     name: &str,
     path: &FieldPath<'_>,
@@ -120,6 +168,17 @@ fn parse_name(
                 "`{name}`: names that begin with `:` cannot be edited; the object is not used."
             ),
             "",
+        );
+        return None;
+    }
+    if let Some(framing) = FRAMING.iter().find(|f| f.eq_ignore_ascii_case(name)) {
+        report.questionable(
+            path,
+            format!(
+                "`{framing}` says how messages are told apart on a connection and is the \
+                 gateway's own; this edit has no effect, all others do."
+            ),
+            "Remove it.",
         );
         return None;
     }
@@ -212,13 +271,39 @@ fn parse_template(value: &str) -> Result<HeaderValueTemplate, TemplateError> {
 }
 
 fn parse_operator(operator: &str) -> Option<ValuePiece> {
-    match operator {
-        "DOWNSTREAM_REMOTE_ADDRESS" => return Some(ValuePiece::DownstreamRemoteAddress),
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => {
-            return Some(ValuePiece::DownstreamRemoteAddressWithoutPort);
-        }
-        _ => {}
+    let part = |part: &str| match part {
+        "ADDRESS" => Some(AddressPart::Whole),
+        "ADDRESS_WITHOUT_PORT" => Some(AddressPart::Ip),
+        "PORT" => Some(AddressPart::Port),
+        _ => None,
+    };
+    if let Some(rest) = operator.strip_prefix("DOWNSTREAM_REMOTE_") {
+        return part(rest).map(ValuePiece::DownstreamRemote);
     }
-    let name = operator.strip_prefix("REQ(")?.strip_suffix(')')?;
-    HeaderName::parse(name).map(ValuePiece::RequestHeader)
+    if let Some(rest) = operator.strip_prefix("DOWNSTREAM_LOCAL_") {
+        return part(rest).map(ValuePiece::DownstreamLocal);
+    }
+    match operator {
+        "PROTOCOL" => Some(ValuePiece::Protocol),
+        "RESPONSE_CODE" => Some(ValuePiece::ResponseCode),
+        _ => parse_request_header(operator),
+    }
+}
+
+/// `REQ(name?otherwise):max_length`.
+fn parse_request_header(operator: &str) -> Option<ValuePiece> {
+    let (names, length) = operator.strip_prefix("REQ(")?.split_once(')')?;
+    let max_length = match length {
+        "" => None,
+        length => Some(length.strip_prefix(':')?.parse().ok()?),
+    };
+    let (name, otherwise) = match names.split_once('?') {
+        Some((name, otherwise)) => (name, Some(HeaderName::parse(otherwise)?)),
+        None => (names, None),
+    };
+    Some(ValuePiece::RequestHeader {
+        name: HeaderName::parse(name)?,
+        otherwise,
+        max_length,
+    })
 }

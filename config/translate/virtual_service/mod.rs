@@ -34,8 +34,7 @@ const MESH: &str = "mesh";
 pub(crate) struct VirtualService {
     pub(crate) key: ObjectKey,
     created: Option<i64>,
-    /// `file:line` of the document.
-    pub(crate) position: String,
+    origin: Origin,
     /// Full names; empty for a delegate.
     pub(crate) hosts: Vec<String>,
     /// The Gateways it names, `mesh` left out.
@@ -147,7 +146,7 @@ fn parse(
     Some(VirtualService {
         key: meta.key.clone(),
         created: meta.created,
-        position: position(origin),
+        origin: origin.clone(),
         hosts: names
             .iter()
             .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
@@ -167,10 +166,15 @@ fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
     (service.created, name, namespace)
 }
 
-fn position(origin: &Origin) -> String {
-    match origin {
-        Origin::File { path, line, .. } => format!("{path}:{line}"),
-        Origin::Api { .. } => String::new(),
+impl VirtualService {
+    /// `file:line` of a rule; empty for an object from an API server.
+    pub(crate) fn position(&self, rule: usize) -> String {
+        match &self.origin {
+            Origin::File {
+                path, line, rules, ..
+            } => format!("{path}:{}", rules.get(rule).unwrap_or(line)),
+            Origin::Api { .. } => String::new(),
+        }
     }
 }
 
@@ -336,6 +340,21 @@ pub(crate) fn duration(
         return None;
     }
     Some(value.to_std())
+}
+
+/// Reports a path that would not stay in one piece in a request line or a Location: RFC 9112 §3.2
+/// allows neither spaces nor control characters in a target.
+pub(crate) fn check_target(target: &str, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    if target.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        report.invalid(
+            path,
+            format!(
+                "`{}` holds a space or a control character; the object is not used.",
+                target.escape_debug()
+            ),
+            "Write a space as `%20`.",
+        );
+    }
 }
 
 /// A port from 1 to 65535.

@@ -4,8 +4,9 @@ use crate::api::istio::http_route::{DerivePort, Redirect};
 use crate::model::MatchedPath;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::virtual_service::headers::check_authority;
 use crate::translate::virtual_service::matches::Match;
-use crate::translate::virtual_service::port;
+use crate::translate::virtual_service::{check_target, port};
 
 /// A redirect, before the listener's port is known.
 #[derive(Clone, Debug)]
@@ -68,6 +69,14 @@ pub(super) fn parse(
             "only one of port and derivePort may be given; the object is not used.",
             "",
         );
+    }
+    if !authority.is_empty() {
+        check_authority(authority, &path.field("authority"), report);
+    }
+    for (field, target) in [("uri", &uri), ("prefixRewrite", &prefix_rewrite)] {
+        if let Some(target) = target {
+            check_target(target, &path.field(field), report);
+        }
     }
     let has_port = port_number.is_some() || derive_port.is_some();
     let names_place =

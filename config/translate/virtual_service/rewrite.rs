@@ -5,6 +5,8 @@ use crate::model::UriRewrite;
 use crate::translate::field_path::FieldPath;
 use crate::translate::re2;
 use crate::translate::report::ObjectReport;
+use crate::translate::virtual_service::check_target;
+use crate::translate::virtual_service::headers::check_authority;
 
 /// Reads a rewrite: the new path and the new Host.
 pub(super) fn parse(
@@ -31,6 +33,10 @@ pub(super) fn parse(
             "Give it a uri, a uriRegexRewrite or an authority, or remove it.",
         );
     }
+    if !authority.is_empty() {
+        check_authority(authority, &path.field("authority"), report);
+    }
+    check_target(uri, &path.field("uri"), report);
     let uri = match uri_regex_rewrite {
         Some(regex) => parse_regex_rewrite(regex, &path.field("uriRegexRewrite"), report),
         None => (!uri.is_empty()).then(|| UriRewrite::Prefix(uri.clone())),
@@ -52,6 +58,7 @@ fn parse_regex_rewrite(
         );
         return None;
     }
+    check_target(rewrite, &path.field("rewrite"), report);
     let regex = re2::search(pattern);
     let replaced = match &regex {
         Ok(regex) => re2::replacement(rewrite, regex.captures_len() - 1),

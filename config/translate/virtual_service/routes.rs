@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Action, Forward, HeaderEdits, Redirect, RedirectPort, Rewrite, Route, RouteOrigin,
-    WeightedDestination,
+    Action, Forward, HeaderEdits, Redirect, Rewrite, Route, RouteOrigin, WeightedDestination,
 };
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
@@ -83,7 +82,7 @@ fn route(
             virtual_service: service.key.clone(),
             rule: rule.index,
             matched: matched_index,
-            position: service.position.clone(),
+            position: service.position(rule.index),
         },
         matches: matched.route_match.clone(),
         action,
@@ -194,10 +193,7 @@ fn redirect(redirect: &RedirectTo, listener: Listener<'_>) -> Redirect {
         code: *code,
         scheme: scheme.clone(),
         authority: authority.clone(),
-        port: match number {
-            Some(number) if number != own_port => RedirectPort::Number(number),
-            _ => RedirectPort::ProtocolDefault,
-        },
+        port: number.filter(|number| *number != own_port),
         uri: uri.clone(),
         prefix_rewrite: prefix_rewrite.clone(),
     }
