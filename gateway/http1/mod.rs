@@ -8,7 +8,7 @@
 //!
 //! * A head is one buffer and a flat list of fields: decoding takes the input's buffer by
 //!   swapping, editing appends to it, nothing is hashed.
-//! * Framing is decided once, in [`framing`]; nobody else reads `content-length` or
+//! * Framing is decided once, in `framing`; nobody else reads `content-length` or
 //!   `transfer-encoding`.
 //! * Whatever RFC 9112 and RFC 9110 forbid is refused, and a connection on which something was
 //!   refused is closed: after an error nothing more is decoded from it.
