@@ -1,11 +1,11 @@
 //! The control thread's handle: starts the workers, publishes configurations, collects counters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
@@ -18,6 +18,9 @@ use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
 use crate::snapshot::{Listener, Snapshot};
 use crate::worker::{self, Command, EndpointHealth, Key, Opened, Socket, WorkerSettings};
 
+/// How long a worker may take to close what was taken away; usually some 20 ms.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// A running data plane.
 #[derive(Debug)]
 pub struct Gateway {
@@ -26,8 +29,8 @@ pub struct Gateway {
     snapshot: Arc<Snapshot>,
     /// Where is listened.
     open: BTreeSet<Key>,
-    /// Closed by the configuration in force: a worker may still be about to.
-    closing: BTreeSet<Key>,
+    /// Taken away then: a worker may still be about to close it.
+    closing: BTreeMap<Key, Instant>,
     /// Wanted, and lost by one worker at least; others may still have it.
     lost: BTreeSet<Key>,
     /// What the workers lose.
@@ -70,7 +73,7 @@ impl Gateway {
             labels: LabelTable::new(),
             snapshot: Arc::default(),
             open: BTreeSet::new(),
-            closing: BTreeSet::new(),
+            closing: BTreeMap::new(),
             lost: BTreeSet::new(),
             reports,
         })
@@ -85,7 +88,11 @@ impl Gateway {
         self.note_lost();
         let wanted: BTreeSet<Key> = self.snapshot.listeners.iter().map(key).collect();
         self.lost.retain(|key| wanted.contains(key));
-        self.closing = self.open.difference(&wanted).copied().collect();
+        let now = Instant::now();
+        self.closing
+            .retain(|_, since| now.duration_since(*since) < CLOSING);
+        let gone = self.open.difference(&wanted).map(|key| (*key, now));
+        self.closing.extend(gone);
         self.open.retain(|key| wanted.contains(key));
         let (opened, findings) = self.open_missing();
         for (worker, opened) in self.workers.iter().zip(opened) {
@@ -134,8 +141,12 @@ impl Gateway {
             if self.open.contains(&key) {
                 continue;
             }
-            let own = [&self.open, &self.closing, &self.lost];
-            let beside = own.into_iter().flatten().any(|own| overlap(own, &key));
+            let mut own = self
+                .open
+                .iter()
+                .chain(&self.lost)
+                .chain(self.closing.keys());
+            let beside = own.any(|own| overlap(own, &key));
             match open_all(key, self.workers.len(), beside) {
                 Ok(sockets) => {
                     self.lost.remove(&key);

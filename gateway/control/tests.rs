@@ -1,8 +1,8 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::time::Instant;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-use gatehouse_config::model::Server;
+use gatehouse_config::model::{Endpoint, Port, Server, Service, WorkloadLabels};
+use gatehouse_config::resources::ObjectKey;
 
 use super::*;
 use crate::compile::Place;
@@ -183,14 +183,19 @@ fn a_server_moves_between_the_wildcard_and_an_address_at_once() {
     let port = free_port();
     let wildcard = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let mut gateway = gateway(2);
+    let mut waiting = Vec::new();
     for round in 0..10 {
         for address in [wildcard, loopback(port)] {
             let findings = gateway.apply(&model(), &at(&[address]));
             assert!(findings.is_empty(), "round {round}: {findings:?}");
-            TcpStream::connect(loopback(port)).expect("somebody listens");
+            // Some of these wait in the queue of a listener that is taken away meanwhile.
+            waiting.push(connect(loopback(port)));
         }
     }
-    assert!(is_served(loopback(port)));
+    for mut client in waiting {
+        let head = ask(&mut client);
+        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    }
     let other = SocketAddr::from(([127, 0, 0, 2], port));
     eventually("the wildcard is closed", || {
         TcpStream::connect(other).is_err()
@@ -253,4 +258,103 @@ fn a_listener_that_a_worker_lost_is_opened_anew() {
         (0..20).all(|_| TcpStream::connect(address).is_ok()) && is_served(address)
     });
     assert!(ask(&mut kept).starts_with("HTTP/1.1 404"), "as before");
+}
+
+fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
+    let workload = Arc::new(WorkloadLabels {
+        workload: name.to_owned(),
+        namespace: String::new(),
+        app: String::new(),
+        version: String::new(),
+        canonical_service: String::new(),
+        canonical_revision: String::new(),
+    });
+    let endpoints = endpoints.iter().map(|address| Endpoint {
+        address: *address,
+        weight: 1,
+        workload: Arc::clone(&workload),
+    });
+    Service {
+        key: ObjectKey {
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+        },
+        labels: Default::default(),
+        namespace_labels: Default::default(),
+        request: Default::default(),
+        traffic_policy: Default::default(),
+        selector: String::new(),
+        is_gateway: false,
+        ports: vec![Port {
+            name: String::new(),
+            protocol: TransportProtocol::Udp,
+            port,
+            target_port: None,
+            node_port: None,
+            endpoints: endpoints.collect(),
+        }],
+        cluster_ip: None,
+        created: None,
+    }
+}
+
+fn udp() -> UdpSocket {
+    let socket = UdpSocket::bind(loopback(0)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket
+}
+
+/// Design: UDP is counted as TCP is, and a datagram that is dropped leaves a trace.
+#[test]
+fn udp_bytes_and_drops_are_in_the_metrics() {
+    let endpoint = udp();
+    let [served, empty] = [0; 2].map(|_| udp().local_addr().unwrap());
+    let model = Model {
+        services: vec![
+            udp_service("served", served.port(), &[endpoint.local_addr().unwrap()]),
+            udp_service("empty", empty.port(), &[]),
+        ],
+        ..Model::default()
+    };
+    let places = [(served, 0), (empty, 1)].map(|(address, service)| Place::Service {
+        address,
+        service,
+        port: (TransportProtocol::Udp, address.port()),
+    });
+    let placement = Placement {
+        places: places.to_vec(),
+        findings: Vec::new(),
+    };
+    let mut gateway = gateway(2);
+    let findings = gateway.apply(&model, &placement);
+    assert!(findings.is_empty(), "{findings:?}");
+
+    let client = udp();
+    client.send_to(b"12345", served).unwrap();
+    let (n, from) = endpoint.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(n, 5);
+    endpoint.send_to(b"123", from).unwrap();
+    assert_eq!(client.recv_from(&mut [0; 16]).unwrap().0, 3);
+    client.send_to(b"lost", empty).unwrap();
+
+    let counters = gateway.counters();
+    let mut seen = MetricsSnapshot::default();
+    eventually("the dropped datagram is counted", || {
+        seen = block_on(counters.metrics());
+        seen.totals.limits == [("udp_endpoints", 1)]
+    });
+    let all: Vec<_> = seen.l4.values().collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let one = all[0];
+    let counted = (one.opened, one.closed, one.received_bytes, one.sent_bytes);
+    assert_eq!(counted, (1, 0, 5, 3));
+
+    // The flow ends with its listener, and with it the endpoint's load.
+    gateway.apply(&Model::default(), &Placement::default());
+    eventually("the flow is closed", || {
+        let seen = block_on(counters.metrics());
+        seen.l4
+            .values()
+            .all(|one| (one.closed, one.sent_bytes) == (1, 3))
+    });
 }

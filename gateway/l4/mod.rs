@@ -8,4 +8,4 @@ pub mod udp;
 
 pub use counters::{TcpCounters, UdpCounters};
 pub use tcp::{Carried, End, Peer, TcpSettings, carry, tunnel};
-pub use udp::{Carrier, Endpoints, UdpSettings};
+pub use udp::{Carrier, Endpoints, Picked, UdpSettings};

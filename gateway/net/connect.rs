@@ -1,6 +1,6 @@
 //! Connections to endpoints.
 //!
-//! Every connection has TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. An error says whether the
+//! Every connection has TCP_NODELAY and keepalive. An error says whether the
 //! endpoint is to blame or this host, so that no endpoint is ejected for our own shortage.
 
 use std::io;
@@ -22,7 +22,7 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// Our address on the connection; none: the kernel's choice.
     pub source: Option<IpAddr>,
-    /// Keepalive and TCP_USER_TIMEOUT.
+    /// Keepalive.
     pub liveness: ListenOptions,
 }
 
@@ -140,6 +140,13 @@ mod tests {
                 .await
                 .unwrap();
             assert!(stream.nodelay().unwrap());
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(
+                socket.tcp_user_timeout().unwrap(),
+                None,
+                "cuts off slow readers"
+            );
             let (_, peer) = listener.accept().await.unwrap();
             assert_eq!(peer.ip(), options.source.unwrap());
         });

@@ -136,6 +136,7 @@ impl Worker {
 
     fn scrape(&self, answer: oneshot::Sender<MetricsSnapshot>) {
         self.report_live_tcp();
+        self.report_udp();
         // The asker may be gone; then nobody misses the answer.
         let _ = answer.send(self.metrics.borrow().snapshot());
     }

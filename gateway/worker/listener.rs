@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::exchange::HttpConnection;
 use crate::net::{AcceptError, Listener};
@@ -67,7 +67,7 @@ impl Worker {
             let serves = wanted.get(key).copied();
             open.slot.serves.set(serves);
             match (&open.udp, serves) {
-                (_, None) => open.task.abort(),
+                (_, None) => close_soon(open.task.abort_handle()),
                 (Some(udp), Some(_)) => udp.forget_lost_endpoints(),
                 (None, Some(_)) => {}
             }
@@ -102,7 +102,7 @@ impl Worker {
             match self.open(slot, socket) {
                 Ok(open) => {
                     if let Some(before) = slots.insert(key, open) {
-                        before.task.abort();
+                        close_soon(before.task.abort_handle());
                     }
                 }
                 Err(error) => {
@@ -165,9 +165,28 @@ impl Worker {
         }
     }
 
+    /// The slot of a connection that `slot`'s listener accepted. Once the listener was taken away,
+    /// another one may serve the address: a server moved between an address and the wildcard.
+    fn slot_in_force(&self, slot: &Rc<Slot>, stream: &TcpStream) -> Rc<Slot> {
+        if slot.serves.get().is_none()
+            && let Ok(local) = stream.local_addr()
+        {
+            let wildcard = match local {
+                SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+            };
+            let slots = self.slots.borrow();
+            let find = |ip| slots.get(&(SocketAddr::new(ip, local.port()), Transport::Tcp));
+            if let Some(open) = find(local.ip()).or_else(|| find(wildcard)) {
+                return Rc::clone(&open.slot);
+            }
+        }
+        Rc::clone(slot)
+    }
+
     fn serve(self: &Rc<Self>, slot: &Rc<Slot>, stream: TcpStream, peer: SocketAddr) {
         let Some(admitted) = self.admit() else { return };
-        let (worker, slot) = (Rc::clone(self), Rc::clone(slot));
+        let (worker, slot) = (Rc::clone(self), self.slot_in_force(slot, &stream));
         tokio::task::spawn_local(async move {
             let _admitted = admitted;
             match slot.serves.get() {
@@ -182,6 +201,13 @@ impl Worker {
         });
     }
 
+    /// Counts what UDP listeners carried since the last scrape.
+    pub(super) fn report_udp(&self) {
+        for udp in self.slots.borrow().values().filter_map(|s| s.udp.as_ref()) {
+            udp.report();
+        }
+    }
+
     /// Stops accepting. What waits in the queues already is taken first: closing a listener
     /// resets it.
     pub(super) async fn close_slots(&self) {
@@ -190,6 +216,14 @@ impl Worker {
             open.task.abort();
         }
     }
+}
+
+/// Closes a listener once what waits in its queue was taken: closing resets it.
+fn close_soon(listener: AbortHandle) {
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(LAST_ACCEPTS).await;
+        listener.abort();
+    });
 }
 
 fn wanted(snapshot: &Snapshot) -> HashMap<Key, Serves> {

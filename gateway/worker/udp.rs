@@ -1,7 +1,6 @@
 //! Carried UDP Services: one carrier per address, endpoints chosen by the balancer.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,18 +8,31 @@ use std::rc::Rc;
 use gatehouse_config::model::TransportProtocol;
 
 use crate::exchange::ResponseFlags;
-use crate::l4::{Carrier, Endpoints, UdpCounters, UdpSettings};
+use crate::l4::{Carrier, Endpoints, Picked, UdpCounters, UdpSettings};
 use crate::net::BoundUdp;
 use crate::snapshot::{EndpointId, LabelsId};
 use crate::upstream::{Choice, EndpointState, choose};
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 
+const UDP: TransportProtocol = TransportProtocol::Udp;
+
 /// A UDP listener.
 pub struct UdpSlot {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
     carrier: Rc<Carrier>,
+    counters: Rc<UdpCounters>,
+    reported: Reported,
+}
+
+/// What was counted as limits already.
+#[derive(Default)]
+struct Reported {
+    evicted: Cell<u64>,
+    busy: Cell<u64>,
+    oversize: Cell<u64>,
+    no_endpoint: Cell<u64>,
 }
 
 impl std::fmt::Debug for UdpSlot {
@@ -37,8 +49,8 @@ impl UdpSlot {
         let choice = Picker {
             worker: Rc::clone(&worker),
             slot: Rc::clone(&slot),
-            picked: RefCell::default(),
         };
+        let counters = Rc::new(UdpCounters::default());
         let carrier = Carrier::new(
             bound,
             Box::new(choice),
@@ -46,19 +58,43 @@ impl UdpSlot {
                 idle_timeout: worker.settings.udp_idle_timeout,
                 ..UdpSettings::default()
             },
-            Rc::new(UdpCounters::default()),
+            Rc::clone(&counters),
             Rc::clone(&worker.pipes),
         )?;
         Ok(Rc::new(Self {
             worker,
             slot,
             carrier,
+            counters,
+            reported: Reported::default(),
         }))
     }
 
     /// What is to be run.
     pub fn carrier(&self) -> Rc<Carrier> {
         Rc::clone(&self.carrier)
+    }
+
+    /// Counts what was carried and dropped since the last time.
+    pub fn report(&self) {
+        self.carrier.report();
+        let (now, before) = (&self.counters, &self.reported);
+        for (limit, now, before) in [
+            ("udp_max_flows", &now.flows_evicted, &before.evicted),
+            ("udp_buffer", &now.dropped_busy, &before.busy),
+            ("udp_datagram_size", &now.dropped_oversize, &before.oversize),
+            (
+                "udp_endpoints",
+                &now.dropped_no_endpoint,
+                &before.no_endpoint,
+            ),
+        ] {
+            let news = now.get() - before.replace(now.get());
+            if news > 0 {
+                self.worker
+                    .with_metrics(|metrics| metrics.limit_reached_times(limit, news));
+            }
+        }
     }
 
     /// Ends the flows to endpoints that the configuration no longer has.
@@ -79,15 +115,20 @@ impl UdpSlot {
     }
 }
 
+impl Drop for UdpSlot {
+    fn drop(&mut self) {
+        self.report();
+    }
+}
+
 /// Chooses endpoints for flows.
 struct Picker {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
-    picked: RefCell<HashMap<SocketAddr, (Rc<EndpointState>, LabelsId)>>,
 }
 
 impl Endpoints for Picker {
-    fn pick(&self, _client: SocketAddr) -> Option<SocketAddr> {
+    fn pick(&self, _client: SocketAddr) -> Option<Box<dyn Picked>> {
         let view = self.worker.view();
         let cluster = self
             .slot
@@ -98,29 +139,48 @@ impl Endpoints for Picker {
                 let state = view.state(endpoint);
                 let labels = view.snapshot.endpoint(endpoint).labels;
                 state.active.set(state.active.get() + 1);
-                self.picked
-                    .borrow_mut()
-                    .insert(state.address, (Rc::clone(state), labels));
                 self.worker
-                    .with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Udp));
-                Some(state.address)
+                    .with_metrics(|metrics| metrics.l4_opened(labels, UDP));
+                Some(Box::new(PickedEndpoint {
+                    worker: Rc::clone(&self.worker),
+                    state: Rc::clone(state),
+                    labels,
+                }))
             }
             Choice::Empty => None,
         }
     }
+}
 
-    fn refused(&self, endpoint: SocketAddr) {
-        if let Some((state, _)) = self.picked.borrow().get(&endpoint) {
-            state.connect_failed();
-        }
+/// The endpoint of one flow, as it was when it was picked.
+struct PickedEndpoint {
+    worker: Rc<Worker>,
+    state: Rc<EndpointState>,
+    labels: LabelsId,
+}
+
+impl Picked for PickedEndpoint {
+    fn address(&self) -> SocketAddr {
+        self.state.address
     }
 
-    fn ended(&self, endpoint: SocketAddr) {
-        if let Some((state, labels)) = self.picked.borrow().get(&endpoint) {
-            state.active.set(state.active.get().saturating_sub(1));
-            self.worker.with_metrics(|metrics| {
-                metrics.l4_closed(*labels, TransportProtocol::Udp, ResponseFlags::default());
-            });
-        }
+    fn refused(&self) {
+        self.state.connect_failed();
+    }
+
+    fn carried(&self, received: u64, sent: u64) {
+        let flags = ResponseFlags::default();
+        self.worker
+            .with_metrics(|metrics| metrics.l4_carried(self.labels, UDP, flags, received, sent));
+    }
+}
+
+impl Drop for PickedEndpoint {
+    fn drop(&mut self) {
+        let active = &self.state.active;
+        active.set(active.get().saturating_sub(1));
+        let flags = ResponseFlags::default();
+        self.worker
+            .with_metrics(|metrics| metrics.l4_closed(self.labels, UDP, flags));
     }
 }

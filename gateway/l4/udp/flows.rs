@@ -74,6 +74,11 @@ impl<T> Flows<T> {
         (slot.serial == id.serial).then_some(slot.value.as_ref())?
     }
 
+    /// What belongs to each flow, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.value.as_ref())
+    }
+
     /// The id that the next [`Flows::insert`] gives.
     pub fn next_id(&self) -> FlowId {
         match self.free.last() {

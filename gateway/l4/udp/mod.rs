@@ -5,7 +5,7 @@
 
 mod flows;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
@@ -53,13 +53,19 @@ impl Default for UdpSettings {
 /// Where flows go; the worker's choice.
 pub trait Endpoints {
     /// The endpoint for a new flow; none: its datagram is dropped.
-    fn pick(&self, client: SocketAddr) -> Option<SocketAddr>;
+    fn pick(&self, client: SocketAddr) -> Option<Box<dyn Picked>>;
+}
+
+/// The endpoint of one flow. Dropped when the flow ends.
+pub trait Picked {
+    /// Where.
+    fn address(&self) -> SocketAddr;
 
     /// The endpoint's host said that nobody listens there, or cannot be reached.
-    fn refused(&self, endpoint: SocketAddr);
+    fn refused(&self);
 
-    /// A flow ended; called once for each pick that gave an endpoint.
-    fn ended(&self, endpoint: SocketAddr);
+    /// Bytes since the last call: from the client to the endpoint, and back.
+    fn carried(&self, received: u64, sent: u64);
 }
 
 /// Carries the datagrams of one listening socket.
@@ -74,8 +80,21 @@ pub struct Carrier {
 
 struct Flow {
     socket: Rc<UdpSocket>,
-    endpoint: SocketAddr,
+    endpoint: Box<dyn Picked>,
     replies: AbortHandle,
+    /// Bytes that the endpoint was sent, not reported yet.
+    received: Cell<u64>,
+    /// Bytes that the client was sent, not reported yet.
+    sent: Cell<u64>,
+}
+
+impl Flow {
+    fn report(&self) {
+        let (received, sent) = (self.received.take(), self.sent.take());
+        if (received, sent) != (0, 0) {
+            self.endpoint.carried(received, sent);
+        }
+    }
 }
 
 impl Carrier {
@@ -111,9 +130,19 @@ impl Carrier {
 
     /// Ends the flows whose endpoint is no more.
     pub fn retain(&self, keep: impl Fn(SocketAddr) -> bool) {
-        let ended = self.flows.borrow_mut().retain(|flow| keep(flow.endpoint));
+        let ended = self
+            .flows
+            .borrow_mut()
+            .retain(|flow| keep(flow.endpoint.address()));
         for flow in ended {
             self.finish(&flow);
+        }
+    }
+
+    /// Tells each flow's endpoint what was carried since the last time.
+    pub fn report(&self) {
+        for flow in self.flows.borrow().iter() {
+            flow.report();
         }
     }
 
@@ -188,7 +217,11 @@ impl Carrier {
             // Not through tokio's readiness, which a fresh socket does not have yet.
             match rustix::net::send(&socket, datagram, SendFlags::DONTWAIT) {
                 Ok(_) => {
-                    self.flows.borrow_mut().touch(id, false, now);
+                    let mut flows = self.flows.borrow_mut();
+                    flows.touch(id, false, now);
+                    if let Some(flow) = flows.get(id) {
+                        add(&flow.received, datagram.len() as u64);
+                    }
                     add(&self.counters.received_datagrams, 1);
                     add(&self.counters.received_bytes, datagram.len() as u64);
                     return;
@@ -224,18 +257,17 @@ impl Carrier {
             add(&self.counters.dropped_no_endpoint, 1);
             return None;
         };
-        let opened = open(endpoint).or_else(|error| {
+        let opened = open(endpoint.address()).or_else(|error| {
             if is_unreachable(&error) {
-                self.endpoints.refused(endpoint);
+                endpoint.refused();
                 return Err(error);
             }
             // Out of files, most likely: an old flow gives way.
             self.evict();
-            open(endpoint)
+            open(endpoint.address())
         });
         let Ok(socket) = opened.map(Rc::new) else {
             add(&self.counters.dropped_busy, 1);
-            self.endpoints.ended(endpoint);
             return None;
         };
         let mut flows = self.flows.borrow_mut();
@@ -249,6 +281,8 @@ impl Carrier {
             socket: Rc::clone(&socket),
             endpoint,
             replies: tokio::task::spawn_local(replies.run()).abort_handle(),
+            received: Cell::new(0),
+            sent: Cell::new(0),
         };
         add(&self.counters.flows_opened, 1);
         Some((flows.insert(*path, flow, now), socket))
@@ -267,21 +301,24 @@ impl Carrier {
         let refused = self.flows.borrow_mut().remove(id);
         if let Some(flow) = refused {
             add(&self.counters.flows_refused, 1);
-            self.endpoints.refused(flow.endpoint);
+            flow.endpoint.refused();
             self.finish(&flow);
         }
     }
 
     fn finish(&self, flow: &Flow) {
         flow.replies.abort();
+        flow.report();
         add(&self.counters.flows_closed, 1);
-        self.endpoints.ended(flow.endpoint);
     }
 
     /// Sends an endpoint's datagram to the client.
-    fn reply(&self, datagram: &[u8], path: &Path) {
+    fn reply(&self, id: FlowId, datagram: &[u8], path: &Path) {
         match self.listener.try_send(datagram, path) {
             Ok(_) => {
+                if let Some(flow) = self.flows.borrow().get(id) {
+                    add(&flow.sent, datagram.len() as u64);
+                }
                 add(&self.counters.sent_datagrams, 1);
                 add(&self.counters.sent_bytes, datagram.len() as u64);
             }
@@ -353,7 +390,8 @@ impl Replies {
                     }
                     Ok((held, _)) => {
                         carrier.flows.borrow_mut().touch(self.id, true, now);
-                        carrier.reply(buffer.get(..held).unwrap_or_default(), &self.path);
+                        let datagram = buffer.get(..held).unwrap_or_default();
+                        carrier.reply(self.id, datagram, &self.path);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket as StdSocket};
 use std::thread;
 
@@ -58,23 +58,41 @@ struct Chosen {
     picked: Cell<u32>,
     ended: Cell<u32>,
     refused: RefCell<Vec<SocketAddr>>,
+    carried: RefCell<HashMap<SocketAddr, (u64, u64)>>,
 }
 
 struct Choose(Rc<Chosen>);
 
 impl Endpoints for Choose {
-    fn pick(&self, _client: SocketAddr) -> Option<SocketAddr> {
+    fn pick(&self, _client: SocketAddr) -> Option<Box<dyn Picked>> {
         let endpoint = self.0.endpoints.borrow().first().copied()?;
         self.0.picked.set(self.0.picked.get() + 1);
-        Some(endpoint)
+        Some(Box::new(One(Rc::clone(&self.0), endpoint)))
+    }
+}
+
+struct One(Rc<Chosen>, SocketAddr);
+
+impl Picked for One {
+    fn address(&self) -> SocketAddr {
+        self.1
     }
 
-    fn refused(&self, endpoint: SocketAddr) {
-        self.0.refused.borrow_mut().push(endpoint);
-        self.0.endpoints.borrow_mut().retain(|e| *e != endpoint);
+    fn refused(&self) {
+        self.0.refused.borrow_mut().push(self.1);
+        self.0.endpoints.borrow_mut().retain(|e| *e != self.1);
     }
 
-    fn ended(&self, _endpoint: SocketAddr) {
+    fn carried(&self, received: u64, sent: u64) {
+        let mut carried = self.0.carried.borrow_mut();
+        let (r, s) = carried.entry(self.1).or_default();
+        *r += received;
+        *s += sent;
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
         self.0.ended.set(self.0.ended.get() + 1);
     }
 }
@@ -303,6 +321,31 @@ fn flows_to_vanished_endpoints_end_and_clients_go_elsewhere() {
         let (answer, _) = ask(&client, at, b"two").await;
         assert_eq!(answer, b"two");
         stop(new);
+    });
+}
+
+#[test]
+fn bytes_are_reported_to_the_flow_s_own_endpoint() {
+    run(async {
+        let (a, b) = (echo(), echo());
+        let it = start("127.0.0.1:0", &[a.0], UdpSettings::default());
+        let at = it.carrier.local_addr();
+        let (first, second) = (peer(), peer());
+        ask(&first, at, b"12345").await;
+        *it.chosen.endpoints.borrow_mut() = vec![b.0];
+        ask(&second, at, b"123").await;
+        ask(&first, at, b"67").await;
+        assert!(it.chosen.carried.borrow().is_empty(), "not asked for yet");
+        it.carrier.report();
+        let told = |endpoint| it.chosen.carried.borrow().get(&endpoint).copied();
+        assert_eq!((told(a.0), told(b.0)), (Some((7, 7)), Some((3, 3))));
+        // The last bytes are told at the end.
+        ask(&first, at, b"8").await;
+        it.carrier.retain(|endpoint| endpoint != a.0);
+        it.carrier.report();
+        assert_eq!((told(a.0), told(b.0)), (Some((8, 8)), Some((3, 3))));
+        stop(a);
+        stop(b);
     });
 }
 

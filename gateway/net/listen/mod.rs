@@ -1,7 +1,7 @@
 //! Listening sockets, and errors that say what to do.
 //!
-//! Every accepted connection has TCP_NODELAY, keepalive and TCP_USER_TIMEOUT: they are set on the
-//! listener, from which Linux hands them down, so that an accept stays one system call.
+//! Every accepted connection has TCP_NODELAY and keepalive: they are set on the listener, from which
+//! Linux hands them down, so that an accept stays one system call.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -22,8 +22,6 @@ pub struct ListenOptions {
     pub keepalive: Duration,
     /// Between two probes; three unanswered ones end the connection.
     pub keepalive_interval: Duration,
-    /// TCP_USER_TIMEOUT: how long written bytes may stay unacknowledged.
-    pub user_timeout: Duration,
 }
 
 impl Default for ListenOptions {
@@ -32,7 +30,6 @@ impl Default for ListenOptions {
             backlog: 4096,
             keepalive: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(10),
-            user_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -290,14 +287,18 @@ impl AcceptError {
     }
 }
 
-/// Sets what notices a dead peer: keepalive and TCP_USER_TIMEOUT.
+/// Sets what notices a dead peer while nothing is sent: keepalive. While something is, the
+/// kernel's retransmissions do.
+///
+/// TCP_USER_TIMEOUT stays off: it also counts the time for which a peer that is there keeps its
+/// window closed (tcp(7)), and so would cut off whoever reads slowly. Our own idle timeouts bound
+/// those.
 pub(super) fn set_liveness(socket: &SockRef<'_>, options: &ListenOptions) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(options.keepalive)
         .with_interval(options.keepalive_interval)
         .with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(options.user_timeout))
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

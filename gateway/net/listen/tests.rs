@@ -28,10 +28,8 @@ fn accepted_connections_have_every_option() {
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), options.keepalive);
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(options.user_timeout)
-        );
+        // It would cut off a client that keeps its window closed for a while.
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
     });
 }
 

@@ -189,7 +189,12 @@ impl WorkerMetrics {
 
     /// Counts that a limit bit; the name is that of its setting.
     pub fn limit_reached(&mut self, limit: &'static str) {
-        count(&mut self.totals.limits, limit, 1);
+        self.limit_reached_times(limit, 1);
+    }
+
+    /// Counts that a limit bit `times` times.
+    pub fn limit_reached_times(&mut self, limit: &'static str, times: u64) {
+        count(&mut self.totals.limits, limit, times);
     }
 
     /// A copy for the control thread.
