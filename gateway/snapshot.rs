@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, DestinationLabels, Retry, RouteOrigin, UpstreamProtocol, WorkloadLabels,
+    Balancing, DestinationLabels, Retry, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
@@ -88,8 +88,6 @@ pub enum Serves {
 /// The route table of one Gateway port.
 #[derive(Debug)]
 pub struct Server {
-    /// `servers[].port.number` as written.
-    pub port: u16,
     /// From a Host to its virtual host.
     pub table: HostTable,
 }
@@ -97,8 +95,6 @@ pub struct Server {
 /// The routes of one host name.
 #[derive(Debug)]
 pub struct VirtualHost {
-    /// As the user wrote it.
-    pub domain: String,
     /// `httpsRedirect`.
     pub require_tls: bool,
     /// In the API's order, with an index for literal paths.
@@ -110,8 +106,6 @@ pub struct VirtualHost {
 pub struct Route {
     /// Envoy's route name; empty when unnamed.
     pub name: String,
-    /// Where it was written.
-    pub origin: RouteOrigin,
     /// When it applies.
     pub matcher: Matcher,
     /// What it does.

@@ -21,11 +21,6 @@ impl HeaderName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether it is a pseudo header such as `:path`.
-    pub fn is_pseudo(&self) -> bool {
-        self.0.starts_with(':')
-    }
 }
 
 impl fmt::Display for HeaderName {

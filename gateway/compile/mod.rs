@@ -80,15 +80,11 @@ fn compile_server(snapshot: &mut Snapshot, routes: &mut Routes, server: &model::
         let id = HostId(u32_from(snapshot.hosts.len()));
         table.insert(&host.domain, id);
         snapshot.hosts.push(VirtualHost {
-            domain: host.domain.to_string(),
             require_tls: host.require_tls,
             routes: RouteList::new(ids, &snapshot.routes),
         });
     }
-    Server {
-        port: server.port,
-        table,
-    }
+    Server { table }
 }
 
 impl Routes {
@@ -104,14 +100,13 @@ impl Routes {
 fn compile_route(route: &model::Route) -> Route {
     let model::Route {
         name,
-        origin,
+        origin: _,
         matches,
         action,
         headers,
     } = route;
     Route {
         name: name.clone(),
-        origin: origin.clone(),
         matcher: compile_matcher(matches),
         action: action::compile(action),
         request_edits: edits::compile(&headers.request),

@@ -52,6 +52,7 @@ fn push_authority(
 
 fn push_path(location: &mut Vec<u8>, redirect: &Redirect, head: &RequestHead, matched: &Path) {
     let mut query = head.query();
+    let start = location.len();
     if let Some(uri) = &redirect.uri {
         location.extend_from_slice(uri);
         // A query of its own replaces the request's.
@@ -64,6 +65,10 @@ fn push_path(location: &mut Vec<u8>, redirect: &Redirect, head: &RequestHead, ma
         location.extend_from_slice(&path[matched.matched_length(path)..]);
     } else {
         location.extend_from_slice(head.path());
+    }
+    // Nothing of the path may be taken for the host.
+    if location.get(start) != Some(&b'/') {
+        location.insert(start, b'/');
     }
     if let Some(query) = query {
         location.push(b'?');
@@ -83,6 +88,28 @@ mod tests {
             port,
             uri: None,
             prefix_rewrite: None,
+        }
+    }
+
+    #[test]
+    fn the_path_begins_with_a_slash() {
+        for (uri, prefix_rewrite, want) in [
+            (Some("/n"), None, "http://a.lan/n?q"),
+            (Some("n"), None, "http://a.lan/n?q"),
+            (Some("?r"), None, "http://a.lan/?r"),
+            (None, Some("n"), "http://a.lan/n/x?q"),
+            (None, Some(".evil.test"), "http://a.lan/.evil.test/x?q"),
+        ] {
+            let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().into());
+            let redirect = Redirect {
+                uri: bytes(uri),
+                prefix_rewrite: bytes(prefix_rewrite),
+                ..redirect(None, None, None)
+            };
+            let head = RequestHead::new(b"GET", b"/old/x?q", b"a.lan");
+            let path = Path::Prefix((*b"/old").into());
+            let location = location(&redirect, &head, "http", &path);
+            assert_eq!(String::from_utf8_lossy(&location), want);
         }
     }
 

@@ -43,8 +43,6 @@ fn rewrite_path(head: &mut RequestHead, route: &Route, rewrite: &UriRewrite) {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_config::ObjectKey;
-    use gatehouse_config::model::RouteOrigin;
     use regex::bytes::Regex;
 
     use super::*;
@@ -54,12 +52,6 @@ mod tests {
     fn route(path: Path) -> Route {
         Route {
             name: String::new(),
-            origin: RouteOrigin {
-                virtual_service: ObjectKey::new("default", "x"),
-                rule: 0,
-                matched: None,
-                position: String::new(),
-            },
             matcher: Matcher {
                 path,
                 conditions: None,

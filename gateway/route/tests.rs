@@ -1,5 +1,4 @@
-use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{Domain, HeaderName, Pattern, RouteOrigin};
+use gatehouse_config::model::{Domain, HeaderName, Pattern};
 
 use super::*;
 use crate::http1::RequestHead;
@@ -73,12 +72,6 @@ fn ports_are_cut_off_and_addresses_are_not() {
 fn route(matcher: Matcher) -> Route {
     Route {
         name: String::new(),
-        origin: RouteOrigin {
-            virtual_service: ObjectKey::new("default", "x"),
-            rule: 0,
-            matched: None,
-            position: String::new(),
-        },
         matcher,
         action: Action::DirectResponse {
             status: 200,
