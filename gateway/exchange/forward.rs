@@ -1,16 +1,19 @@
 //! Forwarding: choose an endpoint, try it, try another where the route allows.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{Retry, RetryOn};
 
 use crate::exchange::reply::Reply;
-use crate::exchange::serve::HttpConnection;
+use crate::exchange::response::poll_client_gone;
+use crate::exchange::serve::{HttpConnection, set_length};
 use crate::exchange::transfer::{Framing, Transfer};
 use crate::exchange::{Exchange, ResponseFlags};
 use crate::filter::{headers, rewrite};
-use crate::http1::{BodyDecoder, BodyError, BodyLength};
+use crate::http1::{BodyDecoder, BodyError, BodyLength, KnownName};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
 use crate::upstream::{Choice, EndpointState, Upstream, choose};
@@ -47,6 +50,8 @@ pub(super) enum Failure {
     },
     /// The client is gone.
     ClientGone,
+    /// One side took nothing for too long.
+    Stalled,
     /// The client broke the framing of its body.
     BadRequestBody(BodyError),
     /// The answer has a status that the route retries.
@@ -98,7 +103,8 @@ impl HttpConnection {
             Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), None).await,
         };
         self.exchange.cluster = Some(cluster);
-        let body = BodyDecoder::new(self.exchange.request.body());
+        let limits = &self.worker.settings.limits;
+        let body = BodyDecoder::with_limits(self.exchange.request.body(), limits);
         if let Err(error) = body.check(self.input.filled()) {
             return self.reply(Reply::malformed_body(error), None).await;
         }
@@ -125,7 +131,7 @@ impl HttpConnection {
             let endpoint = match choose(view, cluster, &tried, &self.worker.random) {
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Empty => {
-                    self.output = request.into_buffer();
+                    self.finish_request(request);
                     return self.reply(Reply::no_endpoint(), None).await;
                 }
             };
@@ -160,7 +166,7 @@ impl HttpConnection {
                     && is_retried(&failure, &retry.on, self.exchange.response.status())
             });
             let Some(retry) = again else {
-                self.output = request.into_buffer();
+                self.finish_request(request);
                 return self.give_up(failure, retry.is_some()).await;
             };
             if retry.ignore_previous_hosts {
@@ -168,6 +174,16 @@ impl HttpConnection {
             }
             self.back_off(view, cluster, &tried, retry, &deadlines)
                 .await;
+        }
+    }
+
+    /// Notes what was read of the request and keeps the buffer, unless an interim answer still
+    /// waits in the one that is there.
+    fn finish_request(&mut self, request: Transfer) {
+        self.exchange.request_body_bytes = request.body_bytes;
+        self.exchange.request_wire_bytes += request.body_bytes;
+        if self.output.is_empty() {
+            self.output = request.into_buffer();
         }
     }
 
@@ -187,16 +203,21 @@ impl HttpConnection {
         } else {
             head.fields_mut().remove_hop_by_hop();
         }
+        // Framing is said last, so that no edit can contradict the bytes that follow.
         match head.body() {
-            BodyLength::Chunked => head.fields_mut().append("transfer-encoding", b"chunked"),
-            // Methods that usually carry a body say so when they carry none (RFC 9110 §8.6).
-            BodyLength::Empty
-                if !matches!(head.method(), b"GET" | b"HEAD" | b"DELETE" | b"TRACE")
-                    && head.fields().get("content-length").is_none() =>
-            {
-                head.fields_mut().append("content-length", b"0");
+            BodyLength::Chunked => {
+                head.fields_mut().remove_known(KnownName::ContentLength);
+                head.fields_mut().append("transfer-encoding", b"chunked");
             }
-            BodyLength::Empty | BodyLength::Length(_) => {}
+            BodyLength::Length(length) => set_length(head.fields_mut(), length),
+            // Methods that usually carry a body say so when they carry none (RFC 9110 §8.6).
+            BodyLength::Empty => {
+                if !matches!(head.method(), b"GET" | b"HEAD" | b"DELETE" | b"TRACE") {
+                    set_length(head.fields_mut(), 0);
+                } else if head.fields().known(KnownName::ContentLength) != Some(b"0") {
+                    head.fields_mut().remove_known(KnownName::ContentLength);
+                }
+            }
         }
     }
 
@@ -256,7 +277,18 @@ impl HttpConnection {
             timeout,
             ..ConnectOptions::default()
         };
-        match connect(state.address, &options).await {
+        let mut connecting = std::pin::pin!(connect(state.address, &options));
+        let connected = poll_fn(|cx| {
+            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+                return Poll::Ready(Ok(connected));
+            }
+            if poll_client_gone(cx, &mut self.stream, &mut self.input) {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            Poll::Pending
+        })
+        .await?;
+        match connected {
             Ok(stream) => {
                 state.connected();
                 Upstream::new(stream, state)
@@ -293,6 +325,13 @@ impl HttpConnection {
             Failure::Timeout { per_try: false } => Reply::timeout(),
             Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
             Failure::BadRequestBody(error) => Reply::malformed_body(error),
+            Failure::Stalled => {
+                self.exchange.flags.insert(ResponseFlags::SI);
+                Reply {
+                    close: true,
+                    ..Reply::timeout()
+                }
+            }
             Failure::ClientGone => {
                 self.exchange.flags.insert(ResponseFlags::DC);
                 self.exchange.details = "downstream_remote_disconnect";
@@ -325,6 +364,7 @@ impl HttpConnection {
         let until = Instant::now() + pause;
         self.timer
             .set_at(Some(deadlines.route.map_or(until, |end| end.min(until))));
+        // A client that leaves meanwhile is noticed by the next try.
         self.timer.expired().await;
     }
 }
@@ -365,15 +405,19 @@ fn is_idempotent(method: &[u8]) -> bool {
 fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {
     match failure {
         Failure::Connect(_) => {
-            on.connect_failure || on.reset_before_request || on.gateway_error || on.server_error
+            on.connect_failure
+                || on.reset
+                || on.reset_before_request
+                || on.gateway_error
+                || on.server_error
         }
         Failure::Closed { .. } => on.reset || on.gateway_error || on.server_error,
-        Failure::BadResponse => on.reset || on.server_error,
+        Failure::BadResponse => on.reset || on.gateway_error || on.server_error,
         Failure::Timeout { per_try } => {
             *per_try && (on.reset || on.gateway_error || on.server_error)
         }
         Failure::Status => retries_status(on, status),
-        Failure::ClientGone | Failure::BadRequestBody(_) => false,
+        Failure::ClientGone | Failure::Stalled | Failure::BadRequestBody(_) => false,
     }
 }
 

@@ -8,6 +8,7 @@ mod response;
 mod serve;
 mod transfer;
 mod upgrade;
+mod wait;
 
 pub use flags::ResponseFlags;
 pub use record::{Connection, Exchange, GrpcCall, Protocol};

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure, Next};
-use crate::exchange::serve::HttpConnection;
+use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
@@ -18,9 +18,6 @@ use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Route, WeightedDestination};
 use crate::upstream::Upstream;
 use crate::worker::timer::Timer;
-
-/// How much of a response is read at once.
-const READ: usize = 16 * 1024;
 
 /// How much of further requests is taken in while an answer is under way.
 const PIPELINED: usize = 16 * 1024;
@@ -36,9 +33,9 @@ impl HttpConnection {
         request: &mut Transfer,
         deadlines: &mut Deadlines,
     ) -> Result<(), Failure> {
-        self.timer.set_at(deadlines.next());
+        let mut progress = Progression::new();
+        self.arm(self.exchange.started, deadlines.next());
         let mut sent_at = None;
-        // A response head that is not complete yet keeps its place in `exchange.response`.
         let mut send_failed = false;
         poll_fn(|cx| {
             if !request.is_done() && !send_failed {
@@ -64,7 +61,7 @@ impl HttpConnection {
                 sent_at = Some(now);
                 if let (None, Some(timeout)) = (deadlines.route, deadlines.timeout) {
                     deadlines.route = Some(now + timeout);
-                    self.timer.set_at(deadlines.next());
+                    self.arm(now, deadlines.next());
                 }
             }
             if let Poll::Ready(done) = self.poll_head(cx, upstream) {
@@ -73,15 +70,33 @@ impl HttpConnection {
             if request.is_done() && poll_client_gone(cx, &mut self.stream, &mut self.input) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
+            ready!(self.timer.poll_expired(cx));
+            let now = Instant::now();
+            if deadlines.next().is_some_and(|end| end <= now) {
+                return Poll::Ready(Err(deadlines.failure()));
+            }
+            if progress.is_stalled(request.is_blocked(), request.wire_bytes) {
+                self.worker
+                    .with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
+                return Poll::Ready(Err(Failure::Stalled));
+            }
+            self.arm(now, deadlines.next());
+            // Registers for the new deadline.
             self.timer
                 .poll_expired(cx)
                 .map(|()| Err(deadlines.failure()))
         })
         .await?;
         let sent_at = sent_at.unwrap_or(self.exchange.started);
-        self.exchange.request_body_bytes = request.body_bytes;
         self.exchange.upstream_service_time = Some(sent_at.elapsed());
         Ok(())
+    }
+
+    /// Sets the timer to the deadline, or to when a side that takes nothing has stalled.
+    fn arm(&self, now: Instant, end: Option<Instant>) {
+        let stall = now + self.worker.settings.stall_timeout;
+        self.timer
+            .set_at(Some(end.map_or(stall, |end| end.min(stall))));
     }
 
     /// Reads until a final head is complete; informational ones go to the client at once.
@@ -102,7 +117,7 @@ impl HttpConnection {
                 Err(_) => return Poll::Ready(Err(Failure::BadResponse)),
                 Ok(true) => {
                     let switching = self.exchange.response.status() == 101;
-                    if switching && self.exchange.request.upgrade().is_none() {
+                    if switching && !self.may_switch() {
                         return Poll::Ready(Err(Failure::BadResponse));
                     }
                     if switching || !self.exchange.response.is_informational() {
@@ -118,12 +133,13 @@ impl HttpConnection {
                 Ok(false) => {}
             }
             let fresh = upstream.input.is_empty();
-            match ready!(poll_read(
-                cx,
-                &mut upstream.stream,
-                &mut upstream.input,
-                READ
-            )) {
+            if !upstream.input.has_memory() {
+                // Lent only now that there is something to read: a request that waits holds none.
+                if ready!(upstream.stream.poll_read_ready(cx)).is_ok() {
+                    upstream.input = self.worker.buffers.take();
+                }
+            }
+            match ready!(poll_read(cx, &mut upstream.stream, &mut upstream.input)) {
                 Ok(read) if read > 0 => {}
                 // Closed before a byte of an answer, or in the middle of its head.
                 _ => {
@@ -132,6 +148,17 @@ impl HttpConnection {
                     }));
                 }
             }
+        }
+    }
+
+    /// Whether the answer switches to the very protocol that was asked for.
+    fn may_switch(&self) -> bool {
+        match (
+            self.exchange.request.upgrade(),
+            self.exchange.response.upgrade(),
+        ) {
+            (Some(asked), Some(granted)) => asked.eq_ignore_ascii_case(granted),
+            _ => false,
         }
     }
 
@@ -151,7 +178,7 @@ impl HttpConnection {
         let switching = self.exchange.response.status() == 101;
         // An answer that came before the whole request was read: the rest is not waited for.
         let keep = self.keep_alive() && request.is_done();
-        self.prepare_response(route, to, length, keep, switching);
+        self.prepare_response(route, to, length, keep, switching, is_head);
 
         let framing = match length {
             ResponseLength::Chunked | ResponseLength::UntilClose => Framing::Chunked,
@@ -159,9 +186,13 @@ impl HttpConnection {
         };
         let mut out = std::mem::take(&mut self.output);
         self.exchange.response.encode(&mut out);
-        let response = Transfer::new(BodyDecoder::new(length), framing, out);
+        let response = Transfer::new(
+            BodyDecoder::with_limits(length, &self.worker.settings.limits),
+            framing,
+            out,
+        );
         if switching {
-            return self.switch(upstream, response).await;
+            return self.switch(upstream, request, response).await;
         }
         self.exchange.details = "via_upstream";
         let mut relay = Relay {
@@ -172,12 +203,14 @@ impl HttpConnection {
         };
         let outcome = self.run(&mut relay, deadlines).await;
         let Relay {
-            upstream,
+            mut upstream,
             request,
             response,
             ..
         } = relay;
         self.exchange.request_body_bytes = request.body_bytes;
+        self.exchange.request_wire_bytes += request.body_bytes;
+        self.give_back_input();
         self.exchange.response_body_bytes = response.body_bytes;
         self.exchange.response_wire_bytes = response.wire_bytes;
         let request_done = request.is_done();
@@ -187,17 +220,16 @@ impl HttpConnection {
             self.exchange.details = end.details;
             return Next::Close;
         }
-        if upstream_keeps && request_done {
+        let leftover = !upstream.input.is_empty();
+        self.worker
+            .buffers
+            .give(std::mem::take(&mut upstream.input));
+        // Bytes that nobody asked for: such a connection is never used again.
+        if upstream_keeps && request_done && !leftover {
             upstream.release(Instant::now());
         }
         // `connection: close` was said already where the connection is not kept.
-        if keep {
-            Next::Keep
-        } else if request_done {
-            Next::Close
-        } else {
-            Next::Linger
-        }
+        if keep { Next::Keep } else { Next::Linger }
     }
 
     fn prepare_response(
@@ -207,6 +239,7 @@ impl HttpConnection {
         length: ResponseLength,
         keep: bool,
         switching: bool,
+        is_head: bool,
     ) {
         self.exchange.status = self.exchange.response.status();
         let exchange = &mut self.exchange;
@@ -215,9 +248,6 @@ impl HttpConnection {
             fields.remove_hop_by_hop_but_upgrade();
         } else {
             fields.remove_hop_by_hop();
-        }
-        if matches!(length, ResponseLength::Chunked | ResponseLength::UntilClose) {
-            fields.append("transfer-encoding", b"chunked");
         }
         let facts = headers::Facts {
             request: &exchange.request,
@@ -236,44 +266,99 @@ impl HttpConnection {
             "x-envoy-upstream-service-time",
             number.format(took).as_bytes(),
         );
+        // Framing is said last, so that no edit can contradict the bytes that follow. A body that
+        // is not sent keeps the length that the upstream gave it.
+        let status = exchange.status;
+        let bodiless = is_head || matches!(status, 204 | 304) || (100..200).contains(&status);
+        frame_response(fields, (!bodiless).then_some(length), switching);
         self.finish_response_head(keep || switching);
     }
 
-    /// Moves the response, and what is left of the request, until the response is done.
+    /// Moves the response, and what is left of the request, until the response is done. The time
+    /// of a single try is over once its answer has begun.
     async fn run(&mut self, relay: &mut Relay, deadlines: &Deadlines) -> Result<(), End> {
-        self.timer.set_at(deadlines.next());
+        let mut progress = Progression::new();
+        self.arm(self.exchange.started, deadlines.route);
         loop {
-            let progress =
-                poll_fn(|cx| relay.poll(cx, &mut self.stream, &mut self.input, &self.timer))
-                    .await?;
-            match progress {
-                Progress::Done => return Ok(()),
-                Progress::Splice(length) => self.splice(relay, length).await?,
+            let moved =
+                poll_fn(|cx| relay.poll(cx, &mut self.stream, &mut self.input, &self.timer));
+            match moved.await? {
+                Moved::Done => return Ok(()),
+                Moved::Splice(length) => self.splice(relay, length, deadlines).await?,
+                Moved::Expired => self.expired(relay, deadlines, &mut progress)?,
             }
         }
     }
 
-    /// Moves `length` bytes of the body from socket to socket.
-    async fn splice(&mut self, relay: &mut Relay, length: u64) -> Result<(), End> {
+    /// The timer has run out: the route's time is over, or somebody may have stalled.
+    fn expired(
+        &self,
+        relay: &Relay,
+        deadlines: &Deadlines,
+        progress: &mut Progression,
+    ) -> Result<(), End> {
+        let now = Instant::now();
+        if deadlines.route.is_some_and(|end| end <= now) {
+            return Err(End::TIMEOUT);
+        }
+        let (request, response) = (&relay.request, &relay.response);
+        let blocked = request.is_blocked() || response.is_blocked();
+        if progress.is_stalled(blocked, request.wire_bytes + response.wire_bytes) {
+            self.worker
+                .with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
+            return Err(End::STALLED);
+        }
+        self.arm(now, deadlines.route);
+        Ok(())
+    }
+
+    /// Moves `length` bytes of the body from socket to socket, and notices a client that leaves.
+    async fn splice(
+        &mut self,
+        relay: &mut Relay,
+        length: u64,
+        deadlines: &Deadlines,
+    ) -> Result<(), End> {
         let worker = Rc::clone(&self.worker);
         let counter = Cell::new(0);
-        let moved = {
-            let from = &relay.upstream.stream;
-            let moving = splice_exact(&worker.pipes, from, &self.stream, length, &counter);
-            let mut moving = std::pin::pin!(moving);
-            poll_fn(|cx| {
-                if let Poll::Ready(moved) = moving.as_mut().poll(cx) {
-                    return Poll::Ready(moved.map_err(|error| match error.side {
-                        Side::From => End::UPSTREAM_CUT,
-                        Side::To => End::CLIENT_GONE,
-                    }));
-                }
-                self.timer.poll_expired(cx).map(|()| Err(End::TIMEOUT))
-            })
-            .await
-        };
+        let mut seen = 0;
+        let from = &relay.upstream.stream;
+        let mut moving = std::pin::pin!(splice_exact(
+            &worker.pipes,
+            from,
+            &self.stream,
+            length,
+            &counter
+        ));
+        let deadline = deadlines.route;
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(moved) = moving.as_mut().poll(cx) {
+                return Poll::Ready(moved.map_err(|error| match error.side {
+                    Side::From => End::UPSTREAM_CUT,
+                    Side::To => End::CLIENT_GONE,
+                }));
+            }
+            if poll_hung_up(cx, &self.stream) {
+                return Poll::Ready(Err(End::CLIENT_GONE));
+            }
+            ready!(self.timer.poll_expired(cx));
+            let now = Instant::now();
+            if deadline.is_some_and(|end| end <= now) {
+                return Poll::Ready(Err(End::TIMEOUT));
+            }
+            // Only a client that takes nothing has stalled; an upstream may take its time.
+            let blocked = self.stream.poll_write_ready(cx).is_pending();
+            if blocked && counter.get() == seen {
+                worker.with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
+                return Poll::Ready(Err(End::STALLED));
+            }
+            seen = counter.get();
+            self.arm(now, deadline);
+            self.timer.poll_expired(cx).map(|()| Err(End::TIMEOUT))
+        })
+        .await;
         relay.response.spliced(counter.get());
-        moved
+        outcome
     }
 }
 
@@ -306,6 +391,10 @@ impl End {
         flag: ResponseFlags::UPE,
         details: "upstream_reset_after_response_started{protocol_error}",
     };
+    const STALLED: Self = Self {
+        flag: ResponseFlags::SI,
+        details: "stream_idle_timeout",
+    };
     const TIMEOUT: Self = Self {
         flag: ResponseFlags::UT,
         details: "response_timeout",
@@ -320,7 +409,7 @@ impl Relay {
         client: &mut TcpStream,
         client_input: &mut ReadBuffer,
         timer: &Timer,
-    ) -> Poll<Result<Progress, End>> {
+    ) -> Poll<Result<Moved, End>> {
         let Self {
             upstream,
             request,
@@ -343,7 +432,8 @@ impl Relay {
         };
         let Upstream { stream, input, .. } = upstream;
         match response.poll(cx, stream, input, client, splice_from) {
-            Poll::Ready(Ok(progress)) => return Poll::Ready(Ok(progress)),
+            Poll::Ready(Ok(Progress::Done)) => return Poll::Ready(Ok(Moved::Done)),
+            Poll::Ready(Ok(Progress::Splice(left))) => return Poll::Ready(Ok(Moved::Splice(left))),
             Poll::Ready(Err(TransferError::To)) => return Poll::Ready(Err(End::CLIENT_GONE)),
             Poll::Ready(Err(TransferError::From)) => {
                 return Poll::Ready(Err(End::UPSTREAM_CUT));
@@ -360,20 +450,69 @@ impl Relay {
         if request.is_done() && poll_client_gone(cx, client, client_input) {
             return Poll::Ready(Err(End::CLIENT_GONE));
         }
-        timer.poll_expired(cx).map(|()| Err(End::TIMEOUT))
+        timer.poll_expired(cx).map(|()| Ok(Moved::Expired))
+    }
+}
+
+/// How far a relay came.
+#[derive(Clone, Copy, Debug)]
+enum Moved {
+    /// The response is done.
+    Done,
+    /// So many bytes are left that the kernel should move them.
+    Splice(u64),
+    /// The timer has run out.
+    Expired,
+}
+
+/// Whether bytes move, from one look to the next.
+#[derive(Debug)]
+struct Progression {
+    seen: u64,
+}
+
+impl Progression {
+    fn new() -> Self {
+        Self { seen: u64::MAX }
+    }
+
+    /// Whether somebody is waited for, and took nothing since the last look.
+    fn is_stalled(&mut self, blocked: bool, moved: u64) -> bool {
+        let before = std::mem::replace(&mut self.seen, moved);
+        blocked && before == moved
     }
 }
 
 /// Whether the client closed while it waits; a pipelined request is taken in meanwhile.
-fn poll_client_gone(cx: &mut Context<'_>, client: &mut TcpStream, input: &mut ReadBuffer) -> bool {
+pub(super) fn poll_client_gone(
+    cx: &mut Context<'_>,
+    client: &mut TcpStream,
+    input: &mut ReadBuffer,
+) -> bool {
     while input.len() < PIPELINED {
-        match poll_read(cx, client, input, READ) {
+        // No buffer before there are bytes.
+        match client.poll_read_ready(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return true,
+        }
+        match poll_read(cx, client, input) {
             Poll::Pending => return false,
             Poll::Ready(Ok(read)) if read > 0 => {}
             Poll::Ready(_) => return true,
         }
     }
     false
+}
+
+/// The same without taking anything, for a client whose socket is being written to.
+fn poll_hung_up(cx: &mut Context<'_>, client: &TcpStream) -> bool {
+    let mut byte = [0_u8; 1];
+    let mut buffer = tokio::io::ReadBuf::new(&mut byte);
+    matches!(
+        client.poll_peek(cx, &mut buffer),
+        Poll::Ready(Ok(0) | Err(_))
+    )
 }
 
 fn poll_write_all(

@@ -4,32 +4,22 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::exchange::forward::Next;
 use crate::exchange::reply::Reply;
-use crate::exchange::transfer::poll_read;
+use crate::exchange::wait::Head;
 use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
 use crate::filter::{headers, path_normalization, redirect, sanitize};
-use crate::http1::{KnownName, ReadBuffer, RequestError, ResponseHead, Version};
+use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
 use crate::route::RequestView;
 use crate::snapshot::{Action, LabelsId, RouteId, ServerId};
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
 use crate::worker::view::View;
-
-/// How much of a head is read at once.
-const READ: usize = 16 * 1024;
-
-/// How much is read and thrown away of a request that was answered early.
-const LINGER_BYTES: usize = 256 * 1024;
-
-/// How long that may take.
-const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// A client's connection.
 #[derive(Debug)]
@@ -43,14 +33,6 @@ pub struct HttpConnection {
     pub(super) timer: Timer,
     pub(super) exchange: Exchange,
     scheme: &'static str,
-}
-
-/// What came of waiting for a request.
-enum Head {
-    Request,
-    Malformed(RequestError),
-    TimedOut,
-    Closed,
 }
 
 impl HttpConnection {
@@ -84,21 +66,11 @@ impl HttpConnection {
                     next
                 }
                 Head::Malformed(error) => {
-                    let view = self.worker.view();
-                    self.begin();
                     self.worker
                         .with_metrics(|metrics| metrics.refused(error.details()));
-                    let next = self.reply(Reply::malformed(&error), None).await;
-                    self.record(&view);
-                    next
+                    self.refuse(Reply::malformed(&error)).await
                 }
-                Head::TimedOut => {
-                    let view = self.worker.view();
-                    self.begin();
-                    let next = self.reply(Reply::head_timeout(), None).await;
-                    self.record(&view);
-                    next
-                }
+                Head::TimedOut => self.refuse(Reply::head_timeout()).await,
             };
             match next {
                 Next::Keep => first = false,
@@ -108,56 +80,13 @@ impl HttpConnection {
         }
     }
 
-    /// Reads until a head is complete. A drain's end closes a connection that waits for one.
-    async fn read_head(&mut self, first: bool) -> Head {
-        let limits = self.worker.settings.limits;
-        match self.exchange.request.decode(&mut self.input, &limits) {
-            Ok(true) => return Head::Request,
-            Ok(false) => {}
-            Err(error) => return Head::Malformed(error),
-        }
-        if self.input.is_empty() {
-            self.input.release_if_empty();
-        }
-        let idle = if self.input.is_empty() && !first {
-            self.worker.settings.idle_timeout
-        } else {
-            self.worker.settings.head_timeout
-        };
-        self.timer.set(Instant::now(), Some(idle));
-        loop {
-            let waiting = self.input.is_empty();
-            let read = poll_fn(|cx| {
-                if let Poll::Ready(read) = poll_read(cx, &mut self.stream, &mut self.input, READ) {
-                    return Poll::Ready(Some(read));
-                }
-                if self.timer.poll_expired(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                if waiting && self.worker.poll_drain(cx, first).is_ready() {
-                    return Poll::Ready(Some(Ok(0)));
-                }
-                Poll::Pending
-            })
-            .await;
-            match read {
-                None if waiting => return Head::Closed,
-                None => return Head::TimedOut,
-                // A client that leaves in the middle of a head has nobody to be answered to.
-                Some(Ok(0) | Err(_)) => return Head::Closed,
-                Some(Ok(_)) => {}
-            }
-            match self.exchange.request.decode(&mut self.input, &limits) {
-                Ok(true) => return Head::Request,
-                Ok(false) if waiting => {
-                    // The first bytes of a request: from here on the whole head has its time.
-                    self.timer
-                        .set(Instant::now(), Some(self.worker.settings.head_timeout));
-                }
-                Ok(false) => {}
-                Err(error) => return Head::Malformed(error),
-            }
-        }
+    /// Answers something that is no request; nothing of an earlier one is left to be seen.
+    async fn refuse(&mut self, reply: Reply) -> Next {
+        self.exchange.request.clear();
+        self.begin();
+        let next = self.reply(reply, None).await;
+        self.record(&self.worker.view());
+        next
     }
 
     /// One request and its answer.
@@ -221,10 +150,14 @@ impl HttpConnection {
         if exchange.request.is_connect() {
             return Err(Reply::no_route());
         }
-        if let Some(protocol) = exchange.request.upgrade()
-            && !protocol.eq_ignore_ascii_case(b"websocket")
-        {
-            return Err(Reply::upgrade_forbidden());
+        match exchange.request.upgrade() {
+            Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => {}
+            // An offer that may be ignored (RFC 9110 §7.8), and that clients make unasked.
+            Some(protocol) if is_ignored_upgrade(protocol) => {
+                exchange.request.decline_upgrade();
+            }
+            Some(_) => return Err(Reply::upgrade_forbidden()),
+            None => {}
         }
         let path = exchange.request.path();
         match path_normalization::normalize(path) {
@@ -304,6 +237,9 @@ impl HttpConnection {
             let edits = &view.snapshot.route(id).response_edits;
             headers::edit_response(exchange.response.fields_mut(), edits, facts);
         }
+        let length = ResponseLength::Length(reply.body.len() as u64);
+        let framed = (!matches!(reply.status, 204 | 304)).then_some(length);
+        frame_response(self.exchange.response.fields_mut(), framed, false);
         self.finish_response_head(keep);
         self.exchange.response.encode(&mut self.output);
         if !self.exchange.request.is_head() && !matches!(reply.status, 204 | 304) {
@@ -315,6 +251,7 @@ impl HttpConnection {
         let written = self.write_output().await;
         self.exchange.response_wire_bytes = self.output.len() as u64;
         self.output.clear();
+        self.give_back_input();
         match written {
             Err(()) => {
                 self.exchange.flags.insert(ResponseFlags::DC);
@@ -376,28 +313,43 @@ impl HttpConnection {
         };
         self.worker.record(labels, exchange, &view.snapshot);
     }
+}
 
-    /// Closes so that the client gets to read the answer: a socket that is closed with unread
-    /// bytes sends a reset, and a reset overtakes the answer.
-    async fn linger(mut self) {
-        if self.stream.shutdown().await.is_err() {
-            return;
+/// HTTP/2 in plain text (`h2c`) and TLS: what a client would like better than HTTP/1.1.
+fn is_ignored_upgrade(protocol: &[u8]) -> bool {
+    protocol.eq_ignore_ascii_case(b"h2c")
+        || protocol
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"tls/"))
+}
+
+/// Says how the body is framed, whatever edits have done to the fields that say so; none: there
+/// is no body to speak of, and the fields stay as they were made.
+pub(super) fn frame_response(fields: &mut Fields, length: Option<ResponseLength>, upgrade: bool) {
+    if upgrade {
+        return;
+    }
+    fields.remove_known(KnownName::TransferEncoding);
+    fields.remove_known(KnownName::Connection);
+    match length {
+        None => {}
+        Some(ResponseLength::Length(length)) => set_length(fields, length),
+        Some(ResponseLength::Empty) => set_length(fields, 0),
+        Some(ResponseLength::Chunked | ResponseLength::UntilClose) => {
+            fields.remove_known(KnownName::ContentLength);
+            fields.append("transfer-encoding", b"chunked");
         }
-        self.timer.set(Instant::now(), Some(LINGER_TIME));
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            self.input.consume(self.input.len());
-            let read = poll_fn(|cx| {
-                if let Poll::Ready(read) = poll_read(cx, &mut self.stream, &mut self.input, READ) {
-                    return Poll::Ready(read.unwrap_or(0));
-                }
-                self.timer.poll_expired(cx).map(|()| 0)
-            })
-            .await;
-            if read == 0 {
-                return;
-            }
-            left = left.saturating_sub(read);
-        }
+    }
+}
+
+/// Sets Content-Length, and leaves it alone where it is right already.
+pub(super) fn set_length(fields: &mut Fields, length: u64) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(length).as_bytes();
+    let mut all = fields.known_all(KnownName::ContentLength);
+    let right = all.next() == Some(text) && all.next().is_none();
+    drop(all);
+    if !right {
+        fields.set("content-length", text);
     }
 }

@@ -9,10 +9,8 @@ use tokio::net::TcpStream;
 
 use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, ReadBuffer};
 
-/// How much is read at once.
-const READ: usize = 16 * 1024;
-/// How much is read at once from a body that goes on.
-const READ_MORE: usize = 64 * 1024;
+/// How much is read at once: a buffer of this size is lent by the worker.
+pub const READ: usize = 64 * 1024;
 /// How much may wait to be written before more is taken.
 const HIGH_WATER: usize = 64 * 1024;
 /// A piece up to this length is copied behind the head, so that both leave in one write.
@@ -83,6 +81,11 @@ impl Transfer {
             body_bytes: 0,
             wire_bytes: 0,
         }
+    }
+
+    /// Whether bytes wait for the receiver to take them.
+    pub fn is_blocked(&self) -> bool {
+        !self.is_flushed()
     }
 
     /// Whether everything was read and written.
@@ -160,12 +163,7 @@ impl Transfer {
             {
                 return Poll::Ready(Ok(Progress::Splice(left)));
             }
-            let want = if self.body_bytes > READ as u64 {
-                READ_MORE
-            } else {
-                READ
-            };
-            let read = ready!(poll_read(cx, from, input, want)).map_err(|_| TransferError::From)?;
+            let read = ready!(poll_read(cx, from, input)).map_err(|_| TransferError::From)?;
             if read == 0 {
                 self.decoder.at_eof().map_err(TransferError::Cut)?;
                 self.end();
@@ -247,8 +245,9 @@ pub fn poll_read(
     cx: &mut Context<'_>,
     from: &mut TcpStream,
     input: &mut ReadBuffer,
-    want: usize,
 ) -> Poll<io::Result<usize>> {
+    // What is there is used up before more is read, but for a head or a chunk's line.
+    let want = if input.is_empty() { READ } else { READ / 4 };
     let mut buffer = ReadBuf::new(input.unfilled(want));
     ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
     let read = buffer.filled().len();

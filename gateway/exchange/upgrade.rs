@@ -13,19 +13,37 @@ use crate::upstream::Upstream;
 
 impl HttpConnection {
     /// Writes the 101 and what each side sent ahead, then carries bytes until both are done.
-    pub(super) async fn switch(&mut self, mut upstream: Upstream, mut response: Transfer) -> Next {
+    pub(super) async fn switch(
+        &mut self,
+        mut upstream: Upstream,
+        request: Transfer,
+        mut response: Transfer,
+    ) -> Next {
         self.exchange.details = "via_upstream";
+        if !request.is_done() {
+            // Switched before the request was complete: what of it went where cannot be told.
+            self.exchange.flags.insert(ResponseFlags::UPE);
+            return Next::Close;
+        }
+        let stall = self.worker.settings.stall_timeout;
         let ahead = async {
             poll_fn(|cx| response.poll_flush(cx, &mut upstream.input, &mut self.stream)).await?;
             write_all(&mut self.stream, upstream.input.filled()).await?;
             write_all(&mut upstream.stream, self.input.filled()).await
         };
-        if ahead.await.is_err() {
+        #[expect(clippy::disallowed_methods, reason = "once per upgraded connection")]
+        let ahead = tokio::time::timeout(stall, ahead).await;
+        if !matches!(ahead, Ok(Ok(()))) {
             self.exchange.flags.insert(ResponseFlags::DC);
             return Next::Close;
         }
         let (sent, received) = (upstream.input.len(), self.input.len());
         self.input.consume(received);
+        self.give_back_input();
+        self.worker
+            .buffers
+            .give(std::mem::take(&mut upstream.input));
+        self.output = Vec::new();
         let worker = Rc::clone(&self.worker);
         let counters = TcpCounters::default();
         let settings = TcpSettings {

@@ -305,9 +305,13 @@ fn base(input: &ReadBuffer, head_len: usize) -> usize {
     }
 }
 
-/// Whether less is copied when the head is copied out and what follows it stays.
+/// A head up to this length is copied out of the input, which keeps its (large) buffer: a head
+/// then owns no more memory than it needs.
+const COPIED: usize = 4096;
+
+/// Whether the head is copied out and what follows it stays: it is short, or less is copied so.
 fn is_copied(input: &ReadBuffer, head_len: usize) -> bool {
-    input.len() - head_len > head_len
+    head_len <= COPIED || input.len() - head_len > head_len
 }
 
 /// Moves the first `head_len` bytes of the input into the head's buffer: the buffers are swapped

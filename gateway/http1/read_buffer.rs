@@ -76,6 +76,18 @@ impl ReadBuffer {
         self.end - self.start
     }
 
+    /// Whether it has memory of its own at the moment.
+    pub fn has_memory(&self) -> bool {
+        !self.buf.is_empty()
+    }
+
+    /// Forgets every byte and keeps the memory, for another connection.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+        self.scan = Scan::default();
+    }
+
     /// Gives the memory back if nothing is left to use: for a connection that goes idle.
     pub fn release_if_empty(&mut self) {
         if self.is_empty() {
@@ -94,7 +106,12 @@ impl ReadBuffer {
         if self.buf.len() < needed {
             // Doubling keeps a long head linear; the decoder's limits bound it.
             let size = needed.max(self.buf.len() * 2).max(Self::CAPACITY);
-            self.buf.resize(size, 0);
+            if self.buf.is_empty() {
+                // Zero pages of the system: none is touched before it is read into.
+                self.buf = vec![0; size];
+            } else {
+                self.buf.resize(size, 0);
+            }
         }
     }
 }

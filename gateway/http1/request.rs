@@ -271,6 +271,13 @@ impl RequestHead {
         }
     }
 
+    /// Goes on without the protocol that Upgrade offers.
+    pub fn decline_upgrade(&mut self) {
+        self.options.upgrade = false;
+        self.fields.remove_known(KnownName::Upgrade);
+        self.fields.remove("http2-settings");
+    }
+
     /// Bytes of the head as it was received, empty lines before it included.
     pub fn wire_len(&self) -> usize {
         self.wire_len

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is shared with another thread but the snapshot, which does not change.
 
+pub mod buffers;
 pub mod clock;
 mod command;
 pub mod listener;
@@ -29,6 +30,7 @@ use crate::upstream::pool;
 
 pub use command::{Command, EndpointHealth, Key, Opened, Socket, Transport};
 
+use buffers::Buffers;
 use clock::Clock;
 use listener::Slots;
 use random::Random;
@@ -50,6 +52,8 @@ pub struct WorkerSettings {
     pub head_timeout: Duration,
     /// How long a client may take to read an answer that is given here.
     pub write_timeout: Duration,
+    /// How long either side may refuse to take bytes that wait for it.
+    pub stall_timeout: Duration,
     /// How long an upgraded connection may be silent.
     pub tunnel_idle_timeout: Duration,
     /// How long a carried TCP connection may be silent (Istio: 1 h).
@@ -69,6 +73,7 @@ impl Default for WorkerSettings {
             idle_timeout: Duration::from_secs(3600),
             head_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(300),
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
             tcp_idle_timeout: Duration::from_secs(3600),
             udp_idle_timeout: Duration::from_secs(60),
@@ -89,6 +94,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Chance.
     pub random: Random,
+    /// Spare read buffers.
+    pub buffers: Buffers,
     /// Pipes for splicing.
     pub pipes: Rc<Pipes>,
     view: RefCell<Rc<View>>,
@@ -115,6 +122,7 @@ impl Worker {
             wheel: Wheel::new(),
             clock: Clock::new(),
             random: Random::new(),
+            buffers: Buffers::default(),
             pipes: Rc::default(),
             view: RefCell::new(Rc::new(View::empty())),
             states: RefCell::default(),
