@@ -327,3 +327,41 @@ fn endpoints_can_be_exchanged_under_load() {
     });
     assert_eq!(wrong, 0);
 }
+
+/// While it drains it serves, says that it is not ready, and still tells what it counts.
+#[test]
+fn a_stop_is_told_to_whoever_asks_and_ends_what_was_begun() {
+    let echo = Echo::http(
+        &Node::host(),
+        "one",
+        SocketAddr::from((loopback_address(), 0)),
+    );
+    let endpoints = [echo.address()];
+    let mut front = Front::start_with(&all_to("one"), &[("one.test", &endpoints)], |builder| {
+        builder.arguments(&["--workers", "2", "--drain-min", "3"])
+    });
+    assert_eq!(front.gatehouse.api("/ready").status, 200);
+    let mut idle = front.connect();
+    assert!(one_request(&mut idle, false).is_ok());
+    front.gatehouse.signal(rustix::process::Signal::TERM);
+    eventually("it is not ready any more", DEADLINE, || {
+        (front.gatehouse.api("/ready").status != 200).then_some(())
+    });
+    let metrics = front.gatehouse.api("/stats/prometheus");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().contains("istio_requests_total{"));
+    // New connections are served, idle ones were kept, and both are told to go.
+    for mut client in [front.connect(), idle] {
+        client
+            .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
+            .unwrap();
+        let answer = client.response("GET").unwrap();
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close"))
+        );
+    }
+    eventually("it ends by itself", DEADLINE, || {
+        (!front.gatehouse.is_running()).then_some(())
+    });
+}
