@@ -15,7 +15,9 @@ use crate::exchange::{Exchange, ResponseFlags};
 use crate::filter::{headers, rewrite};
 use crate::http1::{BodyDecoder, BodyError, BodyLength, KnownName};
 use crate::net::{ConnectError, ConnectOptions, connect};
-use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
+use crate::snapshot::{
+    ClusterId, Destination, Edit, EndpointId, Forward, Route, WeightedDestination,
+};
 use crate::upstream::{Choice, EndpointState, Upstream, choose};
 use crate::worker::view::View;
 
@@ -98,15 +100,16 @@ impl HttpConnection {
         forward: &Forward,
     ) -> Next {
         let weighted = pick(forward, &self.worker.random);
+        let edits: [&[Edit]; 2] = [&weighted.response_edits, &route.response_edits];
         let cluster = match &weighted.destination {
             Destination::Cluster(cluster) => *cluster,
-            Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), None).await,
+            Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), &edits).await,
         };
         self.exchange.cluster = Some(cluster);
         let limits = &self.worker.settings.limits;
         let body = BodyDecoder::with_limits(self.exchange.request.body(), limits);
         if let Err(error) = body.check(self.input.filled()) {
-            return self.reply(Reply::malformed_body(error), None).await;
+            return self.reply(Reply::malformed_body(error), &edits).await;
         }
         self.prepare_request(route, forward, weighted);
 
@@ -132,7 +135,7 @@ impl HttpConnection {
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Empty => {
                     self.finish_request(request);
-                    return self.reply(Reply::no_endpoint(), None).await;
+                    return self.reply(Reply::no_endpoint(), &edits).await;
                 }
             };
             self.exchange.endpoint = Some(endpoint);
@@ -167,7 +170,7 @@ impl HttpConnection {
             });
             let Some(retry) = again else {
                 self.finish_request(request);
-                return self.give_up(failure, retry.is_some()).await;
+                return self.give_up(failure, retry.is_some(), &edits).await;
             };
             if retry.ignore_previous_hosts {
                 tried.push(endpoint);
@@ -307,7 +310,7 @@ impl HttpConnection {
     }
 
     /// Answers for an upstream that did not.
-    async fn give_up(&mut self, failure: Failure, may_retry: bool) -> Next {
+    async fn give_up(&mut self, failure: Failure, may_retry: bool, edits: &[&[Edit]]) -> Next {
         let retried = self.exchange.attempts > 1;
         if may_retry && retried && !matches!(failure, Failure::Timeout { .. }) {
             self.exchange.flags.insert(ResponseFlags::URX);
@@ -338,7 +341,7 @@ impl HttpConnection {
                 return Next::Close;
             }
         };
-        self.reply(reply, None).await
+        self.reply(reply, edits).await
     }
 
     /// Envoy's pause before a retry: by chance, up to base × (2^n − 1), at most ten times the

@@ -15,7 +15,7 @@ use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
 use crate::filter::{headers, path_normalization, redirect, sanitize};
 use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
 use crate::route::RequestView;
-use crate::snapshot::{Action, LabelsId, RouteId, ServerId};
+use crate::snapshot::{Action, Edit, LabelsId, RouteId, ServerId};
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
@@ -84,7 +84,7 @@ impl HttpConnection {
     async fn refuse(&mut self, reply: Reply) -> Next {
         self.exchange.request.clear();
         self.begin();
-        let next = self.reply(reply, None).await;
+        let next = self.reply(reply, &[]).await;
         self.record(&self.worker.view());
         next
     }
@@ -93,22 +93,25 @@ impl HttpConnection {
     async fn exchange(&mut self, view: &Rc<View>) -> Next {
         self.begin();
         if let Err(reply) = self.receive() {
-            return self.reply(reply, None).await;
+            return self.reply(reply, &[]).await;
         }
-        let Some(server) = self.slot.server() else {
-            // The listener went away while the connection stayed: nothing is served here now.
+        // A listener that moved (from every address to one of them, say) leaves its connections
+        // behind: they are served by what listens at their address now, and then closed.
+        let moved = || self.worker.server_at(self.exchange.connection.local);
+        let Some(server) = self.slot.server().or_else(moved) else {
+            // Nothing is served here any more.
             return self
                 .reply(
                     Reply {
                         close: true,
                         ..Reply::no_route()
                     },
-                    None,
+                    &[],
                 )
                 .await;
         };
         match self.route(view, server) {
-            Err(reply) => self.reply(reply, None).await,
+            Err(reply) => self.reply(reply, &[]).await,
             Ok(id) => {
                 self.exchange.route = Some(id);
                 let snapshot = &view.snapshot;
@@ -121,11 +124,11 @@ impl HttpConnection {
                             self.scheme,
                             &route.matcher.path,
                         );
-                        self.reply(Reply::redirect(to.code, location), Some((view, id)))
+                        self.reply(Reply::redirect(to.code, location), &[&route.response_edits])
                             .await
                     }
                     Action::DirectResponse { status, body } => {
-                        self.reply(Reply::direct(*status, body), Some((view, id)))
+                        self.reply(Reply::direct(*status, body), &[&route.response_edits])
                             .await
                     }
                     Action::Forward(forward) => self.forward(view, route, forward).await,
@@ -200,12 +203,9 @@ impl HttpConnection {
             .ok_or_else(Reply::no_route)
     }
 
-    /// Answers here. `route` is the route whose response edits apply.
-    pub(super) async fn reply(
-        &mut self,
-        reply: Reply,
-        route: Option<(&Rc<View>, RouteId)>,
-    ) -> Next {
+    /// Answers here. `edits` are those of the route and the destination that were chosen, if any
+    /// was: Envoy applies them to its own answers too.
+    pub(super) async fn reply(&mut self, reply: Reply, edits: &[&[Edit]]) -> Next {
         let unread = !matches!(
             self.exchange.request.body(),
             crate::http1::BodyLength::Empty
@@ -223,18 +223,13 @@ impl HttpConnection {
         if !reply.body.is_empty() {
             fields.append("content-type", b"text/plain");
         }
-        if !matches!(reply.status, 204 | 304) {
-            let mut length = itoa::Buffer::new();
-            fields.append("content-length", length.format(reply.body.len()).as_bytes());
-        }
-        if let Some((view, id)) = route {
+        for edits in edits {
             let facts = headers::Facts {
                 request: &exchange.request,
                 connection: &exchange.connection,
                 protocol: exchange.protocol,
                 status: exchange.status,
             };
-            let edits = &view.snapshot.route(id).response_edits;
             headers::edit_response(exchange.response.fields_mut(), edits, facts);
         }
         let length = ResponseLength::Length(reply.body.len() as u64);

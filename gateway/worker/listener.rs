@@ -113,6 +113,19 @@ impl Worker {
         }
     }
 
+    /// The HTTP server at an address of ours now, for a connection whose own listener has moved:
+    /// the address itself, or else every address with its port.
+    pub fn server_at(&self, local: SocketAddr) -> Option<ServerId> {
+        let any = match local {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let slots = self.slots.borrow();
+        [local, SocketAddr::new(any, local.port())]
+            .iter()
+            .find_map(|address| slots.get(&(*address, Transport::Tcp))?.slot.server())
+    }
+
     fn open(self: &Rc<Self>, slot: Rc<Slot>, socket: Socket) -> std::io::Result<Open> {
         match socket {
             Socket::Tcp(bound) => {
