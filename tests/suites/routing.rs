@@ -284,6 +284,29 @@ fn upstream_and_client_see_the_headers_of_an_istio_gateway() {
     assert!(answer.header("date").is_some());
 }
 
+#[test]
+fn answers_of_the_gateway_itself_carry_the_edits_too() {
+    let upstreams = Upstreams::start();
+    let front = upstreams.front(
+        "- match: [{uri: {prefix: /unknown}}]
+  headers: {response: {set: {x-route: '%PROTOCOL%'}}}
+  route: [{destination: {host: missing.test}}]
+- headers: {response: {set: {x-route: rule}}}
+  route:
+  - destination: {host: empty.test}
+    headers: {response: {set: {x-to: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}}}
+",
+    );
+    let unknown = front.get("/unknown", &[]);
+    assert_eq!(
+        (unknown.status, unknown.header("x-route")),
+        (503, Some("HTTP/1.1"))
+    );
+    let empty = front.get("/", &[]);
+    assert_eq!((empty.status, empty.header("x-route")), (503, Some("rule")));
+    assert_eq!(empty.header("x-to"), Some("127.0.0.1"));
+}
+
 /// RFC 9110 §7.6.1.
 #[test]
 fn hop_by_hop_fields_stop_at_the_gateway() {
