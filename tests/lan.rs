@@ -83,8 +83,7 @@ impl Lan {
     /// When the kernel refuses.
     pub fn node(&mut self, name: &str, last: u8) -> Node {
         let namespace = format!("{}-{name}", self.prefix);
-        let (namespace, bridge) = (namespace.as_str(), self.bridge.as_str());
-        let port = format!("p{last}");
+        let namespace = namespace.as_str();
         let v4 = Ipv4Addr::new(192, 168, 8, last);
         let v6 = Ipv6Addr::new(0xfd00, 8, 0, 0, 0, 0, 0, u16::from(last));
         let node = Node::in_namespace(name, namespace, v4, v6);
@@ -93,20 +92,33 @@ impl Lan {
         // Link-local addresses are usable at once, and `ip addr` shows the same now and later.
         node.sh("echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad")
             .ok();
+        ip(&["-n", namespace, "link", "set", "lo", "up"]);
+        self.plug(&node);
+        node
+    }
+
+    /// Gives a machine its interface: what [`node`](Self::node) did, and what takes back an
+    /// [`unplug`](Self::unplug).
+    ///
+    /// # Panics
+    ///
+    /// When the kernel refuses, or it has one.
+    pub fn plug(&self, node: &Node) {
+        let (namespace, bridge) = (inside(node), self.bridge.as_str());
+        let port = port(node);
         // Both ends are born in namespaces: names in the machine's own are never touched.
         let peer = ["peer", "name", "eth0", "netns", namespace];
         let mut add = vec!["-n", bridge, "link", "add", port.as_str(), "type", "veth"];
         add.extend(peer);
         ip(&add);
         ip(&["-n", bridge, "link", "set", &port, "master", "br0", "up"]);
-        ip(&["-n", namespace, "link", "set", "lo", "up"]);
         ip(&["-n", namespace, "link", "set", "eth0", "up"]);
         ip(&[
             "-n",
             namespace,
             "addr",
             "add",
-            &format!("{v4}/24"),
+            &format!("{}/24", node.v4()),
             "dev",
             "eth0",
         ]);
@@ -116,7 +128,7 @@ impl Lan {
             namespace,
             "addr",
             "add",
-            &format!("{v6}/64"),
+            &format!("{}/64", node.v6()),
             "dev",
             "eth0",
             "nodad",
@@ -130,14 +142,21 @@ impl Lan {
             "via",
             "192.168.8.1",
         ]);
-        node
+    }
+
+    /// Takes the interface of a machine away, as a USB adapter that is pulled.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn unplug(&self, node: &Node) {
+        ip(&["-n", &self.bridge, "link", "del", &port(node)]);
     }
 
     /// Pulls the cable of a machine, or plugs it in again.
     pub fn cable(&self, node: &Node, plugged: bool) {
-        let port = format!("p{}", node.v4().octets()[3]);
         let state = if plugged { "up" } else { "down" };
-        ip(&["-n", &self.bridge, "link", "set", &port, state]);
+        ip(&["-n", &self.bridge, "link", "set", &port(node), state]);
     }
 }
 
@@ -150,6 +169,16 @@ impl Drop for Lan {
         }
         remove(&self.bridge);
     }
+}
+
+/// The name of a machine's port at the bridge.
+fn port(node: &Node) -> String {
+    format!("p{}", node.v4().octets()[3])
+}
+
+fn inside(node: &Node) -> &str {
+    node.namespace()
+        .expect("a machine of the LAN is a namespace")
 }
 
 /// Removes what test processes left that are no more.

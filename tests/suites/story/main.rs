@@ -1,123 +1,16 @@
 //! The story: a machine of the LAN reaches bookinfo and Kiali at addresses out of a pool, with
 //! nothing but gatehouse between them.
 
+mod interfaces;
+mod setup;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gatehouse_e2e::http::{self, Client};
-use gatehouse_e2e::{
-    ConfigDir, DEADLINE, Echo, EchoPorts, Gatehouse, Lan, Node, Process, eventually,
-};
-
-const INGRESS: &str = "192.168.8.151";
-const KIALI: &str = "192.168.8.152";
-const ECHO: &str = "192.168.8.160";
-
-/// The LAN of the story.
-struct Story {
-    client: Node,
-    node: Node,
-    config: ConfigDir,
-    state: tempfile::TempDir,
-    _upstream: Echo,
-    /// Last: what runs in it ends before it goes.
-    lan: Lan,
-}
-
-impl Story {
-    fn new() -> Option<Self> {
-        let mut lan = Lan::new(&["arping", "curl", "ping", "tcpdump"])?;
-        let client = lan.node("client", 100);
-        let node = lan.node("node1", 11);
-        let backend = lan.node("backend", 21);
-        let at = |port| SocketAddr::from((backend.v4(), port));
-        let listen = EchoPorts {
-            http: vec![at(9080), at(20001)],
-            tcp: vec![at(7007)],
-            udp: vec![at(7007)],
-        };
-        let upstream = Echo::start(&backend, "backend", &listen);
-        let config = ConfigDir::new();
-        config.write("services.yaml", include_str!("services.yaml"));
-        config.write("routes.yaml", include_str!("routes.yaml"));
-        config.write("pool.yaml", include_str!("pool.yaml"));
-        let state = tempfile::tempdir().expect("a temporary folder can be made");
-        Some(Self {
-            client,
-            node,
-            config,
-            state,
-            _upstream: upstream,
-            lan,
-        })
-    }
-
-    fn start(&self) -> Gatehouse {
-        Gatehouse::on(&self.node)
-            .state(self.state.path())
-            .start(self.config.path())
-    }
-
-    fn curl(&self, url: &str) -> gatehouse_e2e::Output {
-        self.client.exec(["curl", "-sS", "--max-time", "5", url])
-    }
-
-    /// The MAC addresses that answered so many ARP requests, one per answer.
-    fn arping(&self, address: &str, count: u8) -> Vec<String> {
-        let count = count.to_string();
-        let arping = [
-            "arping", "-c", &count, "-w", "2", "-W", "0.2", "-i", "eth0", address,
-        ];
-        let output = self.client.exec(arping);
-        // `60 bytes from aa:bb:cc:dd:ee:ff (192.168.8.151): index=0 time=…`
-        let answers = output
-            .stdout
-            .lines()
-            .filter_map(|line| line.split_once(" bytes from "));
-        answers
-            .map(|(_, rest)| rest[..17].to_ascii_lowercase())
-            .collect()
-    }
-
-    /// Waits until a Service has an address.
-    fn wait_for_address(&self, gatehouse: &Gatehouse, service: &str, address: &str) {
-        eventually(&format!("{service} has {address}"), DEADLINE, || {
-            (gatehouse.external_ip(service).as_deref() == Some(address)).then_some(())
-        });
-    }
-
-    /// Kiali's Service becomes a LoadBalancer, or a ClusterIP again.
-    fn expose_kiali(&self, expose: bool) {
-        let (from, to) = (
-            "name: kiali\n  namespace: istio-system\nspec:\n  type: ",
-            "ClusterIP",
-        );
-        let (old, new) = if expose {
-            (to, "LoadBalancer")
-        } else {
-            ("LoadBalancer", to)
-        };
-        self.config.edit(
-            "services.yaml",
-            &format!("{from}{old}"),
-            &format!("{from}{new}"),
-        );
-    }
-}
-
-/// What the machine's ARP settings and interfaces are, to compare before and after.
-fn traces(node: &Node) -> String {
-    let settings = "grep -r . /proc/sys/net/ipv4/conf/*/arp_* | grep -v gatehouse0";
-    let links = "ip -o addr show | sed 's/valid_lft.*//'";
-    node.sh(&format!("{settings}; {links}")).ok()
-}
-
-fn listen_for_arp(node: &Node) -> Process {
-    let mut tcpdump = node.spawn(["tcpdump", "-l", "-n", "-e", "-i", "eth0", "arp"]);
-    tcpdump.wait_for_line("listening on", DEADLINE);
-    tcpdump
-}
+use gatehouse_e2e::{DEADLINE, Gatehouse, eventually};
+use setup::{ECHO, INGRESS, KIALI, Story, listen_for_arp, traces};
 
 #[test]
 fn from_pending_to_a_page_on_another_machine() {
@@ -374,78 +267,6 @@ fn a_start_after_kill_cleans_up_what_was_left() {
     // The values from before the first start come back, not those that the killed one had set.
     assert!(gatehouse.terminate().success());
     assert_eq!(traces(&story.node), before);
-}
-
-#[test]
-fn an_address_that_another_machine_uses_is_not_announced() {
-    let Some(mut story) = Story::new() else {
-        return;
-    };
-    let squatter = story.lan.node("squatter", 151);
-    let gatehouse = story.start();
-    story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
-    // RFC 5227 §2.1.1: the probe was answered; the finding names who.
-    let mac = squatter.mac();
-    eventually("the conflict is reported", DEADLINE, || {
-        let rows = gatehouse.rows("addresses");
-        let row = rows.iter().find(|row| row["address"] == INGRESS)?;
-        row.to_string()
-            .to_ascii_lowercase()
-            .contains(&mac)
-            .then_some(())
-    });
-    assert_eq!(story.arping(INGRESS, 2), [mac.as_str(), &mac]);
-}
-
-#[test]
-fn a_cable_that_comes_back_is_announced_on_again() {
-    let Some(story) = Story::new() else { return };
-    let gatehouse = story.start();
-    story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
-    eventually("the page opens", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
-    story.lan.cable(&story.node, false);
-    eventually("nobody answers", DEADLINE, || {
-        story.arping(INGRESS, 1).is_empty().then_some(())
-    });
-    let mut tcpdump = listen_for_arp(&story.client);
-    story.lan.cable(&story.node, true);
-    tcpdump.wait_for_line(
-        &format!("Reply {INGRESS} is-at {}", story.node.mac()),
-        DEADLINE,
-    );
-    eventually("the page opens again", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
-}
-
-#[test]
-fn an_interface_that_is_not_advertised_stays_silent() {
-    let Some(story) = Story::new() else { return };
-    let pool = include_str!("pool.yaml").to_owned() + "  interfaces: [eth9]\n";
-    story.config.write("pool.yaml", &pool);
-    let gatehouse = story.start();
-    story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
-    assert!(
-        story.arping(INGRESS, 2).is_empty(),
-        "eth0 is not among the interfaces"
-    );
-    // Edited in: answered.
-    story
-        .config
-        .write("pool.yaml", &pool.replace("eth9", "eth0"));
-    eventually("eth0 answers", DEADLINE, || {
-        (!story.arping(INGRESS, 1).is_empty()).then_some(())
-    });
 }
 
 #[test]
