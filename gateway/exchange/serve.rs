@@ -60,6 +60,9 @@ impl HttpConnection {
             let next = match self.read_head(first).await {
                 Head::Closed => return,
                 Head::Request => {
+                    // Not needed while the answer is waited for, unless a body or another request
+                    // is in it.
+                    self.give_back_input();
                     let view = self.worker.view();
                     let next = self.exchange(&view).await;
                     self.record(&view);
