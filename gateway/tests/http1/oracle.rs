@@ -246,7 +246,11 @@ fn final_response(bytes: &[u8]) -> Reading {
     loop {
         match head.decode(&mut input, &Limits::default()) {
             Ok(true) if head.is_informational() => continue,
-            Ok(true) if head.status() == 101 => return reading,
+            // Nobody asked for another protocol: the exchange answers 502 in its place.
+            Ok(true) if head.status() == 101 => {
+                reading.is_refused = true;
+                return reading;
+            }
             Ok(true) => break,
             Ok(false) => return reading,
             Err(_) => {
