@@ -1,0 +1,94 @@
+//! What finding a route costs: 10,000 hosts, and a thousand routes on one of them.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use gatehouse_config::model::{Domain, Pattern};
+use gatehouse_gateway::http1::RequestHead;
+use gatehouse_gateway::route::{
+    Conditions, HeaderCondition, HostTable, Matcher, Path, RequestView, RouteList,
+};
+use gatehouse_gateway::snapshot::{Action, HostId, Route, RouteId};
+
+fn route(path: Path, conditions: Option<Conditions>) -> Route {
+    Route {
+        name: String::new(),
+        matcher: Matcher {
+            path,
+            conditions: conditions.map(Box::new),
+        },
+        action: Action::DirectResponse {
+            status: 200,
+            body: Box::default(),
+        },
+        request_edits: Box::default(),
+        response_edits: Box::default(),
+    }
+}
+
+/// Prefixes, exact paths and paths with a header condition, in turn; a catch-all at the end.
+fn thousand() -> Vec<Route> {
+    let mut routes: Vec<Route> = (0..999)
+        .map(|i| {
+            let text: Box<[u8]> = format!("/service-{i}/items").into_bytes().into();
+            match i % 3 {
+                0 => route(Path::Prefix(text), None),
+                1 => route(Path::Exact(text), None),
+                _ => {
+                    let header = HeaderCondition {
+                        name: "x-version".into(),
+                        pattern: Pattern::Exact(format!("v{i}")),
+                    };
+                    let conditions = Conditions {
+                        headers: vec![header],
+                        ..Conditions::default()
+                    };
+                    route(Path::Prefix(text), Some(conditions))
+                }
+            }
+        })
+        .collect();
+    routes.push(route(Path::Any, None));
+    routes
+}
+
+fn lookup(c: &mut Criterion) {
+    let mut table = HostTable::default();
+    for i in 0..10_000 {
+        table.insert(&Domain::Exact(format!("h{i}.example.com")), HostId(i));
+    }
+    table.insert(&Domain::Suffix(".home.lan".to_owned()), HostId(10_000));
+    c.bench_function("host, exact of 10,000", |b| {
+        b.iter(|| table.find(black_box(b"h9999.example.com:8080")));
+    });
+    c.bench_function("host, wildcard", |b| {
+        b.iter(|| table.find(black_box(b"kiali.home.lan")));
+    });
+
+    let routes = thousand();
+    let list = RouteList::new((0..1000).map(RouteId).collect(), &routes);
+    for (name, path) in [
+        ("prefix", "/service-996/items/7"),
+        ("exact", "/service-997/items"),
+        ("catch-all", "/nothing/like/it"),
+    ] {
+        let head = RequestHead::new(b"GET", path.as_bytes(), b"h1.example.com");
+        let request = RequestView {
+            method: head.method(),
+            path: head.path(),
+            query: head.query(),
+            authority: head.authority(),
+            scheme: b"http",
+            fields: head.fields(),
+        };
+        c.bench_function(&format!("route of 1,000, {name}"), |b| {
+            b.iter(|| list.find(black_box(&routes), black_box(&request)));
+        });
+        c.bench_function(&format!("route of 1,000 by walking, {name}"), |b| {
+            b.iter(|| list.walk(black_box(&routes), black_box(&request)));
+        });
+    }
+}
+
+criterion_group!(benches, lookup);
+criterion_main!(benches);
