@@ -3,11 +3,15 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::eventually;
+
+/// How long the last words of a program that has ended may take to arrive.
+const REST: Duration = Duration::from_secs(2);
 
 /// A running program; killed when dropped. If the test is failing then, what the program wrote is
 /// shown.
@@ -16,6 +20,8 @@ pub struct Process {
     child: Child,
     name: String,
     output: Arc<Mutex<String>>,
+    /// Read its stdout and stderr until their ends.
+    collectors: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -33,16 +39,14 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
         let output = Arc::new(Mutex::new(String::new()));
-        if let Some(stdout) = child.stdout.take() {
-            collect(stdout, Arc::clone(&output));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            collect(stderr, Arc::clone(&output));
-        }
+        let stdout = child.stdout.take().map(|stdout| collect(stdout, &output));
+        let stderr = child.stderr.take().map(|stderr| collect(stderr, &output));
+        let collectors = stdout.into_iter().chain(stderr).collect();
         Self {
             child,
             name: name.to_owned(),
             output,
+            collectors,
         }
     }
 
@@ -92,9 +96,15 @@ impl Process {
             .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.name));
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has; all that it wrote has then been collected.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
+        let status = self.child.try_wait().expect("a child can be waited for")?;
+        // What it started itself may hold the pipes open: that is not waited for without end.
+        let started = Instant::now();
+        while !self.collectors.iter().all(JoinHandle::is_finished) && started.elapsed() < REST {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Some(status)
     }
 
     /// Waits until it has ended.
@@ -129,7 +139,8 @@ impl Drop for Process {
     }
 }
 
-fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
+fn collect(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let into = Arc::clone(into);
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
@@ -137,7 +148,7 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
             locked(&into).push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
-    });
+    })
 }
 
 fn locked(text: &Mutex<String>) -> MutexGuard<'_, String> {

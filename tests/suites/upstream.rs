@@ -341,7 +341,7 @@ fn a_client_that_leaves_takes_its_upstream_connection_along() {
         Ok(())
     });
     let front = front(&[upstream.address()]);
-    let before = open_files(&front);
+    let before = connections(&front);
 
     // In the middle of a body, waiting for an answer, and reading an endless one.
     let mut client = front.connect();
@@ -370,14 +370,28 @@ fn a_client_that_leaves_takes_its_upstream_connection_along() {
     eventually("all three upstream connections end", DEADLINE, || {
         (gone.load(Ordering::SeqCst) == 3).then_some(())
     });
-    eventually("no file is leaked", DEADLINE, || {
-        (open_files(&front) <= before).then_some(())
+    eventually("no connection is leaked", DEADLINE, || {
+        (connections(&front) == before).then_some(())
     });
 }
 
-fn open_files(front: &Front) -> usize {
+/// How many TCP sockets the gateway holds.
+fn connections(front: &Front) -> usize {
+    let tcp = std::fs::read_to_string("/proc/net/tcp").expect("Linux has /proc");
+    let inodes = tcp
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(9));
+    let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
     let folder = format!("/proc/{}/fd", front.gatehouse.id());
-    std::fs::read_dir(folder).map_or(0, Iterator::count)
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    links
+        .filter(|link| {
+            sockets
+                .iter()
+                .any(|socket| link.as_os_str() == socket.as_str())
+        })
+        .count()
 }
 
 #[test]
