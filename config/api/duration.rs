@@ -6,6 +6,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 use crate::api::jsonpb::Field;
+use crate::api::shape::Shape;
 
 /// A duration as Go writes it; may be negative, which validation refuses where it matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +117,10 @@ impl Field for Duration {
                 "{text:?} is not a duration; write a number with a unit, such as 10s, 1m30s or 100ms"
             ))
         })
+    }
+
+    fn shape() -> Shape {
+        Shape::Scalar("duration")
     }
 }
 

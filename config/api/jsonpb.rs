@@ -13,11 +13,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 pub use crate::api::duration::Duration;
+use crate::api::shape::Shape;
 
 /// A type that can stand in a message's field; `null` reads as its default.
 pub trait Field: Sized {
     /// Reads the field's value.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// What may be written there; the reference pages are made from it.
+    fn shape() -> Shape;
 }
 
 /// Reads any field: the one `deserialize_with` of all messages.
@@ -32,15 +36,15 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// Defines a message: every field optional, documented and read through [`Field`].
 macro_rules! message {
-    ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)*
+    ($(#[$($meta:tt)*])* pub struct $name:ident {
+        $($(#[$($field_meta:tt)*])* pub $field:ident: $type:ty,)*
     }) => {
-        $(#[$meta])*
+        $(#[$($meta)*])*
         #[derive(Clone, Debug, Default, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub struct $name {
             $(
-                $(#[$field_meta])*
+                $(#[$($field_meta)*])*
                 #[serde(
                     deserialize_with = "crate::api::jsonpb::field",
                     skip_serializing_if = "crate::api::jsonpb::is_default"
@@ -53,6 +57,21 @@ macro_rules! message {
             fn read<'de, D: ::serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 Ok(<Option<Self> as ::serde::Deserialize>::deserialize(d)?.unwrap_or_default())
             }
+
+            fn shape() -> $crate::api::shape::Shape {
+                use $crate::api::shape::{MessageShape, FieldShape, Shape, doc_text, renamed};
+                static SHAPE: MessageShape = MessageShape {
+                    name: stringify!($name),
+                    doc: doc_text!([] $([$($meta)*])*),
+                    fields: &[$(FieldShape {
+                        field: stringify!($field),
+                        renamed: renamed!($([$($field_meta)*])*),
+                        doc: doc_text!([] $([$($field_meta)*])*),
+                        shape: <$type as $crate::api::jsonpb::Field>::shape,
+                    },)*],
+                };
+                Shape::Message(&SHAPE)
+            }
         }
     };
 }
@@ -60,11 +79,11 @@ pub(crate) use message;
 
 /// Defines an enum whose values go by name or number; the first value is the default.
 macro_rules! enumeration {
-    ($(#[$meta:meta])* pub enum $name:ident {
+    ($(#[$($meta:tt)*])* pub enum $name:ident {
         $(#[$first_meta:meta])* $first:ident = $first_number:literal $first_text:literal,
         $($(#[$value_meta:meta])* $value:ident = $number:literal $text:literal,)*
     }) => {
-        $(#[$meta])*
+        $(#[$($meta)*])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $(#[$first_meta])*
@@ -102,6 +121,10 @@ macro_rules! enumeration {
                     $(($number, $text, Self::$value),)*
                 ])
             }
+
+            fn shape() -> $crate::api::shape::Shape {
+                $crate::api::shape::Shape::Enumeration(&[$first_text, $($text),*])
+            }
         }
     };
 }
@@ -117,15 +140,25 @@ impl<'de, T: Field> Deserialize<'de> for Through<T> {
 }
 
 macro_rules! plain_fields {
-    ($($type:ty),*) => {$(
+    ($($type:ty: $name:literal),*) => {$(
         impl Field for $type {
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Ok(Option::<$type>::deserialize(deserializer)?.unwrap_or_default())
             }
+
+            fn shape() -> Shape {
+                Shape::Scalar($name)
+            }
         }
     )*};
 }
-plain_fields!(String, bool, LabelSelector, ByteString);
+plain_fields!(
+    String: "text",
+    bool: "true or false",
+    LabelSelector: "label selector",
+    ByteString: "bytes in base64",
+    serde_json::Value: "anything"
+);
 
 macro_rules! number_fields {
     ($($type:ty: $range:literal),*) => {$(
@@ -135,6 +168,10 @@ macro_rules! number_fields {
                 integral(number).and_then(|n| Self::try_from(n).ok()).ok_or_else(|| {
                     de::Error::custom(format_args!("{number} is not {}", $range))
                 })
+            }
+
+            fn shape() -> Shape {
+                Shape::Scalar("number")
             }
         }
     )*};
@@ -149,11 +186,19 @@ impl Field for f64 {
             Some(Number::Float(n)) => n,
         })
     }
+
+    fn shape() -> Shape {
+        Shape::Scalar("number")
+    }
 }
 
 impl<T: Field> Field for Option<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Option::<Through<T>>::deserialize(deserializer)?.map(|value| value.0))
+    }
+
+    fn shape() -> Shape {
+        T::shape()
     }
 }
 
@@ -162,6 +207,10 @@ impl<T: Field> Field for Vec<T> {
         let values = Option::<Vec<Through<T>>>::deserialize(deserializer)?.unwrap_or_default();
         Ok(values.into_iter().map(|value| value.0).collect())
     }
+
+    fn shape() -> Shape {
+        Shape::List(Box::new(T::shape()))
+    }
 }
 
 impl<T: Field> Field for BTreeMap<String, T> {
@@ -169,6 +218,10 @@ impl<T: Field> Field for BTreeMap<String, T> {
         let values = Option::<BTreeMap<String, Through<T>>>::deserialize(deserializer)?;
         let values = values.unwrap_or_default().into_iter();
         Ok(values.map(|(key, value)| (key, value.0)).collect())
+    }
+
+    fn shape() -> Shape {
+        Shape::Map(Box::new(T::shape()))
     }
 }
 

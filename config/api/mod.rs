@@ -5,3 +5,4 @@ pub mod duration;
 pub mod istio;
 pub mod jsonpb;
 pub mod metallb;
+pub mod shape;
