@@ -105,6 +105,18 @@ pub(super) enum Content {
     Refused(Box<Finding>),
 }
 
+impl Content {
+    /// Text that is in hand already.
+    pub fn of_text(text: String) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.as_bytes().hash(&mut hasher);
+        Self::Text {
+            text,
+            hash: hasher.finish(),
+        }
+    }
+}
+
 /// Reads a file of at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> (Content, Stamp) {
     match read_bytes(path, limit) {

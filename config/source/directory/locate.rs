@@ -71,7 +71,7 @@ impl Directory {
 
     fn locate_in(&self, path: &str, wanted: &[Wanted], findings: &mut [Finding]) {
         let known = self.files.get(Path::new(path)).and_then(|state| state.hash);
-        let (content, _) = super::read(Path::new(path), self.limits.file_bytes);
+        let (content, _) = self.read(Path::new(path));
         let text = match content {
             super::Content::Text { text, hash } if Some(hash) == known => text,
             _ => return,

@@ -26,11 +26,14 @@ use crate::resources::{Origin, Resources};
 use crate::source::decode::{AnyObject, NotUsed, decode_text};
 use crate::source::yaml::Limits;
 
-/// A directory (or a single file) of objects.
+/// A directory (or a single file) of objects; for `gatehouse check` also several of them, and text
+/// that is no file.
 #[derive(Debug)]
 pub struct Directory {
-    root: PathBuf,
+    roots: Vec<PathBuf>,
     limits: Limits,
+    /// Text by the name that findings give it.
+    texts: BTreeMap<PathBuf, String>,
     files: BTreeMap<PathBuf, FileState>,
     current: Resources,
 }
@@ -53,23 +56,72 @@ impl Directory {
     ///
     /// When there is no such directory, or it may not be listed.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
-        let root = root.into();
-        let about =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", root.display()));
-        if std::fs::metadata(&root).map_err(about)?.is_dir() {
-            std::fs::read_dir(&root).map_err(about)?;
+        Self::open_all([root.into()])
+    }
+
+    /// Several directories and files as one.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not there, or may not be listed.
+    pub fn open_all(roots: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        let roots: Vec<_> = roots.into_iter().collect();
+        for root in &roots {
+            let about = |error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {error}", root.display()))
+            };
+            if std::fs::metadata(root).map_err(about)?.is_dir() {
+                std::fs::read_dir(root).map_err(about)?;
+            }
         }
         Ok(Self {
-            root,
+            roots,
             limits: Limits::default(),
+            texts: BTreeMap::new(),
             files: BTreeMap::new(),
             current: Resources::default(),
         })
     }
 
-    /// The path as it was given.
+    /// Adds text that did not come from a file, such as standard input; `name` is what findings
+    /// call it.
+    pub fn add_text(&mut self, name: &str, text: String) {
+        self.texts.insert(PathBuf::from(name), text);
+    }
+
+    /// The file or directory that was given, the first of several.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.roots.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// How many files were read.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The files of every root; each once.
+    fn walk(&self) -> Tree {
+        let mut all = Tree::default();
+        for root in &self.roots {
+            let tree = walk(root);
+            all.files.extend(tree.files);
+            all.findings.extend(tree.findings);
+            all.unreadable.extend(tree.unreadable);
+        }
+        let texts = self.texts.keys();
+        all.files
+            .extend(texts.map(|name| (name.clone(), Stamp::default())));
+        all.files.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all.files.dedup_by(|(a, _), (b, _)| a == b);
+        all
+    }
+
+    /// What a file holds now, or the text of this name.
+    fn read(&self, path: &Path) -> (Content, Stamp) {
+        match self.texts.get(path) {
+            Some(text) => (Content::of_text(text.clone()), Stamp::default()),
+            None => read(path, self.limits.file_bytes),
+        }
     }
 
     /// Reads what changed and tells everything that the directory holds.
@@ -79,7 +131,7 @@ impl Directory {
             mut findings,
             unreadable,
             ..
-        } = walk(&self.root);
+        } = self.walk();
         let mut changed = false;
 
         self.files.retain(|path, _| {
@@ -108,14 +160,12 @@ impl Directory {
 
     /// Reads a file if it changed; tells whether it did.
     fn refresh(&mut self, path: PathBuf, stamp: Stamp) -> bool {
-        let before = self.files.get_mut(&path);
-        if before
-            .as_ref()
-            .is_some_and(|state| state.is_current(&stamp))
-        {
+        let current = self.files.get(&path);
+        if current.is_some_and(|state| state.is_current(&stamp)) {
             return false;
         }
-        let (content, stamp) = read(&path, self.limits.file_bytes);
+        let (content, stamp) = self.read(&path);
+        let before = self.files.get_mut(&path);
         match (content, before) {
             (Content::Gone, _) => self.files.remove(&path).is_some(),
             (Content::Text { hash, .. }, Some(state)) if state.hash == Some(hash) => {
