@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, DestinationLabels, Retry, UpstreamProtocol, WorkloadLabels,
+    Balancing, DestinationLabels, EndpointAddress, Retry, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
@@ -254,7 +254,7 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Its share; at least 1.
     pub weight: u32,
     /// The destination side of its metrics.

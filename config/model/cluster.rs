@@ -1,5 +1,6 @@
 //! Clusters: a group of endpoints behind one destination, port and subset.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,11 +42,45 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Its share; at least 1.
     pub weight: u32,
     /// What the metrics say of it.
     pub workload: Arc<WorkloadLabels>,
+}
+
+/// Where an endpoint is reached.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointAddress {
+    /// At an IP address and port.
+    Inet(SocketAddr),
+    /// At a socket of this host: its path, or `@` and its name for an abstract one.
+    Unix(Arc<str>),
+}
+
+impl EndpointAddress {
+    /// The IP address and port, if it has them.
+    pub fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Inet(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for EndpointAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => f.write_str(path),
+        }
+    }
 }
 
 /// How an endpoint is chosen.

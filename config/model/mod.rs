@@ -17,8 +17,8 @@ pub use address::{
     ServiceAllocation,
 };
 pub use cluster::{
-    Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, TransportProtocol,
-    UpstreamProtocol, WorkloadLabels,
+    Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, EndpointAddress,
+    TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
 pub use headers::{
     AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,

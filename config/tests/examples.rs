@@ -51,7 +51,7 @@ fn endpoints(model: &Model, cluster: &str) -> Vec<String> {
 }
 
 fn described(endpoint: &Endpoint) -> String {
-    let (workload, address) = (&endpoint.workload, endpoint.address);
+    let (workload, address) = (&endpoint.workload, &endpoint.address);
     format!(
         "{} {} {} {address}",
         workload.workload, workload.app, workload.version

@@ -119,7 +119,7 @@ fn gatehouse(sink: SocketAddr) -> Proxy {
                 let (client, _) = listener.accept().await.expect("a connection");
                 let pipes = Rc::clone(&pipes);
                 tokio::task::spawn_local(async move {
-                    let upstream = connect(sink, &ConnectOptions::default()).await;
+                    let upstream = connect(&sink.into(), &ConnectOptions::default()).await;
                     let (settings, counters) = (TcpSettings::default(), TcpCounters::default());
                     let upstream = upstream.expect("the sink accepts");
                     carry(client, upstream, &settings, &pipes, &counters).await

@@ -79,10 +79,11 @@ fn access_log(c: &mut Criterion) {
     .expect("/dev/null can be opened")
     .expect("a file is not off");
     let mut logger = log.logger();
+    let address = std::net::SocketAddr::from(([10, 0, 0, 7], 9_080)).into();
     let resolved = Resolved {
         route_name: "default",
         cluster: "outbound|9080||productpage.default.svc.cluster.local",
-        endpoint: Some(([10, 0, 0, 7], 9_080).into()),
+        endpoint: Some(&address),
     };
     // Full queues included: the writer is slower than a worker that does nothing else.
     c.bench_function("log", |b| {

@@ -172,7 +172,7 @@ fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model
     let first = u32_from(snapshot.endpoints.len());
     for endpoint in endpoints {
         snapshot.endpoints.push(Endpoint {
-            address: endpoint.address,
+            address: endpoint.address.clone(),
             weight: endpoint.weight,
             labels: labels.intern(destination, Some(&endpoint.workload)),
             workload: Arc::clone(&endpoint.workload),

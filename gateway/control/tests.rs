@@ -270,7 +270,7 @@ fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
         canonical_revision: String::new(),
     });
     let endpoints = endpoints.iter().map(|address| Endpoint {
-        address: *address,
+        address: (*address).into(),
         weight: 1,
         workload: Arc::clone(&workload),
     });

@@ -117,7 +117,7 @@ fn productpage() -> Cluster {
             service_namespace: text("default"),
         }),
         endpoints: vec![Endpoint {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9080)).into(),
             weight: 1,
             workload: Arc::new(WorkloadLabels {
                 workload: text("productpage-v1"),

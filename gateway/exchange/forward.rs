@@ -239,7 +239,7 @@ impl HttpConnection {
             Some(upstream) => upstream,
             None => self.connect(view, cluster, state, deadlines).await?,
         };
-        self.exchange.upstream_local = Some(upstream.local);
+        self.exchange.upstream_local = upstream.local;
         self.encode_request(request);
         self.await_response(&mut upstream, request, deadlines)
             .await?;
@@ -280,7 +280,7 @@ impl HttpConnection {
             timeout,
             ..ConnectOptions::default()
         };
-        let mut connecting = std::pin::pin!(connect(state.address, &options));
+        let mut connecting = std::pin::pin!(connect(&state.address, &options));
         let connected = poll_fn(|cx| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
                 return Poll::Ready(Ok(connected));
@@ -294,8 +294,9 @@ impl HttpConnection {
         match connected {
             Ok(stream) => {
                 state.connected();
-                Upstream::new(stream, state)
-                    .map_err(|error| Failure::Connect(ConnectError::Other(state.address, error)))
+                Upstream::new(stream, state).map_err(|error| {
+                    Failure::Connect(ConnectError::Other(state.address.clone(), error))
+                })
             }
             Err(ConnectError::TimedOut(..)) if left.is_some_and(|left| left < limit) => {
                 Err(deadlines.failure())

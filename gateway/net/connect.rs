@@ -5,12 +5,14 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use gatehouse_config::model::EndpointAddress;
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::net::ListenOptions;
 use crate::net::listen::set_liveness;
@@ -41,19 +43,19 @@ impl Default for ConnectOptions {
 pub enum ConnectError {
     /// Nobody listens there (ECONNREFUSED), or it was reset at once.
     #[error("connection to {0} refused")]
-    Refused(SocketAddr),
+    Refused(EndpointAddress),
     /// No answer in time.
     #[error("no answer from {0} within {1:?}")]
-    TimedOut(SocketAddr, Duration),
+    TimedOut(EndpointAddress, Duration),
     /// No route, or the network said so (EHOSTUNREACH, ENETUNREACH, …).
     #[error("{0} is unreachable: {1}")]
-    Unreachable(SocketAddr, io::Error),
+    Unreachable(EndpointAddress, io::Error),
     /// This host has no file, port or memory left; the endpoint is not to blame.
     #[error("cannot connect to {0}: this host is out of files or ports: {1}")]
-    Exhausted(SocketAddr, io::Error),
+    Exhausted(EndpointAddress, io::Error),
     /// Anything else.
     #[error("cannot connect to {0}: {1}")]
-    Other(SocketAddr, io::Error),
+    Other(EndpointAddress, io::Error),
 }
 
 impl ConnectError {
@@ -63,8 +65,9 @@ impl ConnectError {
     }
 
     /// Sorts what connect(2) says.
-    fn sort(address: SocketAddr, error: io::Error) -> Self {
+    fn sort(address: &EndpointAddress, error: io::Error) -> Self {
         use rustix::io::Errno;
+        let address = address.clone();
         match Errno::from_io_error(&error) {
             Some(Errno::CONNREFUSED | Errno::CONNRESET) => Self::Refused(address),
             Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => {
@@ -80,22 +83,41 @@ impl ConnectError {
 
 /// Connects to an endpoint. Cancellation safe: a dropped future closes the socket.
 pub async fn connect(
-    address: SocketAddr,
+    address: &EndpointAddress,
     options: &ConnectOptions,
 ) -> Result<TcpStream, ConnectError> {
-    let socket = open(address, options).map_err(|error| ConnectError::sort(address, error))?;
+    let connecting = async {
+        match address {
+            EndpointAddress::Inet(address) => open(*address, options)?.connect(*address).await,
+            EndpointAddress::Unix(path) => connect_unix(path).await,
+        }
+    };
     #[expect(
         clippy::disallowed_methods,
         reason = "once per connection, and the connect itself costs fifty times as much"
     )]
-    match tokio::time::timeout(options.timeout, socket.connect(address)).await {
+    match tokio::time::timeout(options.timeout, connecting).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(ConnectError::TimedOut(address, options.timeout))
+            Err(ConnectError::TimedOut(address.clone(), options.timeout))
         }
         Ok(Err(error)) => Err(ConnectError::sort(address, error)),
-        Err(_) => Err(ConnectError::TimedOut(address, options.timeout)),
+        Err(_) => Err(ConnectError::TimedOut(address.clone(), options.timeout)),
     }
+}
+
+/// Connects to a socket of this host; `@` begins an abstract name.
+///
+/// What comes is dressed as a TCP stream: reading, writing, splicing and shutting down are the
+/// same system calls for any stream socket, and so nothing else has to tell the two apart. Only
+/// questions about addresses and TCP options fail on it.
+async fn connect_unix(path: &str) -> io::Result<TcpStream> {
+    let stream = match path.strip_prefix('@') {
+        Some(name) => UnixStream::connect(format!("\0{name}")).await?,
+        None => UnixStream::connect(path).await?,
+    };
+    let socket = OwnedFd::from(stream.into_std()?);
+    TcpStream::from_std(std::net::TcpStream::from(socket))
 }
 
 fn open(address: SocketAddr, options: &ConnectOptions) -> io::Result<TcpSocket> {
@@ -136,7 +158,7 @@ mod tests {
                 source: Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 7))),
                 ..ConnectOptions::default()
             };
-            let stream = connect(listener.local_addr().unwrap(), &options)
+            let stream = connect(&listener.local_addr().unwrap().into(), &options)
                 .await
                 .unwrap();
             assert!(stream.nodelay().unwrap());
@@ -153,16 +175,55 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_of_this_host_carries_bytes_as_any_other() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("app.sock");
+            let name = format!("@gatehouse-test-{}", std::process::id());
+            let abstract_name = format!("\0{}", &name[1..]);
+            for (listener, address) in [
+                (
+                    tokio::net::UnixListener::bind(&path),
+                    path.to_str().unwrap(),
+                ),
+                (tokio::net::UnixListener::bind(abstract_name), &name),
+            ] {
+                let listener = listener.unwrap();
+                let address = EndpointAddress::Unix(address.into());
+                let options = ConnectOptions::default();
+                let mut stream = connect(&address, &options).await.unwrap();
+                let (mut peer, _) = listener.accept().await.unwrap();
+                stream.write_all(b"ping").await.unwrap();
+                let mut bytes = [0; 4];
+                peer.read_exact(&mut bytes).await.unwrap();
+                assert_eq!(&bytes, b"ping");
+                peer.write_all(b"pong").await.unwrap();
+                stream.read_exact(&mut bytes).await.unwrap();
+                assert_eq!(&bytes, b"pong");
+                stream.shutdown().await.unwrap();
+                assert_eq!(peer.read(&mut bytes).await.unwrap(), 0);
+            }
+            let nobody =
+                EndpointAddress::Unix(directory.path().join("none").to_str().unwrap().into());
+            let error = connect(&nobody, &ConnectOptions::default())
+                .await
+                .unwrap_err();
+            assert!(error.is_endpoint(), "{error}");
+        });
+    }
+
+    #[test]
     fn a_refusal_blames_the_endpoint() {
         run(async {
             // A bound socket that does not listen refuses.
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            let address = socket.local_addr().unwrap();
-            let error = connect(address, &ConnectOptions::default())
+            let address = EndpointAddress::from(socket.local_addr().unwrap());
+            let error = connect(&address, &ConnectOptions::default())
                 .await
                 .unwrap_err();
-            assert!(matches!(error, ConnectError::Refused(a) if a == address));
+            assert!(matches!(error, ConnectError::Refused(ref a) if *a == address));
             assert!(error.is_endpoint());
         });
     }
@@ -176,14 +237,14 @@ mod tests {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
             socket.bind(&any.into()).unwrap();
             socket.listen(0).unwrap();
-            let address = socket.local_addr().unwrap().as_socket().unwrap();
+            let address = socket.local_addr().unwrap().as_socket().unwrap().into();
             let options = ConnectOptions {
                 timeout: Duration::from_millis(50),
                 ..ConnectOptions::default()
             };
             let mut held = Vec::new();
             let error = loop {
-                match connect(address, &options).await {
+                match connect(&address, &options).await {
                     Ok(stream) => held.push(stream),
                     Err(error) => break error,
                 }

@@ -1,8 +1,9 @@
 //! What one worker knows of one endpoint; it survives a reload as long as the endpoint does.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use gatehouse_config::model::EndpointAddress;
 
 use crate::upstream::pool::Idle;
 
@@ -15,7 +16,7 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct EndpointState {
     /// Where.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Requests under way.
     pub active: Cell<u32>,
     /// Idle connections, the most recently used last.
@@ -27,7 +28,7 @@ pub struct EndpointState {
 
 impl EndpointState {
     /// An endpoint that nothing is known of.
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: EndpointAddress) -> Self {
         Self {
             address,
             active: Cell::new(0),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use gatehouse_config::model::EndpointAddress;
 use tokio::net::TcpStream;
 
 use crate::http1::ReadBuffer;
@@ -23,8 +24,8 @@ pub struct Upstream {
     pub stream: TcpStream,
     /// Bytes that were read and not used yet.
     pub input: ReadBuffer,
-    /// Our address.
-    pub local: SocketAddr,
+    /// Our address; none on a socket of this host.
+    pub local: Option<SocketAddr>,
     /// Whether it served a request before; if it fails now, the endpoint may just have closed it.
     pub reused: bool,
     active: Active,
@@ -51,7 +52,7 @@ impl Drop for Active {
 #[derive(Debug)]
 pub struct Idle {
     stream: TcpStream,
-    local: SocketAddr,
+    local: Option<SocketAddr>,
     since: Instant,
 }
 
@@ -74,7 +75,10 @@ impl Upstream {
 
     /// A new connection.
     pub fn new(stream: TcpStream, endpoint: &Rc<EndpointState>) -> io::Result<Self> {
-        let local = stream.local_addr()?;
+        let local = match endpoint.address {
+            EndpointAddress::Inet(_) => Some(stream.local_addr()?),
+            EndpointAddress::Unix(_) => None,
+        };
         Ok(Self {
             stream,
             input: ReadBuffer::new(),

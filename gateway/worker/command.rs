@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::TransportProtocol;
+use gatehouse_config::model::{EndpointAddress, TransportProtocol};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{BoundTcp, BoundUdp};
@@ -74,7 +74,7 @@ pub type Key = (SocketAddr, Transport);
 #[derive(Clone, Debug)]
 pub struct EndpointHealth {
     /// Where.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// Whether it may be chosen.
     pub available: bool,
     /// Requests under way.
@@ -158,7 +158,7 @@ impl Worker {
         view.states()
             .iter()
             .map(|state| EndpointHealth {
-                address: state.address,
+                address: state.address.clone(),
                 available: state.is_available(),
                 active: state.active.get(),
             })

@@ -166,7 +166,7 @@ impl Worker {
             let resolved = Resolved {
                 route_name: exchange.route.map_or("", |id| &snapshot.route(id).name),
                 cluster: exchange.cluster.map_or("", |id| &snapshot.cluster(id).name),
-                endpoint: exchange.endpoint.map(|id| snapshot.endpoint(id).address),
+                endpoint: exchange.endpoint.map(|id| &snapshot.endpoint(id).address),
             };
             log.borrow_mut().log(exchange, resolved);
         }

@@ -83,7 +83,7 @@ impl Worker {
         self.with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Tcp));
         if let Some((endpoint, upstream)) = connected {
             line.upstream_local = upstream.local_addr().ok();
-            line.resolved.endpoint = Some(snapshot.endpoint(endpoint).address);
+            line.resolved.endpoint = Some(&snapshot.endpoint(endpoint).address);
             let active = &view.state(endpoint).active;
             active.set(active.get() + 1);
             let live = Rc::new(LiveTcp {
@@ -132,7 +132,7 @@ impl Worker {
                 Choice::Empty => return (None, ResponseFlags::UH),
             };
             let state = view.state(endpoint);
-            match connect(state.address, &options).await {
+            match connect(&state.address, &options).await {
                 Ok(stream) => {
                     state.connected();
                     return (Some((endpoint, stream)), ResponseFlags::default());

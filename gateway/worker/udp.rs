@@ -109,7 +109,7 @@ impl UdpSlot {
         let known: Vec<SocketAddr> = cluster
             .endpoints
             .clone()
-            .map(|i| view.snapshot.endpoint(EndpointId(i)).address)
+            .filter_map(|i| view.snapshot.endpoint(EndpointId(i)).address.inet())
             .collect();
         self.carrier.retain(|endpoint| known.contains(&endpoint));
     }
@@ -137,6 +137,8 @@ impl Endpoints for Picker {
         match choose(&view, cluster, &[], &self.worker.random) {
             Choice::Endpoint(endpoint) => {
                 let state = view.state(endpoint);
+                // A socket's path cannot be an endpoint of a UDP Service.
+                let address = state.address.inet()?;
                 let labels = view.snapshot.endpoint(endpoint).labels;
                 state.active.set(state.active.get() + 1);
                 self.worker
@@ -144,6 +146,7 @@ impl Endpoints for Picker {
                 Some(Box::new(PickedEndpoint {
                     worker: Rc::clone(&self.worker),
                     state: Rc::clone(state),
+                    address,
                     labels,
                 }))
             }
@@ -156,12 +159,13 @@ impl Endpoints for Picker {
 struct PickedEndpoint {
     worker: Rc<Worker>,
     state: Rc<EndpointState>,
+    address: SocketAddr,
     labels: LabelsId,
 }
 
 impl Picked for PickedEndpoint {
     fn address(&self) -> SocketAddr {
-        self.state.address
+        self.address
     }
 
     fn refused(&self) {

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use gatehouse_config::model::EndpointAddress;
 
 use crate::snapshot::{ClusterId, EndpointId, Snapshot};
 use crate::upstream::EndpointState;
@@ -24,7 +25,7 @@ pub struct View {
 /// Endpoint states by cluster name and address, and turns by cluster name: they survive a reload.
 #[derive(Debug, Default)]
 pub struct EndpointStates {
-    known: HashMap<(Arc<str>, SocketAddr), Rc<EndpointState>>,
+    known: HashMap<(Arc<str>, EndpointAddress), Rc<EndpointState>>,
     turns: HashMap<Arc<str>, Rc<Cell<u32>>>,
 }
 
@@ -64,8 +65,8 @@ impl EndpointStates {
         let mut endpoints = Vec::with_capacity(snapshot.endpoints.len());
         for cluster in &snapshot.clusters {
             for i in cluster.endpoints.clone() {
-                let address = snapshot.endpoint(EndpointId(i)).address;
-                let key = (Arc::clone(&cluster.name), address);
+                let address = snapshot.endpoint(EndpointId(i)).address.clone();
+                let key = (Arc::clone(&cluster.name), address.clone());
                 let state = kept
                     .entry(key)
                     .or_insert_with_key(|key| {
@@ -132,7 +133,7 @@ mod tests {
             service_namespace: name(),
         };
         let endpoints = (1..=endpoints).map(|last| gatehouse_config::model::Endpoint {
-            address: SocketAddr::from(([127, 0, 0, last], 80)),
+            address: std::net::SocketAddr::from(([127, 0, 0, last], 80)).into(),
             weight: 1,
             workload: Arc::new(workload.clone()),
         });

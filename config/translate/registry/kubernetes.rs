@@ -199,7 +199,7 @@ fn from_slices(slices: &[&Object<EndpointSlice>], port: &ServicePort) -> Vec<Bac
                 .iter()
                 .filter_map(|text| text.parse().ok());
             list.extend(addresses.take(1).map(|address: IpAddr| Backend {
-                address: SocketAddr::new(address, number),
+                address: SocketAddr::new(address, number).into(),
                 weight: 1,
                 labels: Arc::clone(&labels),
                 workload: Arc::clone(&described),
@@ -232,7 +232,7 @@ fn from_endpoints(object: &Object<core::Endpoints>, port: &ServicePort) -> Vec<B
                 .and_then(|target| target.name.as_deref())
                 .map(workload::of_pod);
             backends.push(Backend {
-                address: SocketAddr::new(ip, number),
+                address: SocketAddr::new(ip, number).into(),
                 weight: 1,
                 labels: Arc::clone(&labels),
                 workload: Arc::new(workload::describe(

@@ -5,12 +5,13 @@ mod service_entry;
 mod workloads;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::api::core;
 use crate::api::istio;
-use crate::model::{Endpoint, TransportProtocol, UpstreamProtocol, WorkloadLabels};
+use crate::model::{
+    Endpoint, EndpointAddress, TransportProtocol, UpstreamProtocol, WorkloadLabels,
+};
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::report::Report;
@@ -72,7 +73,7 @@ enum Source<'a> {
 /// An endpoint with the labels that subsets select by.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: EndpointAddress,
     pub(crate) weight: u32,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) workload: Arc<WorkloadLabels>,
@@ -82,7 +83,7 @@ impl Backend {
     /// As the model has it.
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint {
-            address: self.address,
+            address: self.address.clone(),
             weight: self.weight.max(1),
             workload: Arc::clone(&self.workload),
         }

@@ -8,7 +8,7 @@ use crate::api::istio::ServiceEntry;
 use crate::api::istio::WorkloadEntry;
 use crate::codes;
 use crate::finding::Level;
-use crate::model::WorkloadLabels;
+use crate::model::{EndpointAddress, WorkloadLabels};
 use crate::resources::{Object, Resources};
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
@@ -19,11 +19,20 @@ use crate::translate::{hosts, workload};
 /// How an address begins that is a socket's path.
 const UNIX: &str = "unix://";
 
+/// Where a workload is.
+#[derive(Clone, Debug)]
+enum Address {
+    Ip(IpAddr),
+    /// A socket of this host.
+    Unix(Arc<str>),
+    /// A name, or nothing.
+    None,
+}
+
 /// One workload outside Kubernetes.
 #[derive(Debug)]
 pub(crate) struct Workload<'a> {
-    /// None where the address is a name or a path.
-    address: Option<IpAddr>,
+    address: Address,
     ports: &'a BTreeMap<String, u32>,
     weight: u32,
     pub(super) labels: Arc<BTreeMap<String, String>>,
@@ -50,7 +59,7 @@ impl<'a> Workload<'a> {
         let mut merged = labels.clone();
         merged.extend(own_labels.iter().map(|(k, v)| (k.clone(), v.clone())));
         Self {
-            address: address.parse().ok(),
+            address: Address::parse(address),
             ports,
             weight: *weight,
             described: Arc::new(workload::describe(name, namespace, &merged)),
@@ -64,16 +73,33 @@ impl<'a> Workload<'a> {
         mut names: impl Iterator<Item = &'n str>,
         target: Option<u16>,
     ) -> Option<Backend> {
-        let named = names.find_map(|name| self.ports.get(name));
-        let port = named
-            .and_then(|port| u16::try_from(*port).ok())
-            .or(target)?;
+        let mut port = || {
+            let named = names.find_map(|name| self.ports.get(name));
+            named.and_then(|port| u16::try_from(*port).ok()).or(target)
+        };
+        let address = match &self.address {
+            Address::Ip(ip) => SocketAddr::new(*ip, port()?).into(),
+            Address::Unix(path) => EndpointAddress::Unix(Arc::clone(path)),
+            Address::None => return None,
+        };
         Some(Backend {
-            address: SocketAddr::new(self.address?, port),
+            address,
             weight: self.weight,
             labels: Arc::clone(&self.labels),
             workload: Arc::clone(&self.described),
         })
+    }
+}
+
+impl Address {
+    fn parse(text: &str) -> Self {
+        if let Some(path) = text.strip_prefix(UNIX) {
+            return Self::Unix(path.into());
+        }
+        match text.parse() {
+            Ok(ip) => Self::Ip(ip),
+            Err(_) => Self::None,
+        }
     }
 }
 
@@ -189,12 +215,8 @@ pub(super) fn check(
                 "",
             );
         }
-    } else if address.starts_with(UNIX) {
-        report.not_served(
-            &address_path,
-            "A socket path as address",
-            "this endpoint gets no requests",
-        );
+    } else if let Some(socket) = address.strip_prefix(UNIX) {
+        check_socket(socket, &address_path, report);
         if !ports.is_empty() {
             report.invalid(
                 &path.field("ports"),
@@ -254,4 +276,23 @@ pub(super) fn check(
             "",
         );
     }
+}
+
+/// Reports what cannot be the path (or, behind an `@`, the name) of a socket.
+pub(crate) fn check_socket(socket: &str, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    /// `sun_path` has 108 bytes, one of which ends a path or begins a name.
+    const LONGEST: usize = 107;
+    let wrong = match socket.strip_prefix('@') {
+        Some("") => "the name behind the `@` is missing",
+        _ if socket.contains('\0') => "it holds a zero byte",
+        _ if socket.len() > LONGEST => "it is longer than 107 bytes",
+        Some(_) => return,
+        None if socket.starts_with('/') && !socket.ends_with('/') => return,
+        None => "neither a path from the root (`unix:///run/app.sock`) nor a name (`unix://@app`)",
+    };
+    report.invalid(
+        path,
+        format!("the socket `{socket}` is wrong: {wrong}; the object is not used."),
+        "",
+    );
 }

@@ -4,6 +4,7 @@ mod destinations;
 mod hosts;
 mod refusals;
 mod routes;
+mod service_entries;
 
 use std::sync::Arc;
 

@@ -48,7 +48,7 @@ fn text(out: &mut Vec<u8>, record: &Record) {
     quoted(out, record.text(Text::RequestId));
     quoted(out, record.text(Text::Authority));
     out.push(b'"');
-    put_display(out, record.endpoint);
+    put_display(out, record.endpoint.as_ref());
     out.extend_from_slice(b"\" ");
     put(out, record.text(Text::Cluster));
     out.push(b' ');
@@ -94,7 +94,7 @@ fn json(out: &mut Vec<u8>, record: &Record) {
     string(out, "user_agent", record.text(Text::UserAgent));
     string(out, "request_id", record.text(Text::RequestId));
     string(out, "authority", record.text(Text::Authority));
-    display(out, "upstream_host", record.endpoint);
+    display(out, "upstream_host", record.endpoint.as_ref());
     string(out, "upstream_cluster", record.text(Text::Cluster));
     display(out, "upstream_local_address", record.upstream_local);
     display(out, "downstream_local_address", Some(record.local));

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
+use gatehouse_config::model::EndpointAddress;
+
 use crate::exchange::{Exchange, ResponseFlags};
 use record::Record;
 use writer::{Message, Output, Returns, Shared};
@@ -68,7 +70,7 @@ pub struct Resolved<'a> {
     /// `%UPSTREAM_CLUSTER_RAW%`: `outbound|9080||productpage.default.svc.cluster.local`.
     pub cluster: &'a str,
     /// `%UPSTREAM_HOST%`.
-    pub endpoint: Option<SocketAddr>,
+    pub endpoint: Option<&'a EndpointAddress>,
 }
 
 /// A carried TCP connection that ended.

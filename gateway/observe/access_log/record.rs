@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use gatehouse_config::model::EndpointAddress;
+
 use crate::exchange::{Exchange, ResponseFlags};
 use crate::http1::RequestHead;
 use crate::observe::access_log::{Resolved, TcpConnection};
@@ -68,7 +70,7 @@ pub(super) struct Record {
     pub(super) received: u64,
     pub(super) sent: u64,
     pub(super) upstream_service_time: Option<Duration>,
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<EndpointAddress>,
     pub(super) upstream_local: Option<SocketAddr>,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
@@ -109,7 +111,7 @@ impl Record {
         self.received = exchange.request_body_bytes;
         self.sent = exchange.response_body_bytes;
         self.upstream_service_time = exchange.upstream_service_time;
-        self.endpoint = resolved.endpoint;
+        self.endpoint = resolved.endpoint.cloned();
         self.upstream_local = exchange.upstream_local;
         self.local = exchange.connection.local;
         self.peer = exchange.connection.peer;
@@ -138,7 +140,7 @@ impl Record {
         self.received = connection.received;
         self.sent = connection.sent;
         self.upstream_service_time = None;
-        self.endpoint = connection.resolved.endpoint;
+        self.endpoint = connection.resolved.endpoint.cloned();
         self.upstream_local = connection.upstream_local;
         self.local = connection.local;
         self.peer = connection.peer;

@@ -5,11 +5,17 @@ use super::*;
 use crate::observe::access_log::format::format;
 use crate::observe::sample::exchange;
 
+/// Not a constant: each use would be a value of its own.
+static ENDPOINT: EndpointAddress = EndpointAddress::Inet(std::net::SocketAddr::new(
+    std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7)),
+    9080,
+));
+
 fn resolved() -> Resolved<'static> {
     Resolved {
         route_name: "default",
         cluster: "outbound|9080||productpage.default.svc.cluster.local",
-        endpoint: Some("10.0.0.7:9080".parse().unwrap()),
+        endpoint: Some(&ENDPOINT),
     }
 }
 
@@ -32,6 +38,17 @@ fn wait_for(path: &std::path::Path, fits: impl Fn(&str) -> bool) -> String {
         assert!(Instant::now() < deadline, "not written in time: {text:?}");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn an_endpoint_at_a_socket_is_its_path() {
+    let path = EndpointAddress::Unix("/run/app.sock".into());
+    let resolved = Resolved {
+        endpoint: Some(&path),
+        ..resolved()
+    };
+    let text = line(&exchange(), resolved, LogFormat::Text);
+    assert!(text.contains(" \"/run/app.sock\" outbound|9080|"), "{text}");
 }
 
 #[test]
