@@ -35,8 +35,6 @@ ids! {
     ServerId;
     /// A virtual host, in [`Snapshot::hosts`].
     HostId;
-    /// A route, in [`Snapshot::routes`].
-    RouteId;
     /// A cluster, in [`Snapshot::clusters`].
     ClusterId;
     /// An endpoint, in [`Snapshot::endpoints`].
@@ -44,6 +42,15 @@ ids! {
     /// A set of destination labels, numbered for the life of the process by
     /// [`LabelTable`](crate::observe::LabelTable).
     LabelsId;
+}
+
+/// A route: its virtual host, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId {
+    /// The virtual host.
+    pub host: HostId,
+    /// Its place in the host's [`RouteList`].
+    pub position: u32,
 }
 
 /// All tables of one generation of the configuration.
@@ -57,8 +64,6 @@ pub struct Snapshot {
     pub servers: Vec<Server>,
     /// Virtual hosts of all servers.
     pub hosts: Vec<VirtualHost>,
-    /// Routes of all virtual hosts; hosts of one VirtualService share them.
-    pub routes: Vec<Route>,
     /// Clusters.
     pub clusters: Vec<Cluster>,
     /// Endpoints of all clusters.
@@ -98,14 +103,14 @@ pub struct VirtualHost {
     /// `httpsRedirect`.
     pub require_tls: bool,
     /// In the API's order, with an index for literal paths.
-    pub routes: RouteList,
+    pub routes: Arc<RouteList>,
 }
 
 /// A route.
 #[derive(Debug)]
 pub struct Route {
-    /// Envoy's route name; empty when unnamed.
-    pub name: String,
+    /// What it was compiled from: its name and origin, for the access log and for `gatehouse why`.
+    pub source: Arc<gatehouse_config::model::Route>,
     /// When it applies.
     pub matcher: Matcher,
     /// What it does.
@@ -276,7 +281,12 @@ impl Snapshot {
 
     /// A route.
     pub fn route(&self, id: RouteId) -> &Route {
-        &self.routes[id.index()]
+        &self.host(id.host).routes.all()[id.position as usize]
+    }
+
+    /// How many routes there are, each virtual host's counted.
+    pub fn route_count(&self) -> usize {
+        self.hosts.iter().map(|host| host.routes.all().len()).sum()
     }
 
     /// A cluster.
@@ -287,5 +297,37 @@ impl Snapshot {
     /// An endpoint.
     pub fn endpoint(&self, id: EndpointId) -> &Endpoint {
         &self.endpoints[id.index()]
+    }
+}
+
+/// A route that answers by itself, for tests of what stands around it.
+#[cfg(test)]
+pub(crate) fn test_route(matcher: Matcher) -> Route {
+    use gatehouse_config::model;
+    use gatehouse_config::resources::ObjectKey;
+
+    Route {
+        source: Arc::new(model::Route {
+            name: String::new(),
+            origin: model::RouteOrigin {
+                virtual_service: ObjectKey::default(),
+                rule: 0,
+                matched: None,
+                position: String::new(),
+            },
+            matches: model::RouteMatch::default(),
+            action: model::Action::DirectResponse(Box::new(model::DirectResponse {
+                status: 200,
+                body: Vec::new(),
+            })),
+            headers: model::HeaderEdits::default(),
+        }),
+        matcher,
+        action: Action::DirectResponse {
+            status: 200,
+            body: Box::default(),
+        },
+        request_edits: Box::default(),
+        response_edits: Box::default(),
     }
 }

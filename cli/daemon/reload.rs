@@ -252,7 +252,7 @@ impl Control {
         tracing::info!(
             generation,
             objects = self.in_force.resources.len(),
-            routes = self.gateway.snapshot().routes.len(),
+            routes = self.gateway.snapshot().route_count(),
             listeners = self.gateway.listeners().count(),
             took_ms = took.as_millis() as u64,
             "configuration in force"

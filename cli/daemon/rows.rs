@@ -192,7 +192,7 @@ pub fn routes(model: &Model, placement: &Placement) -> Vec<RouteRow> {
             .map(|place| place.address().to_string())
             .collect();
         for host in &server.virtual_hosts {
-            for route in &host.routes {
+            for route in host.routes.iter() {
                 rows.push(RouteRow {
                     listeners: listeners.clone(),
                     host: host.domain.to_string(),

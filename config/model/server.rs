@@ -36,8 +36,9 @@ pub struct Server {
 pub struct VirtualHost {
     /// Which hosts; a request goes to the most specific one and never falls through to another.
     pub domain: Domain,
-    /// First match wins; catch-alls are last already.
-    pub routes: Vec<Arc<Route>>,
+    /// First match wins; catch-alls are last already. Hosts with the same routes share one list,
+    /// and so do models that follow one another.
+    pub routes: Arc<[Arc<Route>]>,
     /// `httpsRedirect`: plain requests get a 301 to https before any route is looked at.
     pub require_tls: bool,
 }

@@ -11,9 +11,12 @@ use crate::translate::virtual_service::VirtualServices;
 use crate::translate::virtual_service::matches;
 use crate::translate::virtual_service::routes::{self, Listener};
 
+/// The routes of one VirtualService on one listener.
+type Routes = Arc<[Arc<Route>]>;
+
 #[derive(Default)]
 struct Host {
-    routes: Vec<Arc<Route>>,
+    lists: Vec<Routes>,
     require_tls: bool,
     /// Whose routes are in already; a second copy could never match.
     from: HashSet<(usize, usize)>,
@@ -27,7 +30,7 @@ pub(crate) fn build(
 ) -> Server {
     let mut by_domain: BTreeMap<String, Host> = BTreeMap::new();
     let mut gateways: HashMap<&ObjectKey, usize> = HashMap::new();
-    let mut built: HashMap<(usize, usize), Vec<Arc<Route>>> = HashMap::new();
+    let mut built: HashMap<(usize, usize), Routes> = HashMap::new();
     for (gateway, server) in &merged.servers {
         let next = gateways.len();
         let gateway_index = *gateways.entry(&gateway.key).or_insert(next);
@@ -52,7 +55,7 @@ pub(crate) fn build(
                     port: server.port,
                     has_tls: server.has_tls,
                 };
-                routes::build(service, listener, clusters)
+                Routes::from(routes::build(service, listener, clusters))
             };
             let fresh;
             let routes = if is_repeated {
@@ -69,7 +72,7 @@ pub(crate) fn build(
                 let host = by_domain.entry(host.to_ascii_lowercase()).or_default();
                 host.require_tls |= server.https_redirect;
                 if !is_repeated || host.from.insert(id) {
-                    host.routes.extend(routes.iter().cloned());
+                    host.lists.push(Arc::clone(routes));
                 }
             }
         }
@@ -101,20 +104,28 @@ pub(crate) fn build(
 
 fn virtual_host(domain: &str, host: Host) -> VirtualHost {
     let Host {
-        routes,
+        lists,
         require_tls,
         from: _,
     } = host;
-    // Catch-alls go last, whoever wrote them; all else keeps its order (the sort is stable).
-    let mut ordered = routes;
-    ordered.sort_by_key(|route| matches::is_catch_all(&route.matches));
     VirtualHost {
         domain: match domain.strip_prefix('*') {
             Some("") => Domain::Any,
             Some(suffix) => Domain::Suffix(suffix.to_owned()),
             None => Domain::Exact(domain.to_owned()),
         },
-        routes: ordered,
+        routes: joined(&lists),
         require_tls,
     }
+}
+
+/// Catch-alls go last, whoever wrote them; all else keeps its order (the sort is stable).
+fn joined(lists: &[Routes]) -> Routes {
+    if let [only] = lists {
+        // The routes of one VirtualService end with its catch-all.
+        return Arc::clone(only);
+    }
+    let mut routes: Vec<_> = lists.iter().flat_map(|list| list.iter().cloned()).collect();
+    routes.sort_by_key(|route| matches::is_catch_all(&route.matches));
+    routes.into()
 }

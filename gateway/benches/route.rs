@@ -3,16 +3,33 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use gatehouse_config::model::{Domain, Pattern};
+use std::sync::Arc;
+
+use gatehouse_config::model::{self, Domain, Pattern};
+use gatehouse_config::resources::ObjectKey;
 use gatehouse_gateway::http1::RequestHead;
 use gatehouse_gateway::route::{
     Conditions, HeaderCondition, HostTable, Matcher, Path, RequestView, RouteList,
 };
-use gatehouse_gateway::snapshot::{Action, HostId, Route, RouteId};
+use gatehouse_gateway::snapshot::{Action, HostId, Route};
 
 fn route(path: Path, conditions: Option<Conditions>) -> Route {
     Route {
-        name: String::new(),
+        source: Arc::new(model::Route {
+            name: String::new(),
+            origin: model::RouteOrigin {
+                virtual_service: ObjectKey::default(),
+                rule: 0,
+                matched: None,
+                position: String::new(),
+            },
+            matches: model::RouteMatch::default(),
+            action: model::Action::DirectResponse(Box::new(model::DirectResponse {
+                status: 200,
+                body: Vec::new(),
+            })),
+            headers: model::HeaderEdits::default(),
+        }),
         matcher: Matcher {
             path,
             conditions: conditions.map(Box::new),
@@ -65,8 +82,7 @@ fn lookup(c: &mut Criterion) {
         b.iter(|| table.find(black_box(b"kiali.home.lan")));
     });
 
-    let routes = thousand();
-    let list = RouteList::new((0..1000).map(RouteId).collect(), &routes);
+    let list = RouteList::new(thousand().into());
     for (name, path) in [
         ("prefix", "/service-996/items/7"),
         ("exact", "/service-997/items"),
@@ -82,10 +98,10 @@ fn lookup(c: &mut Criterion) {
             fields: head.fields(),
         };
         c.bench_function(&format!("route of 1,000, {name}"), |b| {
-            b.iter(|| list.find(black_box(&routes), black_box(&request)));
+            b.iter(|| list.find(black_box(&request)));
         });
         c.bench_function(&format!("route of 1,000 by walking, {name}"), |b| {
-            b.iter(|| list.walk(black_box(&routes), black_box(&request)));
+            b.iter(|| list.walk(black_box(&request)));
         });
     }
 }

@@ -5,29 +5,32 @@
 mod action;
 mod edits;
 pub mod placement;
+mod route_lists;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProtocol};
 
 use crate::observe::labels::LabelTable;
-use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path, RouteList};
+use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
 use crate::snapshot::{
-    Cluster, ClusterId, Endpoint, HostId, Listener, Route, RouteId, Server, ServerId, Serves,
-    Snapshot, VirtualHost,
+    Cluster, ClusterId, Endpoint, HostId, Listener, Route, Server, ServerId, Serves, Snapshot,
+    VirtualHost,
 };
 
 pub use placement::{Place, Placement, place};
+pub use route_lists::RouteLists;
 
 /// Builds the tables of one generation.
 ///
 /// `placement` says where is listened; `labels` numbers the label sets of metrics and keeps the
-/// numbers of earlier generations.
+/// numbers of earlier generations, `lists` holds their routes: those that did not change are
+/// taken over as they are.
 pub fn compile(
     model: &Model,
     placement: &Placement,
     labels: &mut LabelTable,
+    lists: &mut RouteLists,
     generation: u64,
 ) -> Snapshot {
     let mut snapshot = Snapshot {
@@ -37,9 +40,9 @@ pub fn compile(
     for cluster in &model.clusters {
         add_cluster(&mut snapshot, labels, cluster);
     }
-    let mut routes = Routes::default();
+    let mut lists = lists.next_generation();
     for server in &model.servers {
-        let server = compile_server(&mut snapshot, &mut routes, server);
+        let server = compile_server(&mut snapshot, &mut lists, server);
         snapshot.servers.push(server);
     }
     for place in &placement.places {
@@ -63,50 +66,37 @@ pub fn compile(
     snapshot
 }
 
-/// Routes that are compiled already: virtual hosts of one VirtualService share theirs.
-#[derive(Default)]
-struct Routes {
-    known: HashMap<*const model::Route, RouteId>,
-}
-
-fn compile_server(snapshot: &mut Snapshot, routes: &mut Routes, server: &model::Server) -> Server {
+fn compile_server(
+    snapshot: &mut Snapshot,
+    lists: &mut route_lists::Generation<'_>,
+    server: &model::Server,
+) -> Server {
     let mut table = HostTable::default();
     for host in &server.virtual_hosts {
-        let ids = host
-            .routes
-            .iter()
-            .map(|route| routes.id(snapshot, route))
-            .collect();
-        let id = HostId(u32_from(snapshot.hosts.len()));
-        table.insert(&host.domain, id);
+        let model::VirtualHost {
+            domain,
+            routes,
+            require_tls,
+        } = host;
+        table.insert(domain, HostId(u32_from(snapshot.hosts.len())));
         snapshot.hosts.push(VirtualHost {
-            require_tls: host.require_tls,
-            routes: RouteList::new(ids, &snapshot.routes),
+            require_tls: *require_tls,
+            routes: lists.compiled(routes),
         });
     }
     Server { table }
 }
 
-impl Routes {
-    fn id(&mut self, snapshot: &mut Snapshot, route: &Arc<model::Route>) -> RouteId {
-        *self.known.entry(Arc::as_ptr(route)).or_insert_with(|| {
-            let id = RouteId(u32_from(snapshot.routes.len()));
-            snapshot.routes.push(compile_route(route));
-            id
-        })
-    }
-}
-
-fn compile_route(route: &model::Route) -> Route {
+fn compile_route(route: &Arc<model::Route>) -> Route {
     let model::Route {
-        name,
+        name: _,
         origin: _,
         matches,
         action,
         headers,
-    } = route;
+    } = &**route;
     Route {
-        name: name.clone(),
+        source: Arc::clone(route),
         matcher: compile_matcher(matches),
         action: action::compile(action),
         request_edits: edits::compile(&headers.request),

@@ -12,7 +12,7 @@ use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, TransportProtocol};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::compile::{Placement, compile};
+use crate::compile::{Placement, RouteLists, compile};
 use crate::net::{BoundTcp, BoundUdp, ListenError, ListenOptions};
 use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
 use crate::snapshot::{Listener, Snapshot};
@@ -26,6 +26,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub struct Gateway {
     workers: Vec<WorkerHandle>,
     labels: LabelTable,
+    lists: RouteLists,
     snapshot: Arc<Snapshot>,
     /// Where is listened.
     open: BTreeSet<Key>,
@@ -71,6 +72,7 @@ impl Gateway {
         Ok(Self {
             workers,
             labels: LabelTable::new(),
+            lists: RouteLists::default(),
             snapshot: Arc::default(),
             open: BTreeSet::new(),
             closing: BTreeMap::new(),
@@ -83,7 +85,13 @@ impl Gateway {
     /// [`retry`](Self::retry) tries them again, and so does the next call.
     pub fn apply(&mut self, model: &Model, placement: &Placement) -> Vec<Finding> {
         let generation = self.snapshot.generation + 1;
-        let snapshot = compile(model, placement, &mut self.labels, generation);
+        let snapshot = compile(
+            model,
+            placement,
+            &mut self.labels,
+            &mut self.lists,
+            generation,
+        );
         self.snapshot = Arc::new(snapshot);
         self.note_lost();
         let wanted: BTreeSet<Key> = self.snapshot.listeners.iter().map(key).collect();

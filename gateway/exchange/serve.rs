@@ -184,12 +184,12 @@ impl HttpConnection {
     fn route(&self, view: &View, server: ServerId) -> Result<RouteId, Reply> {
         let snapshot = &view.snapshot;
         let request = &self.exchange.request;
-        let host = snapshot
+        let id = snapshot
             .server(server)
             .table
             .find(request.authority())
-            .map(|host| snapshot.host(host))
             .ok_or_else(Reply::no_route)?;
+        let host = snapshot.host(id);
         if host.require_tls && self.scheme == "http" {
             return Err(Reply::redirect(301, redirect::to_https(request)));
         }
@@ -201,9 +201,8 @@ impl HttpConnection {
             scheme: self.scheme.as_bytes(),
             fields: request.fields(),
         };
-        host.routes
-            .find(&snapshot.routes, &looked_at)
-            .ok_or_else(Reply::no_route)
+        let position = host.routes.find(&looked_at).ok_or_else(Reply::no_route)?;
+        Ok(RouteId { host: id, position })
     }
 
     /// Answers here. `edits` are those of the route and the destination that were chosen, if any

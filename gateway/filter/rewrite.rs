@@ -47,22 +47,13 @@ mod tests {
 
     use super::*;
     use crate::route::{Matcher, Path};
-    use crate::snapshot::{Action, Destination};
+    use crate::snapshot::{Destination, test_route};
 
     fn route(path: Path) -> Route {
-        Route {
-            name: String::new(),
-            matcher: Matcher {
-                path,
-                conditions: None,
-            },
-            action: Action::DirectResponse {
-                status: 200,
-                body: Box::default(),
-            },
-            request_edits: Box::default(),
-            response_edits: Box::default(),
-        }
+        test_route(Matcher {
+            path,
+            conditions: None,
+        })
     }
 
     fn to(authority: Option<&str>) -> WeightedDestination {

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 
 use crate::route::matcher::{Path, RequestView};
-use crate::snapshot::{Route, RouteId};
+use crate::snapshot::Route;
 
 /// Below this many routes a walk is faster than the index.
 const INDEX_FROM: usize = 8;
 
 /// Routes in the API's order (Istio: first match wins).
+///
+/// Virtual hosts with the same routes share one list, and so do the generations of a configuration.
 #[derive(Debug, Default)]
 pub struct RouteList {
-    routes: Vec<RouteId>,
+    routes: Box<[Route]>,
     index: Option<Box<Index>>,
 }
 
@@ -27,39 +29,38 @@ struct Index {
 }
 
 impl RouteList {
-    /// A list; `all` holds the routes that the ids point to.
-    pub fn new(routes: Vec<RouteId>, all: &[Route]) -> Self {
-        let index = (routes.len() >= INDEX_FROM).then(|| Box::new(Index::new(&routes, all)));
+    /// A list in the API's order.
+    pub fn new(routes: Box<[Route]>) -> Self {
+        let index = (routes.len() >= INDEX_FROM).then(|| Box::new(Index::new(&routes)));
         Self { routes, index }
     }
 
     /// The routes in order.
-    pub fn ids(&self) -> &[RouteId] {
+    pub fn all(&self) -> &[Route] {
         &self.routes
     }
 
-    /// The first route that fits.
-    pub fn find(&self, all: &[Route], request: &RequestView<'_>) -> Option<RouteId> {
+    /// The position of the first route that fits.
+    pub fn find(&self, request: &RequestView<'_>) -> Option<u32> {
         match &self.index {
-            Some(index) => index.find(&self.routes, all, request),
-            None => self.walk(all, request),
+            Some(index) => index.find(&self.routes, request),
+            None => self.walk(request),
         }
     }
 
     /// The first route that fits, by walking all of them: the definition of [`find`](Self::find).
-    pub fn walk(&self, all: &[Route], request: &RequestView<'_>) -> Option<RouteId> {
-        self.routes
-            .iter()
-            .copied()
-            .find(|id| all[id.index()].matcher.matches(request))
+    pub fn walk(&self, request: &RequestView<'_>) -> Option<u32> {
+        (0..)
+            .zip(&self.routes)
+            .find_map(|(position, route)| route.matcher.matches(request).then_some(position))
     }
 }
 
 impl Index {
-    fn new(routes: &[RouteId], all: &[Route]) -> Self {
+    fn new(routes: &[Route]) -> Self {
         let mut index = Self::default();
-        for (position, id) in (0_u32..).zip(routes) {
-            match &all[id.index()].matcher.path {
+        for (position, route) in (0_u32..).zip(routes) {
+            match &route.matcher.path {
                 Path::Exact(path) => index.exact.entry(path.clone()).or_default().push(position),
                 Path::Prefix(path) => index.prefix.entry(path.clone()).or_default().push(position),
                 Path::Any
@@ -76,14 +77,9 @@ impl Index {
         index
     }
 
-    fn find(
-        &self,
-        routes: &[RouteId],
-        all: &[Route],
-        request: &RequestView<'_>,
-    ) -> Option<RouteId> {
+    fn find(&self, routes: &[Route], request: &RequestView<'_>) -> Option<u32> {
         let mut best = u32::MAX;
-        let route = |position: u32| &all[routes[position as usize].index()];
+        let route = |position: u32| &routes[position as usize];
         let mut consider = |positions: &[u32]| {
             for position in positions
                 .iter()
@@ -118,6 +114,6 @@ impl Index {
                 break;
             }
         }
-        routes.get(best as usize).copied()
+        (best != u32::MAX).then_some(best)
     }
 }

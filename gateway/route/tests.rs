@@ -2,7 +2,7 @@ use gatehouse_config::model::{Domain, HeaderName, Pattern};
 
 use super::*;
 use crate::http1::RequestHead;
-use crate::snapshot::{Action, HostId, Route, RouteId};
+use crate::snapshot::{HostId, Route, test_route};
 use crate::worker::random::Random;
 
 fn domain(text: &str) -> Domain {
@@ -69,19 +69,6 @@ fn ports_are_cut_off_and_addresses_are_not() {
     }
 }
 
-fn route(matcher: Matcher) -> Route {
-    Route {
-        name: String::new(),
-        matcher,
-        action: Action::DirectResponse {
-            status: 200,
-            body: Box::default(),
-        },
-        request_edits: Box::default(),
-        response_edits: Box::default(),
-    }
-}
-
 /// A small alphabet, so that literals meet often.
 fn random_path(random: &Random) -> String {
     let mut path = String::from("/");
@@ -122,9 +109,9 @@ fn the_index_gives_the_answer_of_the_walk() {
     };
     for round in 0..rounds {
         let routes: Vec<Route> = (0..1 + random.below(60))
-            .map(|_| route(random_matcher(&random)))
+            .map(|_| test_route(random_matcher(&random)))
             .collect();
-        let list = RouteList::new((0..routes.len() as u32).map(RouteId).collect(), &routes);
+        let list = RouteList::new(routes.into());
         for _ in 0..100 {
             let path = random_path(&random);
             let method = ["GET", "POST", "PUT"][random.below(3) as usize];
@@ -138,8 +125,8 @@ fn the_index_gives_the_answer_of_the_walk() {
                 fields: head.fields(),
             };
             assert_eq!(
-                list.find(&routes, &request),
-                list.walk(&routes, &request),
+                list.find(&request),
+                list.walk(&request),
                 "round {round}, {method} {path}"
             );
         }

@@ -164,7 +164,9 @@ impl Worker {
         self.metrics.borrow_mut().record(labels, exchange);
         if let Some(log) = &self.access_log {
             let resolved = Resolved {
-                route_name: exchange.route.map_or("", |id| &snapshot.route(id).name),
+                route_name: exchange
+                    .route
+                    .map_or("", |id| &snapshot.route(id).source.name),
                 cluster: exchange.cluster.map_or("", |id| &snapshot.cluster(id).name),
                 endpoint: exchange.endpoint.map(|id| &snapshot.endpoint(id).address),
             };

@@ -114,7 +114,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::compile::{Placement, compile};
+    use crate::compile::{Placement, RouteLists, compile};
     use crate::observe::LabelTable;
 
     fn snapshot(endpoints: u8) -> Arc<Snapshot> {
@@ -150,7 +150,8 @@ mod tests {
             ..Model::default()
         };
         let (places, mut labels) = (Placement::default(), LabelTable::new());
-        Arc::new(compile(&model, &places, &mut labels, 1))
+        let mut lists = RouteLists::default();
+        Arc::new(compile(&model, &places, &mut labels, &mut lists, 1))
     }
 
     #[test]
