@@ -1,5 +1,6 @@
 //! The `gatehouse` binary: verbs and output; the work is done by the crates beside it.
 
+mod check;
 mod daemon;
 mod demo;
 mod get;
@@ -24,10 +25,11 @@ const EXAMPLES: &str = "\
 Examples:
   gatehouse demo                              try it: bookinfo on http://127.0.0.1:8080/productpage
   sudo gatehouse run --config DIR             serve a directory of YAML
+  gatehouse check .                           what is wrong with a directory of YAML, offline
   gatehouse get services                      who has which address, and who waits for one
   gatehouse get findings                      what is wrong with the configuration
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 no daemon answers.";
+Exit codes: 0 done; 1 failed, or check found something; 2 wrong usage; 3 no daemon answers.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -36,6 +38,8 @@ enum Verb {
     /// Everything in one process, from a directory of YAML
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Say what is wrong with files of YAML, without serving them
+    Check(check::CheckArgs),
     /// Ask the running daemon
     Get(get::GetArgs),
 }
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Demo(args) => done(run_demo(&args)),
         Verb::Run(args) => done(run(*args)),
+        Verb::Check(args) => check::run(&args),
         Verb::Get(args) => get::run(args),
     }
 }

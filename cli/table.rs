@@ -20,7 +20,8 @@ pub enum Tone {
 }
 
 impl Tone {
-    fn code(self) -> &'static str {
+    /// The escape sequence that begins it; empty for plain.
+    pub fn code(self) -> &'static str {
         match self {
             Self::Plain => "",
             Self::Good => "\x1b[32m",
@@ -54,6 +55,11 @@ impl Cell {
             false => text,
         };
         Self { text, tone }
+    }
+
+    /// The text, which cannot steer the terminal.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 

@@ -15,6 +15,16 @@ pub struct Code {
     pub explanation: &'static str,
 }
 
+impl Code {
+    /// Where Istio explains its own code; none for ours.
+    pub fn documentation(&self) -> Option<String> {
+        let number = self.id.strip_prefix("IST")?;
+        Some(format!(
+            "https://istio.io/latest/docs/reference/config/analysis/ist{number}/"
+        ))
+    }
+}
+
 /// The code with this id; upper and lower case are the same.
 pub fn find(id: &str) -> Option<&'static Code> {
     CODES.iter().find(|code| code.id.eq_ignore_ascii_case(id))

@@ -203,7 +203,12 @@ fn address(text: &str) -> Result<Address, String> {
         })
 }
 
-fn labels(text: &str) -> Result<Labels, String> {
+/// `key=value,key=value`.
+///
+/// # Errors
+///
+/// A part of it is no label.
+pub fn labels(text: &str) -> Result<Labels, String> {
     text.split(',')
         .filter(|label| !label.is_empty())
         .map(|label| match label.split_once('=') {

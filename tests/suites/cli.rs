@@ -11,7 +11,7 @@ fn gatehouse(arguments: &[&str]) -> Output {
 #[test]
 fn help_names_every_verb_and_option() {
     let help = gatehouse(&["--help"]).ok();
-    for verb in ["demo", "run", "get"] {
+    for verb in ["demo", "run", "check", "get"] {
         assert!(help.contains(verb), "{verb} in {help}");
     }
     let run = gatehouse(&["run", "--help"]).ok();
@@ -54,6 +54,10 @@ fn wrong_usage_ends_with_2_and_tells_the_way() {
         &["run"],
         &["get", "nothing"],
         &["run", "--no-such"],
+        &["check"],
+        &["check", "/no/such/folder"],
+        &["check", "--explain", "IST9999"],
+        &["check", ".", "--fail-on", "never"],
     ] {
         let output = gatehouse(wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {output:?}");
@@ -77,6 +81,50 @@ fn a_folder_that_is_not_there_ends_with_1_and_is_named() {
     let output = gatehouse(&["run", "--config", "/no/such/folder"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stderr.contains("/no/such/folder"), "{output:?}");
+}
+
+#[test]
+fn check_speaks_to_people_and_to_programs_and_by_its_exit_code() {
+    let holder = tempfile::tempdir().expect("a directory");
+    let path = holder.path().join("a.yaml");
+    let file = path.to_str().expect("a path of text");
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{port: 80}]\n";
+    std::fs::write(&path, service).expect("written");
+    let fine = gatehouse(&["check", file]).ok();
+    assert!(fine.starts_with('✔'), "{fine}");
+
+    std::fs::write(&path, format!("{service}  tpye: ClusterIP\n")).expect("written");
+    let found = gatehouse(&["check", file, "-o", "json"]).ok();
+    let rows: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    let row = &rows[0];
+    assert_eq!(
+        (row["code"].as_str(), row["level"].as_str()),
+        (Some("GH0001"), Some("warning"))
+    );
+    assert_eq!(row["object"], "Service default/a");
+    assert_eq!(row["file"], file);
+    assert_eq!(
+        (row["line"].as_u64(), row["column"].as_u64()),
+        (Some(6), Some(3))
+    );
+    assert_eq!(row["field"], "spec.tpye");
+    assert_eq!(row["hint"], "Did you mean `type`?");
+    // A warning is a failure only when told so.
+    let strict = gatehouse(&["check", file, "--fail-on", "warning"]);
+    assert_eq!(strict.status.code(), Some(1), "{strict:?}");
+    assert!(strict.stdout.contains("6:3  warning  GH0001"), "{strict:?}");
+
+    std::fs::write(&path, service.replace("80", "http")).expect("written");
+    let wrong = gatehouse(&["check", holder.path().to_str().expect("text")]);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(wrong.stdout.contains("5:18  error    IST0106"), "{wrong:?}");
+    gatehouse(&["check", file, "--fail-on", "none", "-o", "yaml"]).ok();
+    assert!(
+        gatehouse(&["check", "--explain", "ist0106"])
+            .ok()
+            .contains("Schema")
+    );
 }
 
 #[test]
