@@ -9,11 +9,10 @@ use gatehouse_config::model::{Retry, RetryOn};
 
 use crate::exchange::reply::Reply;
 use crate::exchange::response::poll_client_gone;
-use crate::exchange::serve::{HttpConnection, set_length};
+use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
-use crate::exchange::{Exchange, ResponseFlags};
-use crate::filter::{headers, rewrite};
-use crate::http1::{BodyDecoder, BodyError, BodyLength, KnownName};
+use crate::exchange::{ResponseFlags, decide};
+use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
     ClusterId, Destination, Edit, EndpointId, Forward, Route, WeightedDestination,
@@ -111,7 +110,15 @@ impl HttpConnection {
         if let Err(error) = body.check(self.input.filled()) {
             return self.reply(Reply::malformed_body(error), &edits).await;
         }
-        self.prepare_request(route, forward, weighted);
+        let exchange = &mut self.exchange;
+        decide::prepare(
+            &mut exchange.request,
+            &exchange.connection,
+            exchange.protocol,
+            route,
+            forward,
+            weighted,
+        );
 
         let mut request = Transfer::new(
             body,
@@ -187,40 +194,6 @@ impl HttpConnection {
         self.exchange.request_wire_bytes += request.body_bytes;
         if self.output.is_empty() {
             self.output = request.into_buffer();
-        }
-    }
-
-    /// Rewrites and edits the request's head; the tries only change the attempt count.
-    fn prepare_request(&mut self, route: &Route, forward: &Forward, to: &WeightedDestination) {
-        let Exchange {
-            request: head,
-            connection,
-            protocol,
-            ..
-        } = &mut self.exchange;
-        headers::edit_request(head, &to.request_edits, connection, *protocol);
-        headers::edit_request(head, &route.request_edits, connection, *protocol);
-        rewrite::rewrite(head, route, forward, to);
-        if head.upgrade().is_some() {
-            head.fields_mut().remove_hop_by_hop_but_upgrade();
-        } else {
-            head.fields_mut().remove_hop_by_hop();
-        }
-        // Framing is said last, so that no edit can contradict the bytes that follow.
-        match head.body() {
-            BodyLength::Chunked => {
-                head.fields_mut().remove_known(KnownName::ContentLength);
-                head.fields_mut().append("transfer-encoding", b"chunked");
-            }
-            BodyLength::Length(length) => set_length(head.fields_mut(), length),
-            // Methods that usually carry a body say so when they carry none (RFC 9110 §8.6).
-            BodyLength::Empty => {
-                if !matches!(head.method(), b"GET" | b"HEAD" | b"DELETE" | b"TRACE") {
-                    set_length(head.fields_mut(), 0);
-                } else if head.fields().known(KnownName::ContentLength) != Some(b"0") {
-                    head.fields_mut().remove_known(KnownName::ContentLength);
-                }
-            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! One request and its answer.
 
+pub(crate) mod decide;
 pub mod flags;
 mod forward;
 pub mod record;
-mod reply;
+pub(crate) mod reply;
 mod response;
 mod serve;
 mod transfer;

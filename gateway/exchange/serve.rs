@@ -11,11 +11,10 @@ use tokio::net::TcpStream;
 use crate::exchange::forward::Next;
 use crate::exchange::reply::Reply;
 use crate::exchange::wait::Head;
-use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
-use crate::filter::{headers, path_normalization, redirect, sanitize};
+use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags, decide};
+use crate::filter::{headers, redirect};
 use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
-use crate::route::RequestView;
-use crate::snapshot::{Action, Edit, LabelsId, RouteId, ServerId};
+use crate::snapshot::{Action, Edit, LabelsId};
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
@@ -113,7 +112,7 @@ impl HttpConnection {
                 )
                 .await;
         };
-        match self.route(view, server) {
+        match decide::route(&view.snapshot, server, &self.exchange.request, self.scheme) {
             Err(reply) => self.reply(reply, &[]).await,
             Ok(id) => {
                 self.exchange.route = Some(id);
@@ -145,64 +144,18 @@ impl HttpConnection {
         self.exchange.begin(now, self.worker.clock.wall(now));
     }
 
-    /// Judges and cleans the request before anything looks at it.
     fn receive(&mut self) -> Result<(), Reply> {
         let exchange = &mut self.exchange;
         exchange.request_wire_bytes = exchange.request.wire_len() as u64;
         if exchange.request.version() == Version::Http10 {
             exchange.protocol = Protocol::Http10;
-            return Err(Reply::upgrade_required());
         }
-        if exchange.request.is_connect() {
-            return Err(Reply::no_route());
-        }
-        match exchange.request.upgrade() {
-            Some(protocol) if protocol.eq_ignore_ascii_case(b"websocket") => {}
-            // An offer that may be ignored (RFC 9110 §7.8), and that clients make unasked.
-            Some(protocol) if is_ignored_upgrade(protocol) => {
-                exchange.request.decline_upgrade();
-            }
-            Some(_) => return Err(Reply::upgrade_forbidden()),
-            None => {}
-        }
-        let path = exchange.request.path();
-        match path_normalization::normalize(path) {
-            Ok(std::borrow::Cow::Borrowed(_)) => {}
-            Ok(std::borrow::Cow::Owned(normal)) => exchange.request.set_path(&normal),
-            Err(path_normalization::BadPath::Nul) => return Err(Reply::bad_path()),
-        }
-        let peer = exchange.connection.peer.ip();
-        sanitize::sanitize(
+        decide::receive(
             &mut exchange.request,
-            peer,
+            &exchange.connection,
             self.scheme,
             &self.worker.random,
-        );
-        Ok(())
-    }
-
-    fn route(&self, view: &View, server: ServerId) -> Result<RouteId, Reply> {
-        let snapshot = &view.snapshot;
-        let request = &self.exchange.request;
-        let id = snapshot
-            .server(server)
-            .table
-            .find(request.authority())
-            .ok_or_else(Reply::no_route)?;
-        let host = snapshot.host(id);
-        if host.require_tls && self.scheme == "http" {
-            return Err(Reply::redirect(301, redirect::to_https(request)));
-        }
-        let looked_at = RequestView {
-            method: request.method(),
-            path: request.path(),
-            query: request.query(),
-            authority: request.authority(),
-            scheme: self.scheme.as_bytes(),
-            fields: request.fields(),
-        };
-        let position = host.routes.find(&looked_at).ok_or_else(Reply::no_route)?;
-        Ok(RouteId { host: id, position })
+        )
     }
 
     /// Answers here. `edits` are those of the route and the destination that were chosen, if any
@@ -310,14 +263,6 @@ impl HttpConnection {
         };
         self.worker.record(labels, exchange, &view.snapshot);
     }
-}
-
-/// HTTP/2 in plain text (`h2c`) and TLS: what a client would like better than HTTP/1.1.
-fn is_ignored_upgrade(protocol: &[u8]) -> bool {
-    protocol.eq_ignore_ascii_case(b"h2c")
-        || protocol
-            .get(..4)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"tls/"))
 }
 
 /// Says how the body is framed, whatever edits have done to the fields that say so; none: there
