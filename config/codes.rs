@@ -95,6 +95,12 @@ codes! {
     NOT_SUPPORTED = "GH0101", "Not supported yet",
         "gatehouse knows the field but does not honour it yet. The message says what that means for \
          traffic; an error means that this part of the object is not served at all.";
+    NO_EFFECT = "GH0120", "No effect here",
+        "The field is read by Istio's sidecars, or by nobody; at an ingress gateway it does nothing, \
+         here as with Istio.";
+    NO_TCP_ROUTE = "GH0121", "TCP server without a route",
+        "A TCP server of a Gateway opens its port only where a VirtualService of that Gateway has a \
+         tcp route for it, as with Istio.";
     UNREACHABLE_RULE = "IST0130", "Rule never used",
         "A rule of a VirtualService can never match, because rules before it take all its requests.";
     INEFFECTIVE_MATCH = "IST0131", "Match never used",

@@ -86,15 +86,30 @@ pub enum Serves {
     Http(ServerId),
     /// TCP, carried to a cluster.
     Tcp(ClusterId),
+    /// TCP, carried by the route of a server.
+    TcpServer(ServerId),
     /// UDP, carried to a cluster.
     Udp(ClusterId),
 }
 
-/// The route table of one Gateway port.
+/// What one Gateway port serves.
 #[derive(Debug)]
 pub struct Server {
     /// From a Host to its virtual host.
     pub table: HostTable,
+    /// Of a TCP server: where its connections go. Its table is empty then.
+    pub tcp: Option<TcpRoute>,
+}
+
+/// Where the connections of a TCP server go.
+#[derive(Debug)]
+pub struct TcpRoute {
+    /// What it was compiled from.
+    pub source: gatehouse_config::model::RouteOrigin,
+    /// At least one, each with its share.
+    pub destinations: Box<[(Destination, u32)]>,
+    /// The sum of the shares; at least 1.
+    pub total_weight: u32,
 }
 
 /// The routes of one host name.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use gatehouse_config::model::{Action, Destination, MatchedPath, Model, Route, RouteMatch};
+use gatehouse_config::model::{
+    Action, Destination, MatchedPath, Model, Route, RouteMatch, TcpRoute,
+};
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_gateway::admin::view::{
     AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow,
 };
 use gatehouse_gateway::compile::Placement;
-use gatehouse_gateway::snapshot::{Listener, Serves, Snapshot};
+use gatehouse_gateway::snapshot::{Listener, ServerId, Serves, Snapshot};
 use gatehouse_gateway::worker::EndpointHealth;
 use gatehouse_lb_speaker::{AddressState, Decision, Outcome, Plan, SpeakerState};
 
@@ -135,21 +137,28 @@ pub fn listeners<'a>(
     snapshot: &Snapshot,
     open: impl Iterator<Item = &'a Listener>,
 ) -> Vec<ListenerRow> {
+    let of_gateway = |id: ServerId| {
+        let server = model.servers.get(id.index());
+        let origins = server.map(|server| {
+            let origins = server.origins.iter();
+            origins
+                .map(|origin| format!("Gateway {}", origin.gateway))
+                .collect()
+        });
+        (
+            server.map_or(0, |server| server.port).to_string(),
+            origins.unwrap_or_default(),
+        )
+    };
     open.map(|listener| {
         let (protocol, name, origins) = match listener.serves {
             Serves::Http(server) => {
-                let server = model.servers.get(server.index());
-                let origins = server.map(|server| {
-                    server
-                        .origins
-                        .iter()
-                        .map(|origin| format!("Gateway {}", origin.gateway))
-                });
-                (
-                    "HTTP",
-                    server.map_or(0, |server| server.port).to_string(),
-                    origins.into_iter().flatten().collect(),
-                )
+                let (name, origins) = of_gateway(server);
+                ("HTTP", name, origins)
+            }
+            Serves::TcpServer(server) => {
+                let (name, origins) = of_gateway(server);
+                ("TCP", name, origins)
             }
             Serves::Tcp(cluster) => (
                 "TCP",
@@ -191,6 +200,9 @@ pub fn routes(model: &Model, placement: &Placement) -> Vec<RouteRow> {
             .filter(|place| place.server() == Some(index))
             .map(|place| place.address().to_string())
             .collect();
+        if let Some(route) = &server.tcp {
+            rows.push(tcp_row(model, route, listeners.clone()));
+        }
         for host in &server.virtual_hosts {
             for route in host.routes.iter() {
                 rows.push(RouteRow {
@@ -258,32 +270,55 @@ fn conditions(matches: &RouteMatch) -> String {
     }
 }
 
+/// Where the connections of a TCP server go.
+fn tcp_row(model: &Model, route: &TcpRoute, listeners: Vec<String>) -> RouteRow {
+    let shares = route.destinations.iter();
+    RouteRow {
+        listeners,
+        host: "*".to_owned(),
+        matches: "every connection".to_owned(),
+        action: "carry".to_owned(),
+        destinations: split(
+            model,
+            shares.map(|share| (&share.destination, share.weight)),
+        ),
+        origin: route.origin.position.clone(),
+        virtual_service: route.origin.virtual_service.to_string(),
+        name: String::new(),
+    }
+}
+
+/// The destinations of a split, each with its part of the whole.
+fn split<'a>(
+    model: &Model,
+    shares: impl ExactSizeIterator<Item = (&'a Destination, u32)> + Clone,
+) -> Vec<String> {
+    let total: u64 = shares.clone().map(|(_, weight)| u64::from(weight)).sum();
+    let single = shares.len() == 1;
+    shares
+        .map(|(destination, weight)| {
+            let name = match destination {
+                Destination::Cluster(index) => model
+                    .clusters
+                    .get(index.0 as usize)
+                    .map_or_else(String::new, |cluster| cluster.name.clone()),
+                Destination::Unknown { name } => format!("{name} (not found)"),
+            };
+            if single {
+                name
+            } else {
+                format!("{name} ({}%)", u64::from(weight) * 100 / total.max(1))
+            }
+        })
+        .collect()
+}
+
 fn action(model: &Model, action: &Action) -> (String, Vec<String>) {
     match action {
         Action::Forward(forward) => {
-            let total: u32 = forward
-                .destinations
-                .iter()
-                .map(|weighted| weighted.weight)
-                .sum();
-            let destinations = forward
-                .destinations
-                .iter()
-                .map(|weighted| {
-                    let name = match &weighted.destination {
-                        Destination::Cluster(index) => model
-                            .clusters
-                            .get(index.0 as usize)
-                            .map_or_else(String::new, |cluster| cluster.name.clone()),
-                        Destination::Unknown { name } => format!("{name} (not found)"),
-                    };
-                    match forward.destinations.len() {
-                        1 => name,
-                        _ => format!("{name} ({}%)", weighted.weight * 100 / total.max(1)),
-                    }
-                })
-                .collect();
-            ("forward".to_owned(), destinations)
+            let shares = forward.destinations.iter();
+            let shares = shares.map(|weighted| (&weighted.destination, weighted.weight));
+            ("forward".to_owned(), split(model, shares))
         }
         Action::Redirect(redirect) => {
             let scheme = redirect.scheme.as_deref().unwrap_or("");

@@ -23,7 +23,7 @@ const MOST_COMPARED: usize = 2_000;
 
 pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
     let spec = FieldPath::root("spec");
-    let http = spec.field("http");
+    let (http, tcp) = (spec.field("http"), spec.field("tcp"));
     let mut budget = MOST_COMPARED;
     for service in &configuration.services.all {
         // For sidecars alone: what they find is not known here.
@@ -47,6 +47,15 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
                     &mut budget,
                     &mut report,
                 );
+            }
+        }
+        for (i, rule) in service.tcp.iter().enumerate() {
+            let rule_path = tcp.index(i);
+            let route = rule_path.field("route");
+            for to in &rule.destinations {
+                let path = route.index(to.index);
+                let path = path.field("destination");
+                destination(configuration, service, to, &path, &mut budget, &mut report);
             }
         }
     }

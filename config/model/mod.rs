@@ -28,13 +28,13 @@ pub use route::{
     Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, Retry, RetryOn, Rewrite,
     Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
 };
-pub use server::{Server, ServerOrigin, VirtualHost};
+pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    /// HTTP servers of the Gateways that select this daemon, merged per port.
+    /// Servers of the Gateways that select this daemon, merged per port.
     pub servers: Vec<Server>,
     /// Groups of endpoints; [`ClusterIndex`] points into it.
     pub clusters: Vec<Cluster>,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Domain, Route};
+use crate::model::{Destination, Domain, Route, RouteOrigin};
 use crate::resources::ObjectKey;
 
 /// Where a server was written.
@@ -15,7 +15,7 @@ pub struct ServerOrigin {
     pub port_name: String,
 }
 
-/// One plain HTTP listener: all HTTP-family servers on one port and bind address.
+/// One listener: all HTTP-family servers on one port and bind address, or one TCP server.
 ///
 /// Istio merges HTTP servers of all Gateways on one port into one route table
 /// (reference: Istio `MergeGateways`).
@@ -29,6 +29,8 @@ pub struct Server {
     pub origins: Vec<ServerOrigin>,
     /// Virtual hosts; their domains are unique within the server.
     pub virtual_hosts: Vec<VirtualHost>,
+    /// Of a TCP server: where its connections go. It has no virtual hosts then.
+    pub tcp: Option<TcpRoute>,
 }
 
 /// The routes of one host name (or wildcard) on one server.
@@ -41,4 +43,22 @@ pub struct VirtualHost {
     pub routes: Arc<[Arc<Route>]>,
     /// `httpsRedirect`: plain requests get a 301 to https before any route is looked at.
     pub require_tls: bool,
+}
+
+/// Where the connections of a TCP server go: one `tcp[]` route of a VirtualService.
+#[derive(Clone, Debug)]
+pub struct TcpRoute {
+    /// Where it was written; the rule is an index in `spec.tcp`.
+    pub origin: RouteOrigin,
+    /// At least one; chosen anew for each connection, by weight.
+    pub destinations: Vec<TcpDestination>,
+}
+
+/// One share of a TCP split.
+#[derive(Clone, Debug)]
+pub struct TcpDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// The share, relative to the sum; not zero.
+    pub weight: u32,
 }

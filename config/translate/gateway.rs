@@ -1,5 +1,6 @@
 //! Gateways: which select this daemon, and their servers merged per port.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) hosts: Vec<String>,
     pub(crate) index_of_hosts: ServerHosts,
     pub(crate) has_tls: bool,
+    /// Whether it holds the certificate itself.
+    ends_tls: bool,
     pub(crate) https_redirect: bool,
     /// It is valid but cannot be served.
     pub(crate) inert: bool,
@@ -55,10 +58,11 @@ pub(crate) enum Protocol {
     Tcp,
 }
 
-/// The servers of one port and bind address, in merge order.
+/// The servers of one port and bind address, in merge order; of TCP servers there is one.
 pub(crate) struct Merged<'g> {
     pub(crate) port: u16,
     pub(crate) bind: Option<IpAddr>,
+    pub(crate) protocol: Protocol,
     pub(crate) servers: Vec<(&'g Gateway, &'g Server)>,
 }
 
@@ -79,51 +83,122 @@ pub(crate) fn parse_all(
     gateways
 }
 
-/// Merges the plain HTTP servers of the Gateways that select this daemon (Istio:
-/// `MergeGateways`): on one port and bind address the first protocol stands.
+/// Merges the servers of the Gateways that select this daemon (Istio: `MergeGateways`): on one port
+/// and bind address the first protocol stands, HTTP servers share one listener, and what else
+/// stands in the way of an earlier server does not listen.
 pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Merged<'g>> {
     let mut merged: Vec<Merged<'g>> = Vec::new();
-    let mut places: HashMap<(u16, Option<IpAddr>), usize> = HashMap::new();
-    let mut first_plain: HashMap<(u16, Option<IpAddr>), (Protocol, &ObjectKey)> = HashMap::new();
+    let mut places: HashMap<(u16, Option<IpAddr>), Taken<'g>> = HashMap::new();
     for gateway in gateways.iter().filter(|gateway| gateway.selected) {
         let mut report = report.on("Gateway", &gateway.key);
-        for server in &gateway.servers {
-            let place = (server.port, server.bind);
-            if let Some((protocol, other)) = first_plain.get(&place)
-                && *protocol != server.protocol
-            {
-                report.add(
+        for server in gateway.servers.iter().filter(|server| !server.inert) {
+            let taken = match places.entry((server.port, server.bind)) {
+                Entry::Occupied(taken) => taken.into_mut(),
+                Entry::Vacant(place) => {
+                    if server.protocol != Protocol::Tls {
+                        merged.push(Merged {
+                            port: server.port,
+                            bind: server.bind,
+                            protocol: server.protocol,
+                            servers: vec![(gateway, server)],
+                        });
+                    }
+                    let mut taken = Taken {
+                        protocol: server.protocol,
+                        by: &gateway.key,
+                        index: merged.len().saturating_sub(1),
+                        names: HashMap::new(),
+                    };
+                    taken.claim(&gateway.key, server);
+                    place.insert(taken);
+                    continue;
+                }
+            };
+            match taken.refuses(server) {
+                Some((field, message, hint)) => report.add(
                     codes::CONFLICTING_GATEWAYS,
                     Level::Error,
-                    &FieldPath::root("spec").field("servers").index(server.index).field("port"),
-                    format!(
-                        "port {} is taken by Gateway {other} for {protocol}, so this {} server does not listen.",
-                        server.port, server.protocol
-                    ),
-                    "Give one of the two another port.",
-                );
-                continue;
+                    &FieldPath::root("spec")
+                        .field("servers")
+                        .index(server.index)
+                        .field(field),
+                    message,
+                    hint,
+                ),
+                None if server.protocol == Protocol::Http => {
+                    merged[taken.index].servers.push((gateway, server));
+                }
+                None => taken.claim(&gateway.key, server),
             }
-            if server.protocol != Protocol::Tls {
-                first_plain
-                    .entry(place)
-                    .or_insert((server.protocol, &gateway.key));
-            }
-            if server.protocol != Protocol::Http || server.inert {
-                continue;
-            }
-            let index = *places.entry(place).or_insert_with(|| {
-                merged.push(Merged {
-                    port: server.port,
-                    bind: server.bind,
-                    servers: Vec::new(),
-                });
-                merged.len() - 1
-            });
-            merged[index].servers.push((gateway, server));
         }
     }
     merged
+}
+
+/// Who has a port and bind address.
+struct Taken<'g> {
+    protocol: Protocol,
+    by: &'g ObjectKey,
+    /// The place in the merged list, unless it is TLS.
+    index: usize,
+    /// TLS: names that are taken, and by whom. Servers that end TLS take the name itself, since a
+    /// client's SNI says no namespace; those that pass it through take the host as it is written.
+    names: HashMap<&'g str, &'g ObjectKey>,
+}
+
+impl<'g> Taken<'g> {
+    fn claim(&mut self, gateway: &'g ObjectKey, server: &'g Server) {
+        if server.protocol == Protocol::Tls {
+            for name in server.tls_names() {
+                self.names.entry(name).or_insert(gateway);
+            }
+        }
+    }
+
+    /// Why the server cannot listen beside those that are there: the field, the message, the fix.
+    fn refuses(&self, server: &Server) -> Option<(&'static str, String, String)> {
+        let port = server.port;
+        match (self.protocol, server.protocol) {
+            (Protocol::Http, Protocol::Http) => None,
+            (Protocol::Tcp, Protocol::Tcp) => Some((
+                "port",
+                format!(
+                    "port {port} is taken by a TCP server of Gateway {}, and TCP tells no hosts apart: this server does not listen.",
+                    self.by
+                ),
+                "Give one of the two another port or bind address.".to_owned(),
+            )),
+            (Protocol::Tls, Protocol::Tls) => {
+                let mut names = server.tls_names();
+                let (name, by) = names.find_map(|name| self.names.get_key_value(name))?;
+                Some((
+                    "hosts",
+                    format!(
+                        "the host `{name}` on port {port} is taken by Gateway {by}, so this server does not listen, with none of its hosts."
+                    ),
+                    format!("Remove `{name}` from one of the two."),
+                ))
+            }
+            (first, second) => Some((
+                "port",
+                format!(
+                    "port {port} is taken by Gateway {} for {first}, so this {second} server does not listen.",
+                    self.by
+                ),
+                "Give one of the two another port.".to_owned(),
+            )),
+        }
+    }
+}
+
+impl Server {
+    /// What a TLS server claims on its port.
+    fn tls_names(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().map(|host| match host.split_once('/') {
+            Some((_, name)) if self.ends_tls => name,
+            _ => host,
+        })
+    }
 }
 
 impl std::fmt::Display for Protocol {
@@ -263,13 +338,9 @@ fn parse_server(
     };
     let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
     check_tls(tls.as_ref(), protocol, path, report);
-    let not_yet = match protocol {
-        Protocol::Http => None,
-        Protocol::Tls => Some(("TLS", "this server does not listen")),
-        Protocol::Tcp => Some(("A TCP server", "this server does not listen")),
-    };
-    if let Some((what, effect)) = not_yet {
-        report.not_served(&port_path.field("protocol"), what, effect);
+    if protocol == Protocol::Tls {
+        let path = port_path.field("protocol");
+        report.not_served(&path, "TLS", "this server does not listen");
     }
     let hosts = resolve_hosts(names, namespace);
     Some(Server {
@@ -281,6 +352,7 @@ fn parse_server(
         index_of_hosts: ServerHosts::new(hosts.iter().map(String::as_str)),
         hosts,
         has_tls: tls.is_some(),
+        ends_tls: tls.as_ref().is_some_and(|tls| !passes_through(tls)),
         https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
         inert: is_socket,
     })
@@ -356,6 +428,10 @@ fn parse_protocol(
     }
 }
 
+fn passes_through(tls: &ServerTls) -> bool {
+    matches!(tls.mode, TlsMode::Passthrough | TlsMode::AutoPassthrough)
+}
+
 fn check_tls(
     tls: Option<&ServerTls>,
     protocol: Protocol,
@@ -376,7 +452,7 @@ fn check_tls(
     let has_files = !tls.ca_certificates.is_empty()
         || !tls.private_key.is_empty()
         || !tls.server_certificate.is_empty();
-    let passes = matches!(tls.mode, TlsMode::Passthrough | TlsMode::AutoPassthrough);
+    let passes = passes_through(tls);
     match protocol {
         Protocol::Http if !passes || has_files => report.invalid(
             &tls_path,

@@ -42,6 +42,21 @@ pub(crate) fn is_ip(host: &str) -> bool {
     host.parse::<IpAddr>().is_ok()
 }
 
+/// Whether `text` is an IP address, or a subnet such as `10.0.0.0/8`.
+pub(crate) fn is_subnet(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else {
+        return is_ip(text);
+    };
+    let longest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    !length.is_empty()
+        && length.bytes().all(|b| b.is_ascii_digit())
+        && length.parse::<u8>().is_ok_and(|length| length <= longest)
+}
+
 /// Whether `text` is a host with or without a port, as a Host field has it (RFC 9110 §7.2,
 /// RFC 3986 §3.2): a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an IPv6 address
 /// in brackets.

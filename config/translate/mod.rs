@@ -18,6 +18,7 @@ mod re2;
 pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod suggest;
+mod tcp_server;
 mod virtual_hosts;
 pub(crate) mod virtual_service;
 pub(crate) mod visibility;
@@ -93,7 +94,14 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
     let merged = gateway::merge(&gateways, &mut report);
     let servers = merged
         .iter()
-        .map(|merged| virtual_hosts::build(merged, &services, &mut clusters))
+        .filter_map(|merged| match merged.protocol {
+            gateway::Protocol::Tcp => {
+                tcp_server::build(merged, &services, &mut clusters, &mut report)
+            }
+            gateway::Protocol::Http | gateway::Protocol::Tls => {
+                Some(virtual_hosts::build(merged, &services, &mut clusters))
+            }
+        })
         .collect();
     let clusters = clusters.list;
     let pools = pool::pools(resources, settings, &mut report);

@@ -95,6 +95,7 @@ pub(crate) fn build(
                 port_name: server.port_name.clone(),
             })
             .collect(),
+        tcp: None,
         virtual_hosts: by_domain
             .into_iter()
             .map(|(domain, host)| virtual_host(&domain, host))

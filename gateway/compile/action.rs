@@ -3,7 +3,9 @@
 use gatehouse_config::model;
 
 use crate::compile::{cluster_id, edits};
-use crate::snapshot::{Action, Destination, Forward, Redirect, UriRewrite, WeightedDestination};
+use crate::snapshot::{
+    Action, Destination, Forward, Redirect, TcpRoute, UriRewrite, WeightedDestination,
+};
 
 pub(super) fn compile(action: &model::Action) -> Action {
     match action {
@@ -70,14 +72,37 @@ fn compile_destination(weighted: &model::WeightedDestination) -> WeightedDestina
         headers,
     } = weighted;
     WeightedDestination {
-        destination: match destination {
-            model::Destination::Cluster(index) => Destination::Cluster(cluster_id(*index)),
-            model::Destination::Unknown { name } => Destination::Unknown { name: name.clone() },
-        },
+        destination: self::destination(destination),
         weight: *weight,
         authority: authority.as_ref().map(|text| text.as_bytes().into()),
         request_edits: edits::compile(&headers.request),
         response_edits: edits::compile(&headers.response),
+    }
+}
+
+fn destination(destination: &model::Destination) -> Destination {
+    match destination {
+        model::Destination::Cluster(index) => Destination::Cluster(cluster_id(*index)),
+        model::Destination::Unknown { name } => Destination::Unknown { name: name.clone() },
+    }
+}
+
+pub(super) fn compile_tcp(route: &model::TcpRoute) -> TcpRoute {
+    let model::TcpRoute {
+        origin,
+        destinations,
+    } = route;
+    let destinations: Box<[_]> = destinations
+        .iter()
+        .map(|share| (destination(&share.destination), share.weight))
+        .collect();
+    TcpRoute {
+        source: origin.clone(),
+        total_weight: destinations
+            .iter()
+            .fold(0_u32, |sum, (_, weight)| weight.saturating_add(sum))
+            .max(1),
+        destinations,
     }
 }
 

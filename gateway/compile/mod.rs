@@ -47,7 +47,13 @@ pub fn compile(
     }
     for place in &placement.places {
         let serves = match place {
-            Place::Server { server, .. } => Serves::Http(ServerId(*server)),
+            Place::Server { server, .. } => {
+                let id = ServerId(*server);
+                match snapshot.servers.get(id.index()) {
+                    Some(Server { tcp: Some(_), .. }) => Serves::TcpServer(id),
+                    _ => Serves::Http(id),
+                }
+            }
             Place::Service { service, port, .. } => {
                 let Some(service) = model.services.get(*service as usize) else {
                     continue;
@@ -84,7 +90,10 @@ fn compile_server(
             routes: lists.compiled(routes),
         });
     }
-    Server { table }
+    Server {
+        table,
+        tcp: server.tcp.as_ref().map(action::compile_tcp),
+    }
 }
 
 fn compile_route(route: &Arc<model::Route>) -> Route {

@@ -44,6 +44,7 @@ fn model() -> Model {
             port: 80,
             bind: None,
             origins: Vec::new(),
+            tcp: None,
             virtual_hosts: Vec::new(),
         }],
         ..Model::default()

@@ -58,6 +58,7 @@ fn model(port: u16) -> Model {
             bind: None,
             origins: Vec::new(),
             virtual_hosts: vec![host],
+            tcp: None,
         }],
         clusters: vec![productpage()],
         ..Model::default()

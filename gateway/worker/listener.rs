@@ -38,10 +38,10 @@ impl Slot {
         }
     }
 
-    /// The cluster to carry to; none once the listener was taken away.
+    /// The cluster to carry datagrams to; none once the listener was taken away.
     pub fn cluster(&self) -> Option<ClusterId> {
         match self.serves.get() {
-            Some(Serves::Tcp(cluster) | Serves::Udp(cluster)) => Some(cluster),
+            Some(Serves::Udp(cluster)) => Some(cluster),
             _ => None,
         }
     }
@@ -208,7 +208,9 @@ impl Worker {
                         .serve()
                         .await
                 }
-                Some(Serves::Tcp(cluster)) => worker.carry_tcp(cluster, stream, peer).await,
+                Some(serves @ (Serves::Tcp(_) | Serves::TcpServer(_))) => {
+                    worker.carry_tcp(serves, stream, peer).await;
+                }
                 Some(Serves::Udp(_)) | None => {}
             }
         });

@@ -1,4 +1,4 @@
-//! Carried TCP Services: choose an endpoint, connect, carry, count.
+//! Carried TCP, of Services and of Gateways' TCP servers: choose an endpoint, connect, carry, count.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -15,7 +15,8 @@ use crate::l4::{Peer, TcpCounters, TcpSettings};
 use crate::net::{ConnectOptions, connect};
 use crate::observe::Resolved;
 use crate::observe::access_log::TcpConnection;
-use crate::snapshot::{ClusterId, EndpointId, LabelsId};
+use crate::observe::labels::UNKNOWN_DESTINATION;
+use crate::snapshot::{ClusterId, Destination, EndpointId, LabelsId, ServerId, Serves, Snapshot};
 use crate::upstream::{Choice, choose};
 use crate::worker::Worker;
 use crate::worker::view::View;
@@ -48,18 +49,25 @@ impl Worker {
     /// Carries one connection.
     pub(super) async fn carry_tcp(
         self: &Rc<Self>,
-        cluster: ClusterId,
+        serves: Serves,
         client: TcpStream,
         peer: SocketAddr,
     ) {
         let started = Instant::now();
         let local = client.local_addr().unwrap_or(peer);
         let view = self.view();
-        if cluster.index() >= view.snapshot.clusters.len() {
-            return; // the configuration changed between accept and now
-        }
-        let (connected, flags) = self.connect_tcp(&view, cluster).await;
         let snapshot = &view.snapshot;
+        let cluster = match serves {
+            Serves::Tcp(cluster) => Some(cluster),
+            Serves::TcpServer(server) => self.share(snapshot, server),
+            Serves::Http(_) | Serves::Udp(_) => None,
+        };
+        let cluster = cluster.filter(|id| id.index() < snapshot.clusters.len());
+        let (connected, flags) = match cluster {
+            Some(cluster) => self.connect_tcp(&view, cluster).await,
+            // Nothing defines the destination.
+            None => (None, ResponseFlags::NC),
+        };
         let mut line = TcpConnection {
             started_at: self.clock.wall(started),
             duration: started.elapsed(),
@@ -72,13 +80,15 @@ impl Worker {
             sent: 0,
             resolved: Resolved {
                 route_name: "",
-                cluster: &snapshot.cluster(cluster).name,
+                cluster: cluster.map_or("", |id| &snapshot.cluster(id).name),
                 endpoint: None,
             },
         };
         let labels = match &connected {
             Some((endpoint, _)) => snapshot.endpoint(*endpoint).labels,
-            None => snapshot.cluster(cluster).no_endpoint_labels,
+            None => cluster.map_or(UNKNOWN_DESTINATION, |id| {
+                snapshot.cluster(id).no_endpoint_labels
+            }),
         };
         self.with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Tcp));
         if let Some((endpoint, upstream)) = connected {
@@ -111,6 +121,25 @@ impl Worker {
         line.duration = started.elapsed();
         if let Some(log) = &self.access_log {
             log.borrow_mut().log_tcp(&line);
+        }
+    }
+
+    /// The cluster of a new connection, by the shares of a server's route; none where that share
+    /// leads to nothing.
+    fn share(&self, snapshot: &Snapshot, server: ServerId) -> Option<ClusterId> {
+        let route = snapshot.servers.get(server.index())?.tcp.as_ref()?;
+        let mut left = match &*route.destinations {
+            [_] => 0,
+            _ => self.random.below(route.total_weight),
+        };
+        let (chosen, _) = route.destinations.iter().find(|(_, weight)| {
+            let falls_here = left < *weight;
+            left = left.saturating_sub(*weight);
+            falls_here
+        })?;
+        match chosen {
+            Destination::Cluster(cluster) => Some(*cluster),
+            Destination::Unknown { .. } => None,
         }
     }
 

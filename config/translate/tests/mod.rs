@@ -5,6 +5,7 @@ mod hosts;
 mod refusals;
 mod routes;
 mod service_entries;
+mod tcp;
 
 use std::sync::Arc;
 

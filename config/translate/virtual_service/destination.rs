@@ -1,7 +1,7 @@
 //! `http[].route[]`: where requests go, by weight.
 
 use crate::api::istio::http_route::HttpRouteDestination;
-use crate::api::istio::virtual_service::{Destination, PortSelector};
+use crate::api::istio::virtual_service::{Destination, PortSelector, RouteDestination};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
@@ -86,6 +86,25 @@ pub(super) fn parse_all(
         );
     }
     parsed
+}
+
+/// The same for the destinations of a TCP or TLS route, which edit no headers.
+pub(super) fn parse_l4(
+    destinations: &[RouteDestination],
+    namespace: &str,
+    settings: &Settings,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<DestinationTo> {
+    let destinations: Vec<_> = destinations
+        .iter()
+        .map(|entry| HttpRouteDestination {
+            destination: entry.destination.clone(),
+            weight: entry.weight,
+            headers: None,
+        })
+        .collect();
+    parse_all(&destinations, namespace, settings, path, report)
 }
 
 fn parse(

@@ -9,6 +9,7 @@ mod retry;
 mod rewrite;
 pub(crate) mod routes;
 pub(crate) mod rule;
+pub(crate) mod tcp;
 mod unreachable;
 
 use std::collections::HashMap;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::istio::VirtualService as Api;
-use crate::api::istio::virtual_service::{TcpRoute, TlsRoute};
 use crate::api::jsonpb;
 use crate::resources::{Object, ObjectKey, Origin, Resources};
 use crate::translate::Settings;
@@ -25,6 +25,7 @@ use crate::translate::hosts;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::visibility::Visibility;
 use rule::Rule;
+use tcp::TcpRule;
 
 /// The gateway name that means the mesh's sidecars.
 const MESH: &str = "mesh";
@@ -43,6 +44,7 @@ pub(crate) struct VirtualService {
     pub(crate) gateway_places: Vec<usize>,
     pub(crate) visibility: Visibility,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) tcp: Vec<TcpRule>,
 }
 
 /// All valid VirtualServices.
@@ -102,7 +104,7 @@ fn parse(
         gateways,
         http,
         tls,
-        tcp,
+        tcp: tcp_routes,
         export_to,
     } = body;
     let namespace = &meta.key.namespace;
@@ -116,7 +118,7 @@ fn parse(
     if names.is_empty() {
         check_delegate(body, &spec, report);
     }
-    if http.is_empty() && tls.is_empty() && tcp.is_empty() {
+    if http.is_empty() && tls.is_empty() && tcp_routes.is_empty() {
         report.invalid(
             &spec,
             "it has no http, tls or tcp routes; the object is not used.",
@@ -131,8 +133,14 @@ fn parse(
         .enumerate()
         .map(|(i, route)| rule::parse(route, i, namespace, settings, &http_path.index(i), report))
         .collect();
-    check_tls(tls, &spec.field("tls"), report);
-    check_tcp(tcp, &spec.field("tcp"), report);
+    let full_names: Vec<_> = names
+        .iter()
+        .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
+        .collect();
+    let tls_path = spec.field("tls");
+    tcp::check_tls(tls, names, namespace, settings, &tls_path, report);
+    let tcp_path = spec.field("tcp");
+    let tcp = tcp::parse_tcp(tcp_routes, namespace, settings, &tcp_path, report);
     if !report.is_valid() {
         return None;
     }
@@ -147,16 +155,14 @@ fn parse(
         key: meta.key.clone(),
         created: meta.created,
         origin: origin.clone(),
-        hosts: names
-            .iter()
-            .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
-            .collect(),
+        hosts: full_names,
         gateways: named()
             .map(|(_, name)| hosts::gateway_key(name, namespace))
             .collect(),
         gateway_places: named().map(|(i, _)| i).collect(),
         visibility,
         rules,
+        tcp,
     })
 }
 
@@ -167,6 +173,14 @@ fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
 }
 
 impl VirtualService {
+    /// `file:line` of the object; empty for one from an API server.
+    pub(crate) fn own_position(&self) -> String {
+        match &self.origin {
+            Origin::File { path, line, .. } => format!("{path}:{line}"),
+            Origin::Api { .. } => String::new(),
+        }
+    }
+
     /// `file:line` of a rule; empty for an object from an API server.
     pub(crate) fn position(&self, rule: usize) -> String {
         match &self.origin {
@@ -282,46 +296,6 @@ fn check_delegate(body: &Api, spec: &FieldPath<'_>, report: &mut ObjectReport<'_
             );
         }
     }
-}
-
-fn check_tls(routes: &[TlsRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    if routes.is_empty() {
-        return;
-    }
-    for (i, TlsRoute { matches, route }) in routes.iter().enumerate() {
-        let path = path.index(i);
-        if matches.is_empty() {
-            report.invalid(
-                &path,
-                "a TLS route needs a match with sniHosts; the object is not used.",
-                "",
-            );
-        }
-        if route.is_empty() {
-            report.invalid(
-                &path,
-                "a TLS route needs a route; the object is not used.",
-                "",
-            );
-        }
-    }
-    report.not_served(path, "tls", "no TLS is passed through by these routes");
-}
-
-fn check_tcp(routes: &[TcpRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    if routes.is_empty() {
-        return;
-    }
-    for (i, TcpRoute { matches: _, route }) in routes.iter().enumerate() {
-        if route.is_empty() {
-            report.invalid(
-                &path.index(i),
-                "a TCP route needs a route; the object is not used.",
-                "",
-            );
-        }
-    }
-    report.not_served(path, "tcp", "no TCP is carried by these routes");
 }
 
 /// A duration that Istio accepts: at least 1 ms, and whole milliseconds.

@@ -1,0 +1,55 @@
+//! TCP servers: which route each carries its connections by.
+
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{Server, ServerOrigin};
+use crate::translate::clusters::Clusters;
+use crate::translate::field_path::FieldPath;
+use crate::translate::gateway::Merged;
+use crate::translate::report::Report;
+use crate::translate::virtual_service::routes::Listener;
+use crate::translate::virtual_service::{VirtualServices, tcp};
+
+/// A TCP server with its route. Without one its port stays closed, as with Istio.
+pub(crate) fn build(
+    merged: &Merged<'_>,
+    services: &VirtualServices,
+    clusters: &mut Clusters<'_>,
+    report: &mut Report,
+) -> Option<Server> {
+    let (gateway, server) = merged.servers.first()?;
+    let listener = Listener {
+        gateway: &gateway.key,
+        port: server.port,
+        has_tls: server.has_tls,
+    };
+    let route = services.of_gateway(&gateway.key).iter().find_map(|index| {
+        let service = &services.all[*index];
+        let namespace = &service.key.namespace;
+        if !server.index_of_hosts.overlaps(&service.hosts, namespace) {
+            return None;
+        }
+        tcp::build(service, listener, clusters)
+    });
+    let Some(route) = route else {
+        let path = FieldPath::root("spec");
+        report.on("Gateway", &gateway.key).add(
+            codes::NO_TCP_ROUTE,
+            Level::Warning,
+            &path.field("servers").index(server.index).field("port"),
+            format!("port {} stays closed: no VirtualService of this Gateway has a tcp route for it.", server.port),
+            format!("Add `tcp: [{{match: [{{port: {}}}], route: [{{destination: {{host: NAME}}}}]}}]` to a VirtualService.", server.port),
+        );
+        return None;
+    };
+    Some(Server {
+        port: merged.port,
+        bind: merged.bind,
+        origins: vec![ServerOrigin {
+            gateway: gateway.key.clone(),
+            port_name: server.port_name.clone(),
+        }],
+        virtual_hosts: Vec::new(),
+        tcp: Some(route),
+    })
+}

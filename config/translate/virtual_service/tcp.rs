@@ -1,0 +1,288 @@
+//! `tcp[]` and `tls[]`: where connections go that nobody looks into.
+//!
+//! A Gateway's TCP server takes the first `tcp[]` route that concerns it, of the first
+//! VirtualService that has one and a host in common with it (Istio:
+//! `buildGatewayNetworkFiltersFromTCPRoutes`).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::api::istio::virtual_service::{L4Match, RouteDestination, TcpRoute, TlsMatch, TlsRoute};
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{self, RouteOrigin, TcpDestination};
+use crate::resources::ObjectKey;
+use crate::translate::Settings;
+use crate::translate::clusters::Clusters;
+use crate::translate::field_path::FieldPath;
+use crate::translate::hosts;
+use crate::translate::report::ObjectReport;
+use crate::translate::virtual_service::VirtualService;
+use crate::translate::virtual_service::destination::{self, DestinationTo};
+use crate::translate::virtual_service::routes::Listener;
+
+/// A `tcp[]` route.
+#[derive(Debug)]
+pub(crate) struct TcpRule {
+    /// Any must hold; empty: all do.
+    matches: Vec<TcpMatch>,
+    pub(crate) destinations: Vec<DestinationTo>,
+}
+
+/// The part of an L4 match that a gateway looks at.
+#[derive(Debug)]
+struct TcpMatch {
+    port: Option<u16>,
+    gateways: Vec<ObjectKey>,
+}
+
+impl TcpRule {
+    fn concerns(&self, listener: Listener<'_>) -> bool {
+        let fits = |matched: &TcpMatch| {
+            matched.port.is_none_or(|port| port == listener.port)
+                && (matched.gateways.is_empty() || matched.gateways.contains(listener.gateway))
+        };
+        self.matches.is_empty() || self.matches.iter().any(fits)
+    }
+}
+
+/// The route of a listener, if one of the VirtualService's concerns it.
+pub(crate) fn build(
+    service: &VirtualService,
+    listener: Listener<'_>,
+    clusters: &mut Clusters<'_>,
+) -> Option<model::TcpRoute> {
+    let mut rules = service.tcp.iter().enumerate();
+    let (index, rule) = rules.find(|(_, rule)| rule.concerns(listener))?;
+    let mut destination = |to: &DestinationTo| TcpDestination {
+        destination: clusters.destination(
+            &to.host,
+            &to.subset,
+            to.port,
+            listener.port,
+            &service.key.namespace,
+        ),
+        weight: to.weight,
+    };
+    Some(model::TcpRoute {
+        origin: RouteOrigin {
+            virtual_service: service.key.clone(),
+            rule: index,
+            matched: None,
+            position: service.own_position(),
+        },
+        destinations: rule.destinations.iter().map(&mut destination).collect(),
+    })
+}
+
+/// Reads the `tcp[]` routes of an object.
+pub(super) fn parse_tcp(
+    routes: &[TcpRoute],
+    namespace: &str,
+    settings: &Settings,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<TcpRule> {
+    let mut rules = Vec::with_capacity(routes.len());
+    for (i, TcpRoute { matches, route }) in routes.iter().enumerate() {
+        let path = path.index(i);
+        let matches_path = path.field("match");
+        let matches = matches.iter().enumerate().map(|(i, matched)| {
+            let L4Match {
+                destination_subnets,
+                port,
+                source_subnet,
+                source_labels,
+                gateways,
+                source_namespace,
+            } = matched;
+            let common = Common {
+                destination_subnets,
+                port: *port,
+                source_subnet,
+                source_labels,
+                gateways,
+                source_namespace,
+            };
+            common.parse(namespace, &matches_path.index(i), report)
+        });
+        let matches = matches.collect();
+        let destinations = parse_route("TCP", route, namespace, settings, &path, report);
+        rules.push(TcpRule {
+            matches,
+            destinations,
+        });
+    }
+    rules
+}
+
+/// Checks the `tls[]` routes of an object; `served` are its `hosts`.
+pub(super) fn check_tls(
+    routes: &[TlsRoute],
+    served: &[String],
+    namespace: &str,
+    settings: &Settings,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    if routes.is_empty() {
+        return;
+    }
+    for (i, TlsRoute { matches, route }) in routes.iter().enumerate() {
+        let path = path.index(i);
+        let matches_path = path.field("match");
+        if matches.is_empty() {
+            report.invalid(
+                &matches_path,
+                "a TLS route needs a match with sniHosts; the object is not used.",
+                "",
+            );
+        }
+        for (i, matched) in matches.iter().enumerate() {
+            let path = matches_path.index(i);
+            let TlsMatch {
+                sni_hosts,
+                destination_subnets,
+                port,
+                source_labels,
+                gateways,
+                source_namespace,
+            } = matched;
+            check_sni_hosts(sni_hosts, served, &path.field("sniHosts"), report);
+            let common = Common {
+                destination_subnets,
+                port: *port,
+                source_subnet: "",
+                source_labels,
+                gateways,
+                source_namespace,
+            };
+            common.parse(namespace, &path, report);
+        }
+        parse_route("TLS", route, namespace, settings, &path, report);
+    }
+    report.not_served(path, "tls", "no TLS is passed through by these routes");
+}
+
+/// What a match of either kind has.
+struct Common<'a> {
+    destination_subnets: &'a [String],
+    port: u32,
+    source_subnet: &'a str,
+    source_labels: &'a BTreeMap<String, String>,
+    gateways: &'a [String],
+    source_namespace: &'a str,
+}
+
+impl Common<'_> {
+    fn parse(
+        &self,
+        namespace: &str,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> TcpMatch {
+        let subnets = path.field("destinationSubnets");
+        for (i, subnet) in self.destination_subnets.iter().enumerate() {
+            if !hosts::is_subnet(subnet) {
+                report.invalid(
+                    &subnets.index(i),
+                    format!(
+                        "`{subnet}` is neither a subnet nor an address; the object is not used."
+                    ),
+                    "Write `10.0.0.0/8`.",
+                );
+            }
+        }
+        for (name, is_set) in [
+            ("destinationSubnets", !self.destination_subnets.is_empty()),
+            ("sourceSubnet", !self.source_subnet.is_empty()),
+            ("sourceLabels", !self.source_labels.is_empty()),
+            ("sourceNamespace", !self.source_namespace.is_empty()),
+        ] {
+            if is_set {
+                report.add(
+                    codes::NO_EFFECT,
+                    Level::Warning,
+                    &path.field(name),
+                    format!("{name} is not looked at by a gateway, nor is it by Istio's: the route takes every connection."),
+                    "Remove it, or keep unwanted clients out with a firewall.",
+                );
+            }
+        }
+        let gateways_path = path.field("gateways");
+        super::check_gateway_names(self.gateways, &gateways_path, report);
+        TcpMatch {
+            port: match self.port {
+                0 => None,
+                number => super::port(number, &path.field("port"), report),
+            },
+            gateways: self
+                .gateways
+                .iter()
+                .map(|name| hosts::gateway_key(name, namespace))
+                .collect(),
+        }
+    }
+}
+
+fn parse_route(
+    kind: &str,
+    route: &[RouteDestination],
+    namespace: &str,
+    settings: &Settings,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<DestinationTo> {
+    let path = path.field("route");
+    if route.is_empty() {
+        report.invalid(
+            &path,
+            format!("a {kind} route needs destinations; the object is not used."),
+            "Add `route: [{destination: {host: NAME}}]`.",
+        );
+    }
+    destination::parse_l4(route, namespace, settings, &path, report)
+}
+
+fn check_sni_hosts(
+    names: &[String],
+    served: &[String],
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    if names.is_empty() {
+        report.invalid(
+            path,
+            "a TLS match needs at least one name; the object is not used.",
+            "Add `sniHosts: [NAME]`.",
+        );
+    }
+    for (i, name) in names.iter().enumerate() {
+        let path = path.index(i);
+        if let Some(wrong) = hosts::wildcard_domain_error(name) {
+            if name.parse::<IpAddr>().is_err() {
+                report.invalid(
+                    &path,
+                    format!("the name `{name}` is wrong: {wrong}; the object is not used."),
+                    "",
+                );
+                continue;
+            }
+            report.questionable(
+                &path,
+                format!("`{name}` is an address, and clients send no addresses as SNI."),
+                "Write the host's name.",
+            );
+        }
+        if !served.iter().any(|host| hosts::is_subset(name, host)) {
+            report.invalid(
+                &path,
+                format!(
+                    "the name `{name}` is not among the object's hosts ({}); the object is not used.",
+                    served.join(", ")
+                ),
+                format!("Add `{name}` to `hosts`."),
+            );
+        }
+    }
+}
