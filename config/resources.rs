@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::api::{core, istio, metallb};
+use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
 
 /// Namespace and name; cluster-scoped objects have an empty namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -92,6 +92,32 @@ pub struct Metadata {
     pub annotations: BTreeMap<String, String>,
     /// `metadata.creationTimestamp` in seconds since 1970; none in most files.
     pub created: Option<i64>,
+    /// What controllers wrote of it; none in most files.
+    pub status: Option<Box<Status>>,
+}
+
+/// The parts of an object's `status` that findings need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// `conditions`; of routes those of every parent.
+    pub conditions: Vec<Condition>,
+    /// Whether a ServiceEntry was given addresses.
+    pub has_addresses: bool,
+}
+
+/// A condition, as Kubernetes' controllers write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub about: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 /// An object as written.
@@ -126,4 +152,15 @@ pub struct Resources {
     pub config_maps: Objects<core::ConfigMap>,
     pub ip_address_pools: Objects<metallb::IPAddressPool>,
     pub l2_advertisements: Objects<metallb::L2Advertisement>,
+    pub sidecars: Objects<istio::Sidecar>,
+    pub envoy_filters: Objects<istio::EnvoyFilter>,
+    pub wasm_plugins: Objects<istio::WasmPlugin>,
+    pub pods: Objects<workload::Pod>,
+    pub deployments: Objects<workload::Deployment>,
+    pub kubernetes_gateways: Objects<gateway_api::Gateway>,
+    pub http_routes: Objects<gateway_api::Route>,
+    pub grpc_routes: Objects<gateway_api::Route>,
+    pub mutating_webhooks: Objects<webhook::WebhookConfiguration>,
+    pub validating_webhooks: Objects<webhook::WebhookConfiguration>,
+    pub custom_resource_definitions: Objects<webhook::CustomResourceDefinition>,
 }

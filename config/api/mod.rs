@@ -2,7 +2,10 @@
 
 pub mod core;
 pub mod duration;
+pub mod gateway_api;
 pub mod istio;
 pub mod jsonpb;
 pub mod metallb;
 pub mod shape;
+pub mod webhook;
+pub mod workload;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::{core, istio, metallb};
+use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
 use crate::resources::{Object, ObjectKey, ObjectRef, Origin, Resources};
 
 /// The versions of `networking.istio.io`; their schema is the same (reference: Istio API).
@@ -21,8 +21,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[Kind] = &[$(Kind::$variant,)*];
 
-            /// The name as the API spells it.
-            pub fn name(self) -> &'static str {
+            fn variant(self) -> &'static str {
                 match self { $(Kind::$variant => stringify!($variant),)* }
             }
 
@@ -122,12 +121,61 @@ kinds! {
     ConfigMap => config_maps: core::ConfigMap, "", V1, true;
     IPAddressPool => ip_address_pools: metallb::IPAddressPool, "metallb.io", V1BETA1, true;
     L2Advertisement => l2_advertisements: metallb::L2Advertisement, "metallb.io", V1BETA1, true;
+    // Kinds that do nothing here, and that findings about others need.
+    Sidecar => sidecars: istio::Sidecar, "networking.istio.io", ISTIO_VERSIONS, true;
+    EnvoyFilter => envoy_filters: istio::EnvoyFilter, "networking.istio.io", &["v1alpha3"], true;
+    WasmPlugin => wasm_plugins: istio::WasmPlugin, "extensions.istio.io", &["v1alpha1"], true;
+    Pod => pods: workload::Pod, "", V1, true;
+    Deployment => deployments: workload::Deployment, "apps", V1, true;
+    KubernetesGateway => kubernetes_gateways: gateway_api::Gateway, "gateway.networking.k8s.io", &["v1", "v1beta1", "v1alpha2"], true;
+    HTTPRoute => http_routes: gateway_api::Route, "gateway.networking.k8s.io", &["v1", "v1beta1", "v1alpha2"], true;
+    GRPCRoute => grpc_routes: gateway_api::Route, "gateway.networking.k8s.io", &["v1", "v1alpha2"], true;
+    MutatingWebhookConfiguration => mutating_webhooks: webhook::WebhookConfiguration, "admissionregistration.k8s.io", &["v1", "v1beta1"], false;
+    ValidatingWebhookConfiguration => validating_webhooks: webhook::WebhookConfiguration, "admissionregistration.k8s.io", &["v1", "v1beta1"], false;
+    CustomResourceDefinition => custom_resource_definitions: webhook::CustomResourceDefinition, "apiextensions.k8s.io", &["v1", "v1beta1"], false;
 }
 
 impl Kind {
-    /// The kind with this name, if it is one that gatehouse uses.
+    /// The name as the API spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            // Two APIs have a Gateway.
+            Kind::KubernetesGateway => "Gateway",
+            kind => kind.variant(),
+        }
+    }
+
+    /// The kind with this name, if it is one that is read; of those with one name the first.
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The kind with this name, in this group if there is one.
+    pub fn of_group(group: &str, name: &str) -> Option<Kind> {
+        let mut named = Kind::ALL.iter().copied().filter(|kind| kind.name() == name);
+        named
+            .clone()
+            .find(|kind| kind.group() == group)
+            .or_else(|| named.next())
+    }
+
+    /// Whether objects of this kind change what gatehouse does. All others are read in part, for
+    /// findings about those that do.
+    pub fn acts(self) -> bool {
+        !matches!(
+            self,
+            Kind::Sidecar
+                | Kind::EnvoyFilter
+                | Kind::WasmPlugin
+                | Kind::Pod
+                | Kind::Deployment
+                | Kind::KubernetesGateway
+                | Kind::HTTPRoute
+                | Kind::GRPCRoute
+                | Kind::MutatingWebhookConfiguration
+                | Kind::ValidatingWebhookConfiguration
+                | Kind::CustomResourceDefinition
+        )
     }
 
     /// The preferred `apiVersion`: `v1`, `networking.istio.io/v1`.

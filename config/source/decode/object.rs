@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::document::repeated_finding;
 use super::{AnyObject, DecodedFile, Kind, NotUsed, position, well_known};
 use crate::codes;
 use crate::finding::{Finding, Level};
 use crate::nearest::nearest;
-use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Origin};
+use crate::resources::{Condition, Metadata, Object, ObjectKey, ObjectRef, Origin, Status};
 use crate::source::yaml::{
     DecodeError, Decoded, Dialect, Mark, Node, Repeated, Unknown, Value, decode,
 };
@@ -29,6 +30,13 @@ pub(super) struct Source<'s> {
 pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
     match identify(source, node) {
         Identity::Known(kind, key) => {
+            if !kind.acts() {
+                file.not_used.push(NotUsed {
+                    group: kind.group().to_owned(),
+                    kind: kind.name().to_owned(),
+                    position: position(source.path, node.mark),
+                });
+            }
             let mut reading = Reading {
                 source,
                 kind,
@@ -114,7 +122,7 @@ fn identify(source: &Source<'_>, node: &Node) -> Identity {
             position: position(source.path, node.mark),
         })
     };
-    let Some(kind) = Kind::from_name(name) else {
+    let Some(kind) = Kind::of_group(group, name) else {
         let of_group = Kind::ALL.iter().filter(|kind| kind.group() == group);
         let near = nearest(name, of_group.map(|kind| kind.name()));
         return match near {
@@ -126,6 +134,9 @@ fn identify(source: &Source<'_>, node: &Node) -> Identity {
             _ => not_used(),
         };
     };
+    if !kind.acts() && (kind.group() != group || !kind.versions().contains(&version)) {
+        return not_used();
+    }
     if kind.group() != group {
         // A slip in the group, or `v1` for `apps/v1`; otherwise another API's kind of this name.
         let slip = nearest(group, [kind.group()]).is_some() || group.is_empty();
@@ -275,6 +286,28 @@ impl Reading<'_> {
             Kind::Node => self.core(key, node, AnyObject::Node),
             Kind::Secret => self.core(key, node, AnyObject::Secret),
             Kind::ConfigMap => self.core(key, node, AnyObject::ConfigMap),
+            Kind::Sidecar => self.part(key, node, Dialect::Protobuf, AnyObject::Sidecar),
+            Kind::EnvoyFilter => self.part(key, node, Dialect::Protobuf, AnyObject::EnvoyFilter),
+            Kind::WasmPlugin => self.part(key, node, Dialect::Protobuf, AnyObject::WasmPlugin),
+            Kind::Pod => self.part(key, node, Dialect::Kubernetes, AnyObject::Pod),
+            Kind::Deployment => self.part(key, node, Dialect::Kubernetes, AnyObject::Deployment),
+            Kind::KubernetesGateway => {
+                self.part(key, node, Dialect::Kubernetes, AnyObject::KubernetesGateway)
+            }
+            Kind::HTTPRoute => self.part(key, node, Dialect::Kubernetes, AnyObject::HTTPRoute),
+            Kind::GRPCRoute => self.part(key, node, Dialect::Kubernetes, AnyObject::GRPCRoute),
+            Kind::CustomResourceDefinition => self.part(
+                key,
+                node,
+                Dialect::Kubernetes,
+                AnyObject::CustomResourceDefinition,
+            ),
+            Kind::MutatingWebhookConfiguration => {
+                self.whole_part(key, node, AnyObject::MutatingWebhookConfiguration)
+            }
+            Kind::ValidatingWebhookConfiguration => {
+                self.whole_part(key, node, AnyObject::ValidatingWebhookConfiguration)
+            }
         };
         object.filter(|_| self.source.repeated.is_empty())
     }
@@ -306,8 +339,56 @@ impl Reading<'_> {
         let spec = node.get("spec").filter(|spec| !spec.is_null());
         let body = self.take(decode::<T>(spec.unwrap_or(&empty), "spec", dialect));
         let (meta, body) = (meta?, body?);
+        let mut meta = metadata_of(key, meta);
+        meta.status = status(node);
         Some(wrap(Arc::new(Object {
-            meta: metadata_of(key, meta),
+            meta,
+            body,
+            origin: self.origin(node),
+        })))
+    }
+
+    /// A part of the `spec` of an object that does nothing here; its other fields are not looked
+    /// at.
+    fn part<T: DeserializeOwned>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        dialect: Dialect,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject> {
+        let empty = Node::empty(node.mark);
+        let spec = node.get("spec").filter(|spec| !spec.is_null());
+        let body = decode::<T>(spec.unwrap_or(&empty), "spec", dialect);
+        self.partial(key, node, body, wrap)
+    }
+
+    /// The same for an object without a `spec`.
+    fn whole_part<T: DeserializeOwned>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject> {
+        let body = decode::<T>(node, "", Dialect::Kubernetes);
+        self.partial(key, node, body, wrap)
+    }
+
+    fn partial<T>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        body: Decoded<T>,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject> {
+        let metadata = decode::<ObjectMeta>(node.get("metadata")?, "metadata", Dialect::Kubernetes);
+        let meta = metadata.value.map_err(|error| self.wrong(error)).ok();
+        let body = body.value.map_err(|error| self.wrong(error)).ok();
+        let (meta, body) = (meta?, body?);
+        let mut meta = metadata_of(key, meta);
+        meta.status = status(node);
+        Some(wrap(Arc::new(Object {
+            meta,
             body,
             origin: self.origin(node),
         })))
@@ -325,8 +406,10 @@ impl Reading<'_> {
     {
         let mut body = self.take(decode::<T>(node, "", Dialect::Kubernetes))?;
         slim(body.metadata_mut());
+        let mut meta = metadata_of(key, body.metadata().clone());
+        meta.status = status(node);
         Some(wrap(Arc::new(Object {
-            meta: metadata_of(key, body.metadata().clone()),
+            meta,
             body,
             origin: self.origin(node),
         })))
@@ -407,5 +490,38 @@ fn metadata_of(key: &ObjectKey, mut meta: ObjectMeta) -> Metadata {
         labels: meta.labels.unwrap_or_default(),
         annotations: meta.annotations.unwrap_or_default(),
         created: meta.creation_timestamp.map(|time| time.0.as_second()),
+        status: None,
     }
+}
+
+/// The conditions that controllers wrote, wherever the kind keeps them. What cannot be read is
+/// left out: nobody wrote it by hand.
+fn status(node: &Node) -> Option<Box<Status>> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Written {
+        conditions: Vec<Condition>,
+        parents: Vec<Parent>,
+        addresses: Option<Vec<IgnoredAny>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Parent {
+        conditions: Vec<Condition>,
+    }
+    let written = node.get("status").filter(|status| !status.is_null())?;
+    let written = decode::<Written>(written, "status", Dialect::Kubernetes);
+    let mut written = written.value.ok()?;
+    for parent in written.parents {
+        written.conditions.extend(parent.conditions);
+    }
+    let has_addresses = written
+        .addresses
+        .is_some_and(|addresses| !addresses.is_empty());
+    (has_addresses || !written.conditions.is_empty()).then(|| {
+        Box::new(Status {
+            conditions: written.conditions,
+            has_addresses,
+        })
+    })
 }

@@ -122,6 +122,36 @@ fn an_unknown_field_is_named_with_the_nearest() {
 }
 
 #[test]
+fn of_kinds_that_do_nothing_here_a_part_is_read() {
+    let file = read(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\nspec:\n  nodeName: n\n  \
+         containers: [{name: c, image: i, ports: [{containerPort: 80}]}]\n---\napiVersion: \
+         gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec: {listeners: \
+         [{hostname: a.lan, port: 80}]}\nstatus: {conditions: [{type: Accepted, status: \
+         \"False\"}]}\n---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: \
+         a}\n",
+    );
+    assert_eq!(file.findings, []);
+    assert_eq!(file.not_used.len(), 2);
+    let [
+        AnyObject::Pod(pod),
+        AnyObject::KubernetesGateway(gateway),
+        AnyObject::Gateway(_),
+    ] = file.objects.as_slice()
+    else {
+        panic!("{:?}", file.objects);
+    };
+    assert_eq!(
+        (pod.meta.labels["app"].as_str(), pod.body.node_name.as_str()),
+        ("a", "n")
+    );
+    let hostname = gateway.body.listeners[0].hostname.as_deref();
+    assert_eq!(hostname, Some("a.lan"));
+    let status = gateway.meta.status.as_ref().expect("a status");
+    assert_eq!(status.conditions[0].about, "Accepted");
+}
+
+#[test]
 fn a_key_written_twice_refuses_its_object() {
     let file = read(&format!("{SERVICE}  type: ClusterIP\n"));
     assert!(file.objects.is_empty());
@@ -210,7 +240,9 @@ fn other_kinds_are_left_alone() {
                 serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n---\napiVersion: \
                 metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: a}\n";
     let file = read(text);
-    assert!(file.objects.is_empty() && file.findings.is_empty() && !file.unreadable);
+    // Known as a workload, and nothing else.
+    assert_eq!(names(&file), ["Deployment default/a"]);
+    assert!(file.findings.is_empty() && !file.unreadable);
     let kinds: Vec<_> = file
         .not_used
         .iter()

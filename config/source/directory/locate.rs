@@ -26,8 +26,10 @@ impl Directory {
         for (index, finding) in findings.iter().enumerate() {
             if finding.position.is_none()
                 && let Some(object) = &finding.object
-                && let Some(kind) = Kind::from_name(&object.kind)
-                && let Some(object) = resources.object(kind, &object.key)
+                && let Some(object) = Kind::ALL
+                    .iter()
+                    .filter(|kind| kind.name() == object.kind)
+                    .find_map(|kind| resources.object(*kind, &object.key))
             {
                 objects.push((index, object));
             }

@@ -214,7 +214,11 @@ impl Directory {
             for object in &state.decoded.objects {
                 match resources.object(object.kind(), object.key()) {
                     None => resources.insert(object.clone()),
-                    Some(first) => findings.push(defined_twice(object, &first)),
+                    Some(first) if object.kind().acts() => {
+                        findings.push(defined_twice(object, &first));
+                    }
+                    // Nothing depends on which of the two is looked at.
+                    Some(_) => {}
                 }
             }
             for kind in &state.decoded.not_used {
