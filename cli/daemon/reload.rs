@@ -15,6 +15,7 @@ use gatehouse_config::source::{Directory, LastGood};
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_config::translate;
 use gatehouse_gateway::admin::View;
+use gatehouse_gateway::admin::view::Rows;
 use gatehouse_gateway::compile::{Placement, place};
 use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_gateway::{Counters, Gateway};
@@ -74,10 +75,10 @@ enum State {
 #[derive(Default)]
 struct InForce {
     resources: Resources,
-    model: Model,
+    model: Arc<Model>,
     outcome: Outcome,
     plan: Plan,
-    placement: Placement,
+    placement: Arc<Placement>,
     findings: Vec<Finding>,
     listening: Vec<Finding>,
     loaded_at: Option<i64>,
@@ -238,10 +239,10 @@ impl Control {
         }
         self.in_force = InForce {
             resources,
-            model,
+            model: Arc::new(model),
             outcome,
             plan,
-            placement,
+            placement: Arc::new(placement),
             findings,
             listening,
             loaded_at: unix_now(),
@@ -444,7 +445,11 @@ impl Control {
                 not_announced.map(|finding| finding.message.as_str()),
             ),
             listeners: rows::listeners(&in_force.model, &snapshot, self.gateway.listeners()),
-            routes: rows::routes(&in_force.model, &in_force.placement),
+            routes: Rows::new({
+                let (model, placement) = (&in_force.model, &in_force.placement);
+                let (model, placement) = (Arc::clone(model), Arc::clone(placement));
+                move || rows::routes(&model, &placement)
+            }),
             endpoints: rows::endpoints(&snapshot, health),
             findings,
         }));

@@ -3,8 +3,12 @@
 //! The rows are data for people and programs: `/api/v1/…` sends them as they are, `gatehouse get`
 //! reads them back. Fields may be added, never renamed.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+
 use gatehouse_config::Finding;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Everything the admin API knows about the configuration, published by the daemon.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +26,7 @@ pub struct View {
     /// Sockets that accept.
     pub listeners: Vec<ListenerRow>,
     /// Routes, in the order in which they are tried.
-    pub routes: Vec<RouteRow>,
+    pub routes: Rows<RouteRow>,
     /// Endpoints of every cluster.
     pub endpoints: Vec<EndpointRow>,
     /// Findings about the configuration, worst first.
@@ -38,10 +42,56 @@ impl Default for View {
             services: Vec::new(),
             addresses: Vec::new(),
             listeners: Vec::new(),
-            routes: Vec::new(),
+            routes: Rows::default(),
             endpoints: Vec::new(),
             findings: Vec::new(),
         }
+    }
+}
+
+/// Rows that are made when somebody first asks for them: there may be tens of thousands, and most
+/// configurations come and go without being looked at.
+#[derive(Clone)]
+pub struct Rows<T>(Arc<LazyLock<Vec<T>, Make<T>>>);
+
+type Make<T> = Box<dyn FnOnce() -> Vec<T> + Send>;
+
+impl<T> Rows<T> {
+    /// Rows that `make` will make.
+    pub fn new(make: impl FnOnce() -> Vec<T> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl<T: 'static> Default for Rows<T> {
+    fn default() -> Self {
+        Self::new(Vec::new)
+    }
+}
+
+impl<T: Send + 'static> From<Vec<T>> for Rows<T> {
+    fn from(rows: Vec<T>) -> Self {
+        Self::new(move || rows)
+    }
+}
+
+impl<T> Deref for Rows<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Rows<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self[..].fmt(f)
+    }
+}
+
+impl<T: Serialize> Serialize for Rows<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self[..].serialize(serializer)
     }
 }
 
