@@ -62,8 +62,9 @@ codes! {
     KIND_NOT_USED = "GH0004", "Kind not used",
         "gatehouse has no use for objects of this kind and leaves them alone.";
     NOT_ENFORCED = "GH0005", "Security rules not enforced",
-        "Objects of security.istio.io are read by Istio but not by this version of gatehouse: what \
-         they deny is NOT denied here.";
+        "Policies of security.istio.io are read and judged, but not enforced by this version of \
+         gatehouse. So that nothing is let through that they deny, the hosts that they guard are \
+         answered with 503; --ignore-security-policies serves them all the same.";
     UNKNOWN_VERSION = "GH0006", "Unknown or missing apiVersion or kind",
         "The apiVersion and kind together say how an object is read. Without a known pair the \
          document is not used.";

@@ -20,6 +20,7 @@ pub mod codes;
 pub mod finding;
 pub mod model;
 pub mod nearest;
+pub mod reference;
 pub mod resources;
 pub mod source;
 pub mod status;

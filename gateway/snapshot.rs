@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, DestinationLabels, EndpointAddress, Retry, UpstreamProtocol, WorkloadLabels,
+    Balancing, DestinationLabels, EndpointAddress, Proxy, Retry, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
+use crate::filter::guard::Guards;
 use crate::route::{HostTable, Matcher, RouteList};
 
 macro_rules! ids {
@@ -68,6 +69,10 @@ pub struct Snapshot {
     pub clusters: Vec<Cluster>,
     /// Endpoints of all clusters.
     pub endpoints: Vec<Endpoint>,
+    /// Settings that hold for every request.
+    pub proxy: Proxy,
+    /// Hosts that must not be served; none: all may.
+    pub guards: Option<Box<Guards>>,
 }
 
 /// A socket address and what is served there.

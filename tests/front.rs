@@ -36,12 +36,25 @@ impl Front {
         services: &[(&str, &[SocketAddr])],
         choose: impl FnOnce(GatehouseBuilder) -> GatehouseBuilder,
     ) -> Self {
+        Self::start_beside(rules, services, "", choose)
+    }
+
+    /// The same with further documents beside it, in `more.yaml`.
+    pub fn start_beside(
+        rules: &str,
+        services: &[(&str, &[SocketAddr])],
+        documents: &str,
+        choose: impl FnOnce(GatehouseBuilder) -> GatehouseBuilder,
+    ) -> Self {
         let own = loopback_address();
         let address = SocketAddr::from((own, free_port(own)));
         let config = ConfigDir::new();
         config.write("gateway.yaml", &gateway_yaml(address.port()));
         config.write("services.yaml", &services_yaml(services));
         config.write("routes.yaml", &routes_yaml(rules));
+        if !documents.is_empty() {
+            config.write("more.yaml", documents);
+        }
         let admin = SocketAddr::from((own, free_port(own))).to_string();
         let builder = Gatehouse::on(&Node::host()).admin(&admin);
         // Ports that every daemon would want are closed: daemons of other tests run beside it.

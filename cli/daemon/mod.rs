@@ -211,7 +211,11 @@ async fn changed(states: &mut Option<watch::Receiver<Arc<SpeakerState>>>) {
 
 fn worker_settings(settings: &Settings) -> WorkerSettings {
     WorkerSettings {
-        server_header: settings.server_header.clone(),
+        server_header: match settings.server_header.as_deref() {
+            None => WorkerSettings::default().server_header,
+            Some("") => None,
+            Some(name) => Some(name.to_owned()),
+        },
         ..WorkerSettings::default()
     }
 }

@@ -210,7 +210,11 @@ impl Control {
         self.last_good.accept(&resources);
         self.directory.locate(&resources, &mut findings);
 
-        let model = translation.model;
+        let mut model = translation.model;
+        if self.settings.server_header.is_some() {
+            // The command line wins over the MeshConfig.
+            model.proxy.headers.server = None;
+        }
         let (outcome, state_findings) = self.allocate(&model);
         findings.extend(state_findings);
         let allocations = outcome
@@ -295,6 +299,7 @@ impl Control {
             namespace: self.settings.namespace.clone(),
             root_namespace: self.settings.namespace.clone(),
             node: self.settings.node.clone(),
+            ignore_security_policies: self.settings.ignore_security_policies,
             holding_pools: self
                 .allocator
                 .holders()

@@ -60,8 +60,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
     pub access_log_format: String,
     /// The `server` header of responses; empty leaves the upstream's own
-    #[arg(long, value_name = "NAME", default_value = "gatehouse")]
-    pub server_header: String,
+    /// [default: what the MeshConfig says, or `gatehouse`]
+    #[arg(long, value_name = "NAME")]
+    pub server_header: Option<String>,
+    /// Serve hosts that an AuthorizationPolicy or RequestAuthentication guards, although their
+    /// rules are not enforced
+    #[arg(long)]
+    pub ignore_security_policies: bool,
     /// How often each address is announced again without need, in seconds; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub gratuitous_interval: u64,
@@ -107,8 +112,10 @@ pub struct Settings {
     pub access_log: String,
     /// `text` or `json`.
     pub access_log_format: String,
-    /// The `server` header.
+    /// The `server` header, where one was asked for; empty: the upstream's own.
     pub server_header: Option<String>,
+    /// Guarded hosts are served all the same.
+    pub ignore_security_policies: bool,
     /// How often addresses are announced again.
     pub gratuitous_interval: Duration,
     /// Accept for so long after SIGTERM.
@@ -136,6 +143,7 @@ impl From<RunArgs> for Settings {
             access_log,
             access_log_format,
             server_header,
+            ignore_security_policies,
             gratuitous_interval,
             drain_min,
             drain_max,
@@ -163,7 +171,8 @@ impl From<RunArgs> for Settings {
             workers: workers.map_or_else(cpus, usize::from),
             access_log,
             access_log_format,
-            server_header: (!server_header.is_empty()).then_some(server_header),
+            server_header,
+            ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
             drain_min: Duration::from_secs(drain_min),
             drain_max: Duration::from_secs(drain_max.max(drain_min)),

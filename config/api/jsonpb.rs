@@ -59,14 +59,14 @@ macro_rules! message {
             }
 
             fn shape() -> $crate::api::shape::Shape {
-                use $crate::api::shape::{MessageShape, FieldShape, Shape, doc_text, renamed};
+                use $crate::api::shape::{self, MessageShape, Shape};
                 static SHAPE: MessageShape = MessageShape {
                     name: stringify!($name),
-                    doc: doc_text!([] $([$($meta)*])*),
-                    fields: &[$(FieldShape {
+                    doc: shape::doc_text!([] $([$($meta)*])*),
+                    fields: &[$(shape::FieldShape {
                         field: stringify!($field),
-                        renamed: renamed!($([$($field_meta)*])*),
-                        doc: doc_text!([] $([$($field_meta)*])*),
+                        renamed: shape::renamed!($([$($field_meta)*])*),
+                        doc: shape::doc_text!([] $([$($field_meta)*])*),
                         shape: <$type as $crate::api::jsonpb::Field>::shape,
                     },)*],
                 };

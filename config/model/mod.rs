@@ -8,6 +8,7 @@ pub mod address;
 pub mod cluster;
 pub mod headers;
 pub mod pattern;
+pub mod proxy;
 pub mod route;
 pub mod server;
 pub mod service;
@@ -24,6 +25,10 @@ pub use headers::{
     AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,
 };
 pub use pattern::{Domain, Pattern};
+pub use proxy::{
+    ConnectionSettings, EscapedSlashes, Guard, GuardedHosts, PathNormalization, Proxy,
+    ProxyHeaders, ServerHeader, Underscores,
+};
 pub use route::{
     Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, Retry, RetryOn, Rewrite,
     Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
@@ -47,4 +52,6 @@ pub struct Model {
     pub advertisements: Vec<L2Advertisement>,
     /// The nodes that were described; empty in most directories.
     pub nodes: Vec<Node>,
+    /// Settings of the proxy as a whole.
+    pub proxy: Proxy,
 }

@@ -13,10 +13,12 @@ pub(crate) mod gateway;
 pub(crate) mod hosts;
 pub(crate) mod labels;
 mod load_balancer;
+pub mod mesh;
 mod pool;
 mod re2;
 pub(crate) mod registry;
 pub(crate) mod report;
+mod security;
 pub(crate) mod suggest;
 mod tcp_server;
 mod virtual_hosts;
@@ -37,7 +39,7 @@ use report::Report;
 use virtual_service::VirtualServices;
 
 /// What the daemon is told about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The labels that Gateways and Services select it by.
     pub labels: BTreeMap<String, String>,
@@ -49,6 +51,10 @@ pub struct Settings {
     pub cluster_domain: String,
     /// The node's name.
     pub node: String,
+    /// Hosts that a policy guards which is not enforced are served all the same.
+    pub ignore_security_policies: bool,
+    /// What the MeshConfig says where other objects say nothing; filled in by [`translate`].
+    pub mesh: mesh::MeshDefaults,
     /// Pools that addresses were dealt from: one of these wins over a pool that overlaps with it,
     /// so that a new mistake takes no address away.
     pub holding_pools: BTreeSet<String>,
@@ -66,6 +72,8 @@ impl Default for Settings {
             root_namespace: "istio-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             node: String::new(),
+            ignore_security_policies: false,
+            mesh: mesh::MeshDefaults::default(),
             holding_pools: BTreeSet::new(),
         }
     }
@@ -85,6 +93,9 @@ pub struct Translation {
 /// Turns objects into the model, and looks at the whole for what no single object shows.
 pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
     let mut report = Report::default();
+    let (settings, mut proxy) = mesh::read(resources, settings, &mut report);
+    let settings = &settings;
+    proxy.guards = security::guards(resources, settings, &mut report);
     let gateways = gateway::parse_all(resources, settings, &mut report);
     let services = VirtualServices::parse(resources, settings, &mut report);
     let rules = DestinationRules::parse(resources, settings, &mut report);
@@ -112,6 +123,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         advertisements: advertisement::advertisements(resources, &pools, &mut report),
         pools,
         nodes: advertisement::nodes(resources),
+        proxy,
     };
     check::check(
         &check::Configuration {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProtocol};
 
+use crate::filter::guard::Guards;
 use crate::observe::labels::LabelTable;
 use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
 use crate::snapshot::{
@@ -35,6 +36,8 @@ pub fn compile(
 ) -> Snapshot {
     let mut snapshot = Snapshot {
         generation,
+        proxy: model.proxy.clone(),
+        guards: Guards::new(&model.proxy.guards),
         ..Snapshot::default()
     };
     for cluster in &model.clusters {

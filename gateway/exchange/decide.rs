@@ -3,22 +3,28 @@
 
 use std::borrow::Cow;
 
+use gatehouse_config::model::{Proxy, Underscores};
+
 use crate::exchange::reply::Reply;
 use crate::exchange::serve::set_length;
 use crate::exchange::{Connection, Protocol};
-use crate::filter::{headers, path_normalization, redirect, rewrite, sanitize};
+use crate::filter::path_normalization::{self, BadPath, Normal};
+use crate::filter::sanitize::{self, Trusted};
+use crate::filter::{headers, redirect, rewrite};
 use crate::http1::{BodyLength, KnownName, RequestHead, Version};
 use crate::route::RequestView;
 use crate::snapshot::{Forward, Route, RouteId, ServerId, Snapshot, WeightedDestination};
 use crate::worker::random::Random;
 
-/// Judges and cleans a request before anything looks at it.
+/// Judges and cleans a request before anything looks at it. `scheme` is what we were spoken to;
+/// from then on it is what trusted proxies say.
 pub(crate) fn receive(
     head: &mut RequestHead,
     connection: &Connection,
-    scheme: &str,
+    scheme: &'static str,
+    proxy: &Proxy,
     random: &Random,
-) -> Result<(), Reply> {
+) -> Result<Trusted, Reply> {
     if head.version() == Version::Http10 {
         return Err(Reply::upgrade_required());
     }
@@ -32,13 +38,26 @@ pub(crate) fn receive(
         Some(_) => return Err(Reply::upgrade_forbidden()),
         None => {}
     }
-    match path_normalization::normalize(head.path()) {
-        Ok(Cow::Borrowed(_)) => {}
-        Ok(Cow::Owned(normal)) => head.set_path(&normal),
-        Err(path_normalization::BadPath::Nul) => return Err(Reply::bad_path()),
+    match proxy.connections.underscores {
+        Underscores::Allow => {}
+        Underscores::Reject if has_underscore(head) => return Err(Reply::underscore()),
+        Underscores::Reject => {}
+        Underscores::Drop => head.fields_mut().retain(|name, _| !name.contains(&b'_')),
     }
-    sanitize::sanitize(head, connection.peer.ip(), scheme, random);
-    Ok(())
+    match path_normalization::normalize(head.path(), proxy) {
+        Ok(Normal::Path(Cow::Borrowed(_))) => {}
+        Ok(Normal::Path(Cow::Owned(normal))) => head.set_path(&normal),
+        Ok(Normal::Redirect(normal)) => {
+            head.set_path(&normal);
+            return Err(Reply::to_normal_path(head.target().to_vec()));
+        }
+        Err(BadPath::Nul | BadPath::EscapedSlash) => return Err(Reply::bad_path()),
+    }
+    Ok(sanitize::sanitize(head, connection, scheme, proxy, random))
+}
+
+fn has_underscore(head: &RequestHead) -> bool {
+    head.fields().iter().any(|(name, _)| name.contains(&b'_'))
 }
 
 /// HTTP/2 in plain text (`h2c`) and TLS: what a client would like better than HTTP/1.1.
@@ -56,6 +75,11 @@ pub(crate) fn route(
     head: &RequestHead,
     scheme: &str,
 ) -> Result<RouteId, Reply> {
+    if let Some(guards) = &snapshot.guards
+        && let Some(policy) = guards.policy(head.authority())
+    {
+        return Err(Reply::not_enforced(policy));
+    }
     let id = snapshot
         .server(server)
         .table
@@ -92,10 +116,11 @@ pub(crate) fn prepare(
     route: &Route,
     forward: &Forward,
     to: &WeightedDestination,
+    proxy: &Proxy,
 ) {
     headers::edit_request(head, &to.request_edits, connection, protocol);
     headers::edit_request(head, &route.request_edits, connection, protocol);
-    rewrite::rewrite(head, route, forward, to);
+    rewrite::rewrite(head, route, forward, to, &proxy.headers);
     if head.upgrade().is_some() {
         head.fields_mut().remove_hop_by_hop_but_upgrade();
     } else {

@@ -118,6 +118,7 @@ impl HttpConnection {
             route,
             forward,
             weighted,
+            &view.snapshot.proxy,
         );
 
         let mut request = Transfer::new(
@@ -213,7 +214,7 @@ impl HttpConnection {
             None => self.connect(view, cluster, state, deadlines).await?,
         };
         self.exchange.upstream_local = upstream.local;
-        self.encode_request(request);
+        self.encode_request(view, request);
         self.await_response(&mut upstream, request, deadlines)
             .await?;
         let status = self.exchange.response.status();
@@ -227,13 +228,13 @@ impl HttpConnection {
         Ok(upstream)
     }
 
-    fn encode_request(&mut self, request: &mut Transfer) {
-        let mut count = itoa::Buffer::new();
-        let count = count.format(self.exchange.attempts).as_bytes();
-        self.exchange
-            .request
-            .fields_mut()
-            .set("x-envoy-attempt-count", count);
+    fn encode_request(&mut self, view: &View, request: &mut Transfer) {
+        if view.snapshot.proxy.headers.attempt_count {
+            let mut count = itoa::Buffer::new();
+            let count = count.format(self.exchange.attempts).as_bytes();
+            let fields = self.exchange.request.fields_mut();
+            fields.set("x-envoy-attempt-count", count);
+        }
         request.restart(|out| self.exchange.request.encode(out));
     }
 

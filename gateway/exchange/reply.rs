@@ -62,6 +62,37 @@ impl Reply {
         Self::new(400, ResponseFlags::default(), "path_normalization_failed")
     }
 
+    /// A header name with an underscore, where the settings refuse it: closes.
+    pub fn underscore() -> Self {
+        Self {
+            close: true,
+            ..Self::new(400, ResponseFlags::DPE, "http1.unexpected_underscore")
+        }
+    }
+
+    /// A path with escaped slashes, where the settings send the client to the decoded one: 307.
+    pub fn to_normal_path(location: Vec<u8>) -> Self {
+        Self {
+            location: Some(location),
+            ..Self::new(307, ResponseFlags::default(), "path_normalization_failed")
+        }
+    }
+
+    /// A host that a policy guards which is not enforced: 503.
+    pub fn not_enforced(policy: &str) -> Self {
+        let body = format!(
+            "not served: {policy} guards this host, and gatehouse does not enforce its rules"
+        );
+        Self {
+            body: Cow::Owned(body.into_bytes()),
+            ..Self::new(
+                503,
+                ResponseFlags::default(),
+                "security_policies_not_enforced",
+            )
+        }
+    }
+
     /// The client did not send a whole head in time.
     pub fn head_timeout() -> Self {
         Self {

@@ -261,11 +261,13 @@ impl HttpConnection {
             .upstream_service_time
             .unwrap_or_default()
             .as_millis();
-        let mut number = itoa::Buffer::new();
-        fields.set(
-            "x-envoy-upstream-service-time",
-            number.format(took).as_bytes(),
-        );
+        if self.worker.view().snapshot.proxy.headers.debug {
+            let mut number = itoa::Buffer::new();
+            fields.set(
+                "x-envoy-upstream-service-time",
+                number.format(took).as_bytes(),
+            );
+        }
         // Framing is said last, so that no edit can contradict the bytes that follow. A body that
         // is not sent keeps the length that the upstream gave it.
         let status = exchange.status;

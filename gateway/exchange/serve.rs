@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
+use gatehouse_config::model::ServerHeader;
 use tokio::net::TcpStream;
 
 use crate::exchange::forward::Next;
@@ -31,6 +32,8 @@ pub struct HttpConnection {
     pub(super) output: Vec<u8>,
     pub(super) timer: Timer,
     pub(super) exchange: Exchange,
+    /// As it was accepted; trusted proxies may name another client for a single exchange.
+    connection: Rc<Connection>,
     scheme: &'static str,
 }
 
@@ -39,7 +42,8 @@ impl HttpConnection {
     pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: TcpStream, peer: SocketAddr) -> Self {
         let local = stream.local_addr().unwrap_or(slot.address);
         let timer = worker.wheel.timer();
-        let exchange = Exchange::new(Rc::new(Connection { peer, local }));
+        let connection = Rc::new(Connection { peer, local });
+        let exchange = Exchange::new(Rc::clone(&connection));
         Self {
             worker,
             slot,
@@ -48,6 +52,7 @@ impl HttpConnection {
             output: Vec::new(),
             timer,
             exchange,
+            connection,
             scheme: "http",
         }
     }
@@ -94,9 +99,10 @@ impl HttpConnection {
     /// One request and its answer.
     async fn exchange(&mut self, view: &Rc<View>) -> Next {
         self.begin();
-        if let Err(reply) = self.receive() {
-            return self.reply(reply, &[]).await;
-        }
+        let scheme = match self.receive(view) {
+            Ok(scheme) => scheme,
+            Err(reply) => return self.reply(reply, &[]).await,
+        };
         // A listener that moved (from every address to one of them, say) leaves its connections
         // behind: they are served by what listens at their address now, and then closed.
         let moved = || self.worker.server_at(self.exchange.connection.local);
@@ -112,7 +118,7 @@ impl HttpConnection {
                 )
                 .await;
         };
-        match decide::route(&view.snapshot, server, &self.exchange.request, self.scheme) {
+        match decide::route(&view.snapshot, server, &self.exchange.request, scheme) {
             Err(reply) => self.reply(reply, &[]).await,
             Ok(id) => {
                 self.exchange.route = Some(id);
@@ -123,7 +129,7 @@ impl HttpConnection {
                         let location = redirect::location(
                             to,
                             &self.exchange.request,
-                            self.scheme,
+                            scheme,
                             &route.matcher.path,
                         );
                         self.reply(Reply::redirect(to.code, location), &[&route.response_edits])
@@ -142,20 +148,30 @@ impl HttpConnection {
     fn begin(&mut self) {
         let now = Instant::now();
         self.exchange.begin(now, self.worker.clock.wall(now));
+        self.exchange.connection = Rc::clone(&self.connection);
     }
 
-    fn receive(&mut self) -> Result<(), Reply> {
+    /// Judges and cleans the request; gives the scheme that the client used.
+    fn receive(&mut self, view: &View) -> Result<&'static str, Reply> {
         let exchange = &mut self.exchange;
         exchange.request_wire_bytes = exchange.request.wire_len() as u64;
         if exchange.request.version() == Version::Http10 {
             exchange.protocol = Protocol::Http10;
         }
-        decide::receive(
+        let trusted = decide::receive(
             &mut exchange.request,
             &exchange.connection,
             self.scheme,
+            &view.snapshot.proxy,
             &self.worker.random,
-        )
+        )?;
+        if let Some(client) = trusted.client {
+            exchange.connection = Rc::new(Connection {
+                peer: SocketAddr::new(client, 0),
+                local: exchange.connection.local,
+            });
+        }
+        Ok(trusted.scheme)
     }
 
     /// Answers here. `edits` are those of the route and the destination that were chosen, if any
@@ -222,7 +238,13 @@ impl HttpConnection {
     /// What every response carries, whoever made it.
     pub(super) fn finish_response_head(&mut self, keep: bool) {
         let fields = self.exchange.response.fields_mut();
-        if let Some(server) = &self.worker.settings.server_header {
+        let view = self.worker.view();
+        let server = match &view.snapshot.proxy.headers.server {
+            Some(ServerHeader::Value(value)) => Some(value),
+            Some(ServerHeader::Upstream) => None,
+            None => self.worker.settings.server_header.as_ref(),
+        };
+        if let Some(server) = server {
             fields.set("server", server.as_bytes());
         }
         if fields.known(KnownName::Date).is_none() {

@@ -47,12 +47,13 @@ impl HttpConnection {
             Err(error) => return Head::Malformed(error),
         }
         let settings = &self.worker.settings;
+        let configured = self.worker.view().snapshot.proxy.connections;
+        let head_timeout = configured.head_timeout.unwrap_or(settings.head_timeout);
         let idle = if first {
-            settings.head_timeout
+            head_timeout
         } else {
-            settings.idle_timeout
+            configured.idle_timeout.unwrap_or(settings.idle_timeout)
         };
-        let head_timeout = settings.head_timeout;
         let began = Instant::now();
         let mut resting = false;
         // The time of a head runs from its first byte.

@@ -1,5 +1,6 @@
 //! What can be done to a request or a response: one file per feature, named as the API names it.
 
+pub mod guard;
 pub mod headers;
 pub mod path_normalization;
 pub mod redirect;

@@ -1,24 +1,53 @@
 //! `rewrite`: another path or Host for the upstream.
 
-use crate::http1::RequestHead;
+use gatehouse_config::model::ProxyHeaders;
+
+use crate::http1::{Fields, RequestHead};
 use crate::snapshot::{Forward, Route, UriRewrite, WeightedDestination};
 
 /// Rewrites path and Host, and keeps the originals in `x-envoy-original-path` and
 /// `x-envoy-original-host` as Envoy does. The rule's Host wins over that of the destination `to`.
-pub fn rewrite(head: &mut RequestHead, route: &Route, forward: &Forward, to: &WeightedDestination) {
+pub fn rewrite(
+    head: &mut RequestHead,
+    route: &Route,
+    forward: &Forward,
+    to: &WeightedDestination,
+    proxy: &ProxyHeaders,
+) {
     if let Some(rewrite) = &forward.rewrite {
-        rewrite_path(head, route, rewrite);
+        rewrite_path(head, route, rewrite, proxy.debug);
     }
     if let Some(authority) = forward.authority.as_ref().or(to.authority.as_ref())
         && **authority != *head.authority()
     {
         let original = head.authority().to_vec();
-        head.fields_mut().set("x-envoy-original-host", &original);
+        if proxy.debug {
+            head.fields_mut().set("x-envoy-original-host", &original);
+        }
+        if proxy.forwarded_host {
+            append_forwarded_host(head.fields_mut(), &original);
+        }
         head.set_authority(authority);
     }
 }
 
-fn rewrite_path(head: &mut RequestHead, route: &Route, rewrite: &UriRewrite) {
+/// Appends the Host to `x-forwarded-host`, unless it is the last one there already (Envoy:
+/// `append_x_forwarded_host`).
+fn append_forwarded_host(fields: &mut Fields, host: &[u8]) {
+    let mut all = Vec::new();
+    for value in fields.get_all("x-forwarded-host") {
+        all.extend_from_slice(value);
+        all.push(b',');
+    }
+    let said = all.strip_suffix(b",").unwrap_or_default();
+    let last = said.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    if last.trim_ascii() != host {
+        all.extend_from_slice(host);
+        fields.set("x-forwarded-host", &all);
+    }
+}
+
+fn rewrite_path(head: &mut RequestHead, route: &Route, rewrite: &UriRewrite, debug: bool) {
     let path = head.path();
     if path == b"*" {
         return; // It is no path, but the server as a whole (RFC 9112 §3.2.4).
@@ -37,7 +66,9 @@ fn rewrite_path(head: &mut RequestHead, route: &Route, rewrite: &UriRewrite) {
         new.insert(0, b'/');
     }
     let original = head.target().to_vec();
-    head.fields_mut().set("x-envoy-original-path", &original);
+    if debug {
+        head.fields_mut().set("x-envoy-original-path", &original);
+    }
     head.set_path(&new);
 }
 
@@ -105,7 +136,13 @@ mod tests {
             let mut head = RequestHead::new(b"OPTIONS", target.as_bytes(), b"a.lan");
             let route = route(Path::Prefix((*b"/old").into()));
             let what = format!("{target} {rewrite:?}");
-            super::rewrite(&mut head, &route, &forward(Some(rewrite), None), &to(None));
+            super::rewrite(
+                &mut head,
+                &route,
+                &forward(Some(rewrite), None),
+                &to(None),
+                &ProxyHeaders::default(),
+            );
             assert_eq!(String::from_utf8_lossy(head.target()), want, "{what}");
         }
     }
@@ -124,6 +161,7 @@ mod tests {
                 &route(Path::Any),
                 &forward(None, rule),
                 &to(destination),
+                &ProxyHeaders::default(),
             );
             assert_eq!(String::from_utf8_lossy(head.authority()), want);
             let kept = head.fields().get("x-envoy-original-host");

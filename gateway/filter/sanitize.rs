@@ -5,9 +5,12 @@
 //! taken from strangers.
 
 use std::io::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::http1::{KnownName, RequestHead};
+use gatehouse_config::model::Proxy;
+
+use crate::exchange::Connection;
+use crate::http1::{Fields, KnownName, RequestHead};
 use crate::worker::random::Random;
 
 /// `x-envoy-*` headers that Envoy strips from external clients, and the client certificate's.
@@ -41,9 +44,32 @@ const STRIPPED: &[&str] = &[
     "x-forwarded-client-cert",
 ];
 
-/// Applies the edge's rules. `scheme` is what the client speaks: `http` or `https`.
-pub fn sanitize(head: &mut RequestHead, peer: IpAddr, scheme: &str, random: &Random) {
+/// What trusted proxies say of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trusted {
+    /// `http` or `https`: what the client spoke to the first of them.
+    pub scheme: &'static str,
+    /// The client's address, where they name another than the connection's.
+    pub client: Option<IpAddr>,
+}
+
+/// Applies the edge's rules. `scheme` is what we were spoken to: `http` or `https`.
+pub fn sanitize(
+    head: &mut RequestHead,
+    connection: &Connection,
+    scheme: &'static str,
+    proxy: &Proxy,
+    random: &Random,
+) -> Trusted {
+    let peer = connection.peer.ip().to_canonical();
     let fields = head.fields_mut();
+    let mut trusted = Trusted {
+        scheme,
+        client: None,
+    };
+    if proxy.trusted_proxies > 0 {
+        trusted = believe(fields, proxy.trusted_proxies, scheme);
+    }
     fields.retain(|name, _| {
         !(name.starts_with(b"x-")
             && (name.starts_with(b"x-envoy-") || name.starts_with(b"x-forwarded-client"))
@@ -51,7 +77,7 @@ pub fn sanitize(head: &mut RequestHead, peer: IpAddr, scheme: &str, random: &Ran
     });
 
     let mut buffer = [0_u8; MAX_ADDRESS];
-    let address = print(&mut buffer, peer.to_canonical());
+    let address = print(&mut buffer, peer);
     match fields.known(KnownName::XForwardedFor) {
         None => fields.append("x-forwarded-for", address),
         Some(_) => {
@@ -64,9 +90,57 @@ pub fn sanitize(head: &mut RequestHead, peer: IpAddr, scheme: &str, random: &Ran
             fields.set("x-forwarded-for", &all);
         }
     }
-    fields.set("x-forwarded-proto", scheme.as_bytes());
-    fields.append("x-envoy-external-address", address);
-    fields.set("x-request-id", &random.uuid());
+    let believes = |fields: &Fields, name| proxy.trusted_proxies > 0 && fields.get(name).is_some();
+    if !believes(fields, "x-forwarded-proto") {
+        fields.set("x-forwarded-proto", scheme.as_bytes());
+    }
+    if proxy.headers.forwarded_port && !believes(fields, "x-forwarded-port") {
+        let mut port = itoa::Buffer::new();
+        let port = port.format(connection.local.port());
+        fields.set("x-forwarded-port", port.as_bytes());
+    }
+    match trusted.client {
+        None => fields.append("x-envoy-external-address", address),
+        Some(client) => {
+            let address = print(&mut buffer, client);
+            fields.append("x-envoy-external-address", address);
+        }
+    }
+    if proxy.headers.request_id {
+        fields.set("x-request-id", &random.uuid());
+    }
+    trusted
+}
+
+/// Reads what the proxies in front say before anything is added to it: the client's address is the
+/// `hops`th of `x-forwarded-for` from the right (Envoy: `getLastAddressFromXFF`); where there are
+/// fewer, or it is none, the connection's own stands.
+#[cold]
+fn believe(fields: &Fields, hops: u32, scheme: &'static str) -> Trusted {
+    let hops = usize::try_from(hops).unwrap_or(usize::MAX);
+    let all: Vec<&[u8]> = fields
+        .get_all("x-forwarded-for")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .collect();
+    let place = all.len().checked_sub(hops);
+    let text = place.and_then(|place| std::str::from_utf8(all.get(place)?).ok());
+    let scheme = match fields.get("x-forwarded-proto") {
+        Some(proto) if proto.eq_ignore_ascii_case(b"https") => "https",
+        Some(proto) if proto.eq_ignore_ascii_case(b"http") => "http",
+        _ => scheme,
+    };
+    Trusted {
+        scheme,
+        client: text.and_then(|text| parse(text.trim())),
+    }
+}
+
+/// An address as proxies write it, perhaps with a port.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>();
+    let address = address.or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address| address.to_canonical())
 }
 
 /// The longest text of an IPv6 address.

@@ -9,6 +9,9 @@ use crate::resources::{Object, ObjectKey, ObjectRef, Origin, Resources};
 pub(crate) const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
 const V1: &[&str] = &["v1"];
 const V1BETA1: &[&str] = &["v1beta1"];
+const V1ALPHA1: &[&str] = &["v1alpha1"];
+const TELEMETRY_VERSIONS: &[&str] = &["v1", "v1alpha1"];
+const SECURITY_VERSIONS: &[&str] = &["v1", "v1beta1"];
 
 macro_rules! kinds {
     ($($variant:ident => $field:ident: $body:ty, $group:literal, $versions:expr, $namespaced:literal;)*) => {
@@ -112,6 +115,11 @@ kinds! {
     DestinationRule => destination_rules: istio::DestinationRule, "networking.istio.io", ISTIO_VERSIONS, true;
     ServiceEntry => service_entries: istio::ServiceEntry, "networking.istio.io", ISTIO_VERSIONS, true;
     WorkloadEntry => workload_entries: istio::WorkloadEntry, "networking.istio.io", ISTIO_VERSIONS, true;
+    Telemetry => telemetries: istio::Telemetry, "telemetry.istio.io", TELEMETRY_VERSIONS, true;
+    AuthorizationPolicy => authorization_policies: istio::AuthorizationPolicy, "security.istio.io", SECURITY_VERSIONS, true;
+    RequestAuthentication => request_authentications: istio::RequestAuthentication, "security.istio.io", SECURITY_VERSIONS, true;
+    PeerAuthentication => peer_authentications: istio::PeerAuthentication, "security.istio.io", SECURITY_VERSIONS, true;
+    MeshConfig => mesh_configs: istio::MeshConfig, "mesh.istio.io", V1ALPHA1, false;
     Service => services: core::Service, "", V1, true;
     Endpoints => endpoints: core::Endpoints, "", V1, true;
     EndpointSlice => endpoint_slices: core::EndpointSlice, "discovery.k8s.io", V1, true;

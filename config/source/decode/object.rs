@@ -48,10 +48,6 @@ pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
                 None => file.failed.push((kind, key)),
             }
         }
-        Identity::NotUsed(not_used) if well_known::is_security(&not_used.group) => {
-            file.findings
-                .push(well_known::not_enforced(&not_used, name_of(node)));
-        }
         Identity::NotUsed(not_used) => file.not_used.push(not_used),
         Identity::Unclear(findings) => {
             file.unreadable = true;
@@ -105,7 +101,11 @@ fn identify(source: &Source<'_>, node: &Node) -> Identity {
             hint.to_owned(),
         );
     };
-    let Some(api_version) = text("apiVersion") else {
+    let is_mesh = name == Kind::MeshConfig.name();
+    // Istio's own mesh files name no version, and nothing else.
+    let unversioned = Kind::MeshConfig.api_version();
+    let api_version = text("apiVersion").or(is_mesh.then_some(unversioned.as_str()));
+    let Some(api_version) = api_version else {
         let message = format!("`apiVersion` is missing, so this {name} is not used");
         let hint = Kind::from_name(name).map_or(String::new(), |kind| {
             format!("Write `apiVersion: {}`.", kind.api_version())
@@ -168,19 +168,16 @@ fn identify(source: &Source<'_>, node: &Node) -> Identity {
     }
 }
 
-/// `metadata.name` as written, for naming an object that is not decoded.
-fn name_of(node: &Node) -> ObjectKey {
-    let metadata = |key| node.get("metadata").and_then(|m| m.get(key)?.text());
-    ObjectKey::new(
-        metadata("namespace").unwrap_or("default"),
-        metadata("name").unwrap_or_default(),
-    )
-}
+/// The name of a MeshConfig that has none.
+const MESH: &str = "mesh";
 
 type Wrong = (&'static str, Mark, String);
 
 fn key(kind: Kind, node: &Node) -> Result<ObjectKey, Wrong> {
     let Some(metadata) = node.entry("metadata") else {
+        if kind == Kind::MeshConfig {
+            return Ok(ObjectKey::new("", MESH));
+        }
         return Err(("metadata", node.mark, "`metadata` is missing".to_owned()));
     };
     let name = match metadata.value.get("name") {
@@ -273,6 +270,17 @@ impl Reading<'_> {
             Kind::WorkloadEntry => {
                 self.custom(key, node, Dialect::Protobuf, AnyObject::WorkloadEntry)
             }
+            Kind::Telemetry => self.custom(key, node, Dialect::Protobuf, AnyObject::Telemetry),
+            Kind::AuthorizationPolicy => {
+                return self.policy(key, node, AnyObject::AuthorizationPolicy);
+            }
+            Kind::RequestAuthentication => {
+                return self.policy(key, node, AnyObject::RequestAuthentication);
+            }
+            Kind::PeerAuthentication => {
+                self.custom(key, node, Dialect::Protobuf, AnyObject::PeerAuthentication)
+            }
+            Kind::MeshConfig => self.mesh(key, node),
             Kind::IPAddressPool => {
                 self.custom(key, node, Dialect::Kubernetes, AnyObject::IPAddressPool)
             }
@@ -394,6 +402,50 @@ impl Reading<'_> {
         })))
     }
 
+    /// An object that may deny requests. One that cannot be read still stands for what it guards:
+    /// everything that its target says, for an empty policy is the strictest.
+    fn policy<T: DeserializeOwned>(
+        &mut self,
+        key: &ObjectKey,
+        node: &Node,
+        wrap: fn(Arc<Object<T>>) -> AnyObject,
+    ) -> Option<AnyObject> {
+        let object = self.custom(key, node, Dialect::Protobuf, wrap);
+        if object.is_some() && self.source.repeated.is_empty() {
+            return object;
+        }
+        let body = [true, false].into_iter().find_map(|keep| {
+            let target = only_target(node.get("spec"), node, keep);
+            decode::<T>(&target, "spec", Dialect::Protobuf).value.ok()
+        });
+        Some(wrap(Arc::new(Object {
+            meta: metadata_of(key, ObjectMeta::default()),
+            body: body?,
+            origin: self.origin(node),
+        })))
+    }
+
+    /// A MeshConfig: its `spec`, or all of it where it has none, as Istio's mesh files.
+    fn mesh(&mut self, key: &ObjectKey, node: &Node) -> Option<AnyObject> {
+        let (at, settings) = match node.get("spec") {
+            Some(spec) => ("spec", spec.clone()),
+            None => ("", without_envelope(node)),
+        };
+        let metadata = node.get("metadata").cloned();
+        let metadata = metadata.unwrap_or_else(|| Node::empty(node.mark));
+        let meta = self.take(decode::<ObjectMeta>(
+            &metadata,
+            "metadata",
+            Dialect::Kubernetes,
+        ));
+        let body = self.take(decode(&settings, at, Dialect::Protobuf));
+        Some(AnyObject::MeshConfig(Arc::new(Object {
+            meta: metadata_of(key, meta?),
+            body: body?,
+            origin: self.origin(node),
+        })))
+    }
+
     /// One of Kubernetes' own kinds: the whole object.
     fn core<T>(
         &mut self,
@@ -472,6 +524,33 @@ fn rule_lines(node: &Node) -> Arc<[u32]> {
     match rules.map(|rules| &rules.value) {
         Some(Value::Sequence(rules)) => rules.iter().map(|rule| rule.mark.line).collect(),
         _ => Arc::default(),
+    }
+}
+
+/// What of a policy's spec says whom it is for; with `keep` false, nothing.
+fn only_target(spec: Option<&Node>, object: &Node, keep: bool) -> Node {
+    const TARGET: [&str; 5] = [
+        "selector",
+        "targetRef",
+        "targetRefs",
+        "target_ref",
+        "target_refs",
+    ];
+    let entries = spec.and_then(Node::entries).unwrap_or_default().iter();
+    let target = entries.filter(|entry| keep && TARGET.contains(&&*entry.key));
+    Node {
+        mark: object.mark,
+        value: Value::Mapping(target.cloned().collect()),
+    }
+}
+
+/// A mapping without the keys that say what it is.
+fn without_envelope(node: &Node) -> Node {
+    let entries = node.entries().unwrap_or_default().iter();
+    let settings = entries.filter(|e| !matches!(&*e.key, "apiVersion" | "kind" | "metadata"));
+    Node {
+        mark: node.mark,
+        value: Value::Mapping(settings.cloned().collect()),
     }
 }
 

@@ -259,17 +259,45 @@ fn other_kinds_are_left_alone() {
 }
 
 #[test]
-fn rules_that_are_not_enforced_are_a_warning() {
+fn a_policy_that_cannot_be_read_still_guards_what_it_is_for() {
     let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: \
-                deny, namespace: shop}\nspec: {}\n";
-    let finding = only_finding(text);
+                deny, namespace: shop}\nspec: {selector: {matchLabels: {app: a}}, action: DNEY}\n";
+    let file = read(text);
+    assert_eq!(file.findings.len(), 1);
+    assert_eq!(file.findings[0].code, codes::SCHEMA);
+    let Some(AnyObject::AuthorizationPolicy(policy)) = file.objects.first() else {
+        panic!("the policy is gone: {file:?}");
+    };
+    let selector = policy.body.selector.as_ref().expect("the selector");
     assert_eq!(
-        (finding.code, finding.level),
-        (codes::NOT_ENFORCED, Level::Warning)
+        selector.match_labels.get("app").map(String::as_str),
+        Some("a")
     );
-    assert!(finding.message.contains("NOT enforced"));
-    let object = finding.object.map(|object| object.to_string());
-    assert_eq!(object.as_deref(), Some("AuthorizationPolicy shop/deny"));
+    assert_eq!(policy.body.rules, [], "the strictest there is");
+}
+
+#[test]
+fn a_mesh_file_needs_no_envelope() {
+    let bare = "kind: MeshConfig\naccessLogFile: /dev/stdout\nrootNamespace: mesh\n";
+    let full = "apiVersion: mesh.istio.io/v1alpha1\nkind: MeshConfig\nmetadata: {name: mesh}\n\
+                spec: {accessLogFile: /dev/stdout, root_namespace: mesh}\n";
+    for text in [bare, full] {
+        let file = read(text);
+        assert_eq!(file.findings, []);
+        let Some(AnyObject::MeshConfig(mesh)) = file.objects.first() else {
+            panic!("no MeshConfig in {text}");
+        };
+        assert_eq!(mesh.meta.key.to_string(), "mesh");
+        assert_eq!(mesh.body.access_log_file, "/dev/stdout");
+        assert_eq!(mesh.body.root_namespace, "mesh");
+    }
+    let file = read("kind: MeshConfig\naccesLogFile: /dev/stdout\n");
+    let typo = &file.findings[0];
+    assert_eq!(
+        (typo.code, typo.field.as_str()),
+        (codes::UNKNOWN_FIELD, "accesLogFile")
+    );
+    assert!(typo.hint.contains("accessLogFile"), "{typo}");
 }
 
 #[test]

@@ -6,6 +6,12 @@ use super::{Mark, Node, Value};
 /// The place of a field: of the value where it is a scalar, otherwise of the key that names it.
 /// Where the path leads to nothing (a missing field), the place of the nearest parent.
 pub fn find(root: &Node, path: &str) -> Mark {
+    // Mesh files hold their settings without a `spec` around them.
+    let bare = match root.entry("spec") {
+        Some(_) => None,
+        None => path.strip_prefix("spec."),
+    };
+    let path = bare.unwrap_or(path);
     let mut node = root;
     let mut mark = root.mark;
     let mut rest = path;

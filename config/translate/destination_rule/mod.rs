@@ -214,8 +214,18 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         );
     }
     let namespace = &meta.key.namespace;
-    let visibility =
-        Visibility::parse(export_to, namespace, false, &spec.field("exportTo"), report);
+    let exported_to = match export_to.as_slice() {
+        // A rule for some workloads goes no further than its namespace.
+        [] if workload_selector.is_none() => settings.mesh.destination_rule_export_to.as_slice(),
+        named => named,
+    };
+    let visibility = Visibility::parse(
+        exported_to,
+        namespace,
+        false,
+        &spec.field("exportTo"),
+        report,
+    );
     let policy = traffic_policy
         .as_ref()
         .map(|policy| policy::parse(policy, &spec.field("trafficPolicy"), report));

@@ -63,7 +63,10 @@ pub(super) fn service<'a>(object: &'a Object<core::Service>, settings: &Settings
             .and_then(|spec| spec.ports.as_ref())
             .map(|ports| ports.iter().filter_map(port).collect())
             .unwrap_or_default(),
-        visibility: export_to.map_or(Visibility::Public, |list| export(list, &key.namespace)),
+        visibility: match export_to {
+            Some(list) => export(list, &key.namespace),
+            None => Visibility::of(&settings.mesh.service_export_to, &key.namespace),
+        },
         alias: external.and_then(|spec| spec.external_name.clone()),
         created: object.meta.created,
         source: Source::Kubernetes(object),

@@ -114,7 +114,7 @@ impl<'a> Registry<'a> {
         services.extend(
             entries
                 .iter()
-                .flat_map(|entry| service_entry::services(entry)),
+                .flat_map(|entry| service_entry::services(entry, settings)),
         );
         services.sort_by(|a, b| (a.created, &a.namespace).cmp(&(b.created, &b.namespace)));
         let mut by_host: HashMap<String, Vec<usize>> = HashMap::new();

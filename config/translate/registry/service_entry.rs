@@ -6,6 +6,7 @@ use crate::codes;
 use crate::finding::Level;
 use crate::model::{TransportProtocol, UpstreamProtocol};
 use crate::resources::Object;
+use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::registry::workloads::{self, Workload, Workloads};
@@ -212,11 +213,18 @@ fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut Obje
 }
 
 /// One service for each host.
-pub(super) fn services<'a>(object: &'a Object<ServiceEntry>) -> impl Iterator<Item = Service<'a>> {
+pub(super) fn services<'a>(
+    object: &'a Object<ServiceEntry>,
+    settings: &Settings,
+) -> impl Iterator<Item = Service<'a>> {
     let key = &object.meta.key;
     let entry = &object.body;
     // Reported when it was validated.
-    let visibility = Visibility::of(&entry.export_to, &key.namespace);
+    let export_to = match entry.export_to.as_slice() {
+        [] => &settings.mesh.service_export_to,
+        named => named,
+    };
+    let visibility = Visibility::of(export_to, &key.namespace);
     entry.hosts.iter().map(move |host| Service {
         host: host.clone(),
         namespace: key.namespace.clone(),

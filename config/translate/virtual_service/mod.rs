@@ -5,7 +5,7 @@ mod direct_response;
 pub(crate) mod headers;
 pub(crate) mod matches;
 pub(crate) mod redirect;
-mod retry;
+pub(crate) mod retry;
 mod rewrite;
 pub(crate) mod routes;
 pub(crate) mod rule;
@@ -125,6 +125,10 @@ fn parse(
             "Add `http: [{route: [{destination: {host: NAME}}]}]`.",
         );
     }
+    let export_to = match export_to.as_slice() {
+        [] => &settings.mesh.virtual_service_export_to,
+        named => named,
+    };
     let visibility =
         Visibility::parse(export_to, namespace, false, &spec.field("exportTo"), report);
     let http_path = spec.field("http");

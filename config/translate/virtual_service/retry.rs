@@ -5,14 +5,24 @@ use std::time::Duration;
 use crate::api::istio::http_route::Retries;
 use crate::model::{Retry, RetryOn};
 use crate::translate::field_path::FieldPath;
+use crate::translate::mesh::{DefaultRetry, MeshDefaults};
 use crate::translate::report::ObjectReport;
 use crate::translate::virtual_service::duration;
 
 /// Envoy's base interval where none is given.
 const BACKOFF: Duration = Duration::from_millis(25);
 
+/// What is done for a route without a policy.
+pub(crate) fn default_for(mesh: &MeshDefaults) -> Option<Retry> {
+    match &mesh.retry {
+        Some(DefaultRetry::Never) => None,
+        Some(DefaultRetry::Policy(policy)) => Some(policy.clone()),
+        None => Some(default_policy()),
+    }
+}
+
 /// What Istio does without a policy: two more tries when the request cannot have been served.
-pub(crate) fn default_policy() -> Retry {
+fn default_policy() -> Retry {
     Retry {
         attempts: 2,
         per_try_timeout: None,

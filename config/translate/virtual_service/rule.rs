@@ -174,7 +174,7 @@ pub(crate) fn parse(
             timeout,
             retry: match retries {
                 Some(retries) => retry::parse(retries, &path.field("retries"), report),
-                None => Some(retry::default_policy()),
+                None => retry::default_for(&settings.mesh),
             },
         })
     };

@@ -1,0 +1,139 @@
+//! Settings of the proxy as a whole: what a MeshConfig, Telemetries and policies say of it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Settings that hold for every listener and host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proxy {
+    /// `pathNormalization`.
+    pub path_normalization: PathNormalization,
+    /// `gatewayTopology.numTrustedProxies`: proxies in front whose `x-forwarded-for` is believed.
+    pub trusted_proxies: u32,
+    /// `proxyHeaders`.
+    pub headers: ProxyHeaders,
+    /// `connectionSettings`.
+    pub connections: ConnectionSettings,
+    /// Hosts that must not be served, for nobody enforces the policies that guard them.
+    pub guards: Vec<Guard>,
+}
+
+/// How far paths are normalised (reference: Istio §2.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathNormalization {
+    /// Not at all.
+    None,
+    /// RFC 3986: unreserved characters are decoded and dot segments removed; `\` becomes `/`.
+    #[default]
+    Base,
+    /// And several slashes become one.
+    MergeSlashes,
+    /// And `%2f` and `%5c` are decoded before that.
+    DecodeAndMergeSlashes,
+}
+
+/// Headers that the proxy adds to requests and responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyHeaders {
+    /// `server` in responses, where the MeshConfig says something of it.
+    pub server: Option<ServerHeader>,
+    /// `x-request-id` is made.
+    pub request_id: bool,
+    /// `x-envoy-attempt-count` is sent to the endpoint.
+    pub attempt_count: bool,
+    /// `x-envoy-upstream-service-time` is sent to the client, `x-envoy-original-path` to the
+    /// endpoint, and their like.
+    pub debug: bool,
+    /// `x-forwarded-host` is sent to the endpoint.
+    pub forwarded_host: bool,
+    /// `x-forwarded-port` is sent to the endpoint.
+    pub forwarded_port: bool,
+}
+
+impl Default for ProxyHeaders {
+    fn default() -> Self {
+        Self {
+            server: None,
+            request_id: true,
+            attempt_count: true,
+            debug: true,
+            forwarded_host: false,
+            forwarded_port: false,
+        }
+    }
+}
+
+/// What `server` says in responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerHeader {
+    /// What the endpoint said.
+    Upstream,
+    /// This.
+    Value(String),
+}
+
+/// Limits of clients' connections; none: the daemon's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// How long a connection may wait for a request.
+    pub idle_timeout: Option<Duration>,
+    /// How long a request's head may take.
+    pub head_timeout: Option<Duration>,
+    /// What becomes of requests with an underscore in a header's name.
+    pub underscores: Underscores,
+    /// What becomes of paths with `%2f` or `%5c`.
+    pub escaped_slashes: EscapedSlashes,
+}
+
+/// What becomes of header names with an underscore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Underscores {
+    /// They are passed on.
+    #[default]
+    Allow,
+    /// The request is refused (400).
+    Reject,
+    /// The header is removed.
+    Drop,
+}
+
+/// What becomes of paths with an escaped slash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EscapedSlashes {
+    /// They stay.
+    #[default]
+    Keep,
+    /// The request is refused (400).
+    Reject,
+    /// The client is sent to the decoded path (307).
+    Redirect,
+    /// They are decoded.
+    Decode,
+}
+
+/// Hosts that a policy guards which nobody enforces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// `AuthorizationPolicy default/deny-all`.
+    pub policy: String,
+    /// What it guards.
+    pub hosts: GuardedHosts,
+}
+
+/// Which hosts a policy guards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuardedHosts {
+    /// All.
+    Every,
+    /// Those that fit one of these: `name`, `prefix*`, `*suffix`; in lower case.
+    Only(Vec<String>),
+}
+
+impl fmt::Display for GuardedHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every => f.write_str("every host"),
+            Self::Only(hosts) => f.write_str(&hosts.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What a MeshConfig, Telemetries and policies say to the gateway, seen over the wire.
+
+use std::net::SocketAddr;
+
+use gatehouse_e2e::http::Response;
+use gatehouse_e2e::{Echo, Front, Node, loopback_address};
+
+const TO_ONE: &str = "- route: [{destination: {host: one.test}}]\n";
+
+fn echo() -> Echo {
+    let address = SocketAddr::from((loopback_address(), 0));
+    Echo::http(&Node::host(), "one", address)
+}
+
+/// A front with one service, and these documents beside it.
+fn front(echo: &Echo, rules: &str, documents: &str) -> Front {
+    front_with(echo, rules, documents, &[])
+}
+
+fn front_with(echo: &Echo, rules: &str, documents: &str, arguments: &[&str]) -> Front {
+    let address = echo.address();
+    let services = [("one.test", &[address][..])];
+    Front::start_beside(rules, &services, documents, |builder| {
+        builder.arguments(&["--workers", "1"]).arguments(arguments)
+    })
+}
+
+fn seen_path(response: &Response) -> String {
+    response.json()["path"]
+        .as_str()
+        .unwrap_or("none")
+        .to_owned()
+}
+
+#[test]
+fn paths_are_normalised_as_the_mesh_says() {
+    let echo = echo();
+    let path = r"/%2Fapp//x%5c..\b";
+    for (mode, seen) in [
+        ("NONE", path),
+        // `%5c` is no separator here, so that `x%5c..` is one segment.
+        ("BASE", "/%2Fapp//x%5c../b"),
+        ("MERGE_SLASHES", "/%2Fapp/x%5c../b"),
+        ("DECODE_AND_MERGE_SLASHES", "/app/b"),
+    ] {
+        let mesh = format!("kind: MeshConfig\npathNormalization: {{normalization: {mode}}}\n");
+        let front = front(&echo, TO_ONE, &mesh);
+        assert_eq!(seen_path(&front.get(path, &[])), seen, "{mode}");
+    }
+}
+
+#[test]
+fn trusted_proxies_say_who_the_client_is() {
+    let echo = echo();
+    let rules = "- match: [{scheme: {exact: https}}]\n  directResponse: {status: 299}\n- route: \
+                 [{destination: {host: one.test}}]\n  headers: {request: {set: {x-remote: \
+                 '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%'}}}\n";
+    let mesh = |hops: u32| {
+        format!(
+            "kind: MeshConfig\ndefaultConfig: {{gatewayTopology: {{numTrustedProxies: {hops}}}}}\n"
+        )
+    };
+    let forwarded = ["x-forwarded-for: 56.5.6.7, 72.9.5.6, 98.1.2.3"];
+    let two = front(&echo, rules, &mesh(2));
+    let answer = two.get("/", &forwarded);
+    assert_eq!(
+        answer.seen("x-envoy-external-address").as_deref(),
+        Some("72.9.5.6")
+    );
+    assert_eq!(answer.seen("x-remote").as_deref(), Some("72.9.5.6"));
+    let list = answer.seen("x-forwarded-for").expect("a list");
+    assert_eq!(list.split(',').count(), 4, "{list}");
+    // Fewer entries than proxies: the connection's own address stands.
+    let answer = two.get("/", &["x-forwarded-for: 98.1.2.3"]);
+    let own = answer.seen("x-remote");
+    assert_eq!(answer.seen("x-envoy-external-address"), own);
+    assert!(own.is_some_and(|own| own.starts_with("127.")));
+    // Their word on the scheme counts too.
+    assert_eq!(two.get("/", &["x-forwarded-proto: https"]).status, 299);
+
+    let none = front(&echo, rules, &mesh(0));
+    let answer = none.get("/", &[forwarded[0], "x-forwarded-proto: https"]);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.seen("x-forwarded-proto").as_deref(), Some("http"));
+    assert!(
+        answer
+            .seen("x-remote")
+            .is_some_and(|own| own.starts_with("127."))
+    );
+}
+
+#[test]
+fn headers_of_the_proxy_can_be_chosen() {
+    let echo = echo();
+    let rules = "- match: [{uri: {prefix: /a}}]\n  rewrite: {uri: /b, authority: other.test}\n  \
+                 route: [{destination: {host: one.test}}]\n";
+    let mesh = "kind: MeshConfig\ndefaultConfig:\n  proxyHeaders:\n    server: {value: front}\n    \
+                requestId: {disabled: true}\n    attemptCount: {disabled: true}\n    \
+                envoyDebugHeaders: {disabled: true}\n    xForwardedHost: {enabled: true}\n    \
+                xForwardedPort: {enabled: true}\n";
+    let chosen = front(&echo, rules, mesh);
+    let answer = chosen.get("/a", &["x-request-id: mine"]);
+    assert_eq!(answer.header("server"), Some("front"));
+    assert_eq!(answer.header("x-envoy-upstream-service-time"), None);
+    assert_eq!(answer.seen("x-request-id").as_deref(), Some("mine"));
+    for absent in [
+        "x-envoy-attempt-count",
+        "x-envoy-original-path",
+        "x-envoy-original-host",
+    ] {
+        assert_eq!(answer.seen(absent), None, "{absent}");
+    }
+    assert!(
+        answer
+            .seen("x-forwarded-host")
+            .is_some_and(|host| host != "other.test")
+    );
+    let port = chosen.address.port().to_string();
+    assert_eq!(answer.seen("x-forwarded-port"), Some(port));
+
+    // The command line wins.
+    let flagged = front_with(&echo, rules, mesh, &["--server-header", "flag"]);
+    assert_eq!(flagged.get("/a", &[]).header("server"), Some("flag"));
+
+    let plain = front(&echo, rules, "kind: MeshConfig\n");
+    let answer = plain.get("/a", &["x-request-id: mine"]);
+    assert_eq!(answer.header("server"), Some("gatehouse"));
+    assert!(answer.header("x-envoy-upstream-service-time").is_some());
+    assert_ne!(answer.seen("x-request-id").as_deref(), Some("mine"));
+    assert_eq!(answer.seen("x-envoy-attempt-count").as_deref(), Some("1"));
+    assert_eq!(answer.seen("x-forwarded-host"), None);
+    assert_eq!(answer.seen("x-forwarded-port"), None);
+}
+
+#[test]
+fn edge_limits_are_an_offer() {
+    let echo = echo();
+    let mesh = "kind: MeshConfig\ndefaultConfig: {connectionSettings: {profile: EDGE}}\n";
+    let edge = front(&echo, TO_ONE, mesh);
+    assert_eq!(edge.get("/", &["x_a: b"]).status, 400);
+    assert_eq!(seen_path(&edge.get("/a//b", &[])), "/a/b");
+    let escaped = edge.get("/a%2Fb?c=%2F", &[]);
+    assert_eq!(escaped.status, 307);
+    assert_eq!(escaped.header("location"), Some("/a/b?c=%2F"));
+    let plain = front(&echo, TO_ONE, "kind: MeshConfig\n");
+    assert_eq!(
+        plain.get("/", &["x_a: b"]).seen("x_a").as_deref(),
+        Some("b")
+    );
+    assert_eq!(plain.get("/a%2Fb", &[]).status, 200);
+}
+
+#[test]
+fn hosts_that_a_policy_guards_are_not_served() {
+    let echo = echo();
+    let policy = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: \
+                  deny, namespace: istio-system}\nspec: {action: DENY, rules: [{to: [{operation: \
+                  {hosts: ['*.guarded.test']}}]}]}\n";
+    let guarded = front(&echo, TO_ONE, policy);
+    let ask = |front: &Front, host: &str| {
+        gatehouse_e2e::http::get(front.address, host, "/", &[]).expect("an answer")
+    };
+    let answer = ask(&guarded, "A.guarded.test:80");
+    assert_eq!(answer.status, 503);
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(
+        body.contains("AuthorizationPolicy istio-system/deny"),
+        "{body}"
+    );
+    assert_eq!(ask(&guarded, "open.test").status, 200);
+
+    let ignoring = front_with(&echo, TO_ONE, policy, &["--ignore-security-policies"]);
+    assert_eq!(ask(&ignoring, "a.guarded.test").status, 200);
+}
