@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::ClusterPolicy;
+
 /// An index into [`Model::clusters`](crate::model::Model::clusters).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterIndex(pub u32);
@@ -36,6 +38,8 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// How long a connect may take (Istio: 10 s).
     pub connect_timeout: Duration,
+    /// What else a DestinationRule says.
+    pub policy: ClusterPolicy,
 }
 
 /// One place to send to.
@@ -93,6 +97,16 @@ pub enum Balancing {
     RoundRobin,
     /// By chance.
     Random,
+    /// By the request's hash, on a ring.
+    RingHash {
+        /// At least so many places; 1 to 8,388,608.
+        minimum_size: u32,
+    },
+    /// By the request's hash, in a Maglev table.
+    Maglev {
+        /// A prime below 5,000,011.
+        table_size: u32,
+    },
 }
 
 /// What is spoken to an endpoint.

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod cluster;
+pub mod cluster_policy;
 pub mod headers;
 pub mod pattern;
 pub mod proxy;
@@ -20,6 +21,10 @@ pub use address::{
 pub use cluster::{
     Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, EndpointAddress,
     TransportProtocol, UpstreamProtocol, WorkloadLabels,
+};
+pub use cluster_policy::{
+    ClusterPolicy, Connections, HashCookie, HashPolicy, Http2, Limits, LocalityGroup,
+    OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive, Warmup,
 };
 pub use headers::{
     AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,

@@ -3,15 +3,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Cluster, ClusterIndex, Destination, DestinationLabels, TransportProtocol};
-use crate::translate::destination_rule::{DestinationRules, EffectivePolicy};
-use crate::translate::labels;
+use crate::model::{
+    Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, TransportProtocol,
+};
+use crate::resources::Resources;
+use crate::translate::destination_rule::{CONNECT_TIMEOUT, DestinationRules, EffectivePolicy};
+use crate::translate::locality::Nearness;
 use crate::translate::registry::{Registry, Service, ServicePort};
+use crate::translate::{Settings, labels};
 
 /// Builds clusters on demand.
 pub(crate) struct Clusters<'a> {
     registry: &'a Registry<'a>,
     rules: &'a DestinationRules,
+    nearness: Nearness,
+    settings: &'a Settings,
     pub(crate) list: Vec<Cluster>,
     known: HashMap<String, Destination>,
 }
@@ -24,10 +30,17 @@ pub(crate) struct Resolved<'s, 'a> {
 
 impl<'a> Clusters<'a> {
     /// None yet.
-    pub(crate) fn new(registry: &'a Registry<'a>, rules: &'a DestinationRules) -> Self {
+    pub(crate) fn new(
+        registry: &'a Registry<'a>,
+        rules: &'a DestinationRules,
+        resources: &Resources,
+        settings: &'a Settings,
+    ) -> Self {
         Self {
             registry,
             rules,
+            nearness: Nearness::new(resources, settings),
+            settings,
             list: Vec::new(),
             known: HashMap::new(),
         }
@@ -68,15 +81,25 @@ impl<'a> Clusters<'a> {
         } else {
             Some(rule?.subset(subset)?)
         };
-        let policy = match rule {
-            Some(rule) => rule.policy(port.number, subset),
-            None => EffectivePolicy::default(),
-        };
+        let EffectivePolicy {
+            balancing,
+            hash,
+            locality,
+            warmup,
+            connect_timeout,
+            limits,
+            connections,
+            http2,
+            outlier_detection,
+            proxy_protocol,
+        } = self.rules.policy(rule, port.number, subset);
         let backends = self.registry.backends(service, port);
         let in_subset = |backend: &&crate::translate::registry::Backend| {
             subset.is_none_or(|subset| labels::is_subset(&subset.labels, &backend.labels))
         };
-        let chosen = backends.iter().filter(in_subset);
+        let chosen = backends.iter().filter(in_subset).collect();
+        let has_outliers = outlier_detection.is_some();
+        let (chosen, localities) = self.nearness.group(chosen, locality.as_ref(), has_outliers);
         Some(Cluster {
             name: name.to_owned(),
             labels: Arc::new(DestinationLabels {
@@ -84,10 +107,22 @@ impl<'a> Clusters<'a> {
                 service_name: service.name.clone(),
                 service_namespace: service.namespace.clone(),
             }),
-            endpoints: chosen.map(|backend| backend.endpoint()).collect(),
-            balancing: policy.balancing,
+            endpoints: chosen.iter().map(|backend| backend.endpoint()).collect(),
+            balancing,
             protocol: port.protocol,
-            connect_timeout: policy.connect_timeout,
+            connect_timeout: connect_timeout
+                .or(self.settings.mesh.connect_timeout)
+                .unwrap_or(CONNECT_TIMEOUT),
+            policy: ClusterPolicy {
+                hash,
+                localities,
+                warmup,
+                limits,
+                connections,
+                outlier_detection,
+                proxy_protocol,
+                http2,
+            },
         })
     }
 }

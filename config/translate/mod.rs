@@ -13,6 +13,7 @@ pub(crate) mod gateway;
 pub(crate) mod hosts;
 pub(crate) mod labels;
 mod load_balancer;
+pub(crate) mod locality;
 pub mod mesh;
 mod pool;
 mod re2;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub ignore_security_policies: bool,
     /// What the MeshConfig says where other objects say nothing; filled in by [`translate`].
     pub mesh: mesh::MeshDefaults,
+    /// Where it stands, `region/zone/subzone`; empty: as the Node object of its name says.
+    pub locality: String,
     /// Pools that addresses were dealt from: one of these wins over a pool that overlaps with it,
     /// so that a new mistake takes no address away.
     pub holding_pools: BTreeSet<String>,
@@ -74,6 +77,7 @@ impl Default for Settings {
             node: String::new(),
             ignore_security_policies: false,
             mesh: mesh::MeshDefaults::default(),
+            locality: String::new(),
             holding_pools: BTreeSet::new(),
         }
     }
@@ -101,7 +105,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
     let rules = DestinationRules::parse(resources, settings, &mut report);
     let registry = Registry::new(resources, settings, &mut report);
 
-    let mut clusters = Clusters::new(&registry, &rules);
+    let mut clusters = Clusters::new(&registry, &rules, resources, settings);
     let merged = gateway::merge(&gateways, &mut report);
     let servers = merged
         .iter()

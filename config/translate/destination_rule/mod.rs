@@ -1,19 +1,29 @@
 //! DestinationRules: which one applies to a service, and what it says for a port and subset.
 
+mod client_tls;
+mod connection_pool;
+mod load_balancer;
+mod locality_setting;
+mod outlier_detection;
 mod policy;
+mod tunnel;
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::api::istio::DestinationRule as Api;
 use crate::api::istio::destination_rule::{Subset as ApiSubset, WorkloadSelector};
+use crate::api::istio::traffic_policy::TrafficPolicy;
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::Report;
 use crate::translate::visibility::Visibility;
 use crate::translate::{hosts, labels};
-pub(crate) use policy::EffectivePolicy;
+#[cfg(test)]
+pub(crate) use locality_setting::Distribute;
+pub(crate) use locality_setting::LocalitySetting;
 use policy::Policy;
+pub(crate) use policy::{CONNECT_TIMEOUT, EffectivePolicy};
 
 /// A valid DestinationRule; of several for one host, what they come to together.
 #[derive(Clone, Debug)]
@@ -46,18 +56,6 @@ impl Rule {
     pub(crate) fn subsets(&self) -> &[Subset] {
         &self.subsets
     }
-
-    /// The policy for a port and subset.
-    ///
-    /// A subset's blocks replace the rule's, one by one; what is written for a port replaces all
-    /// (Istio: `MergeSubsetTrafficPolicy`).
-    pub(crate) fn policy(&self, port: u16, subset: Option<&Subset>) -> EffectivePolicy {
-        let levels = [
-            self.policy.as_ref(),
-            subset.and_then(|subset| subset.policy.as_ref()),
-        ];
-        policy::effective(levels.into_iter().flatten(), port)
-    }
 }
 
 /// All valid DestinationRules, merged per namespace and host.
@@ -65,6 +63,8 @@ impl Rule {
 pub(crate) struct DestinationRules {
     /// By namespace, then by host as written; each list oldest first.
     by_host: HashMap<String, HashMap<String, Vec<Rule>>>,
+    /// The mesh's own; below every rule's.
+    default_policy: Option<Policy>,
     namespace: String,
     root_namespace: String,
 }
@@ -92,6 +92,7 @@ impl DestinationRules {
         }
         Self {
             by_host,
+            default_policy: default_policy(settings, report),
             namespace: settings.namespace.clone(),
             root_namespace: settings.root_namespace.clone(),
         }
@@ -151,6 +152,21 @@ impl DestinationRules {
         wildcards.find_map(|suffix| get(&format!("*{suffix}")))
     }
 
+    /// The policy for a port and subset: the mesh's, the rule's and the subset's.
+    pub(crate) fn policy(
+        &self,
+        rule: Option<&Rule>,
+        port: u16,
+        subset: Option<&Subset>,
+    ) -> EffectivePolicy {
+        let levels = [
+            self.default_policy.as_ref(),
+            rule.and_then(|rule| rule.policy.as_ref()),
+            subset.and_then(|subset| subset.policy.as_ref()),
+        ];
+        policy::effective(levels.into_iter().flatten(), port)
+    }
+
     /// Every rule, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.by_host.values().flat_map(HashMap::values).flatten()
@@ -192,6 +208,27 @@ fn merge(list: &mut Vec<Rule>, rule: Rule) {
     if separate {
         list.push(rule);
     }
+}
+
+/// The mesh's `defaultTrafficPolicy`; none if it is wrong.
+fn default_policy(settings: &Settings, report: &mut Report) -> Option<Policy> {
+    let mesh = &settings.mesh;
+    let policy = TrafficPolicy {
+        connection_pool: mesh.connection_pool.clone(),
+        outlier_detection: mesh.outlier_detection.clone(),
+        ..TrafficPolicy::default()
+    };
+    if policy == TrafficPolicy::default() {
+        return None;
+    }
+    let key = ObjectKey::new(settings.root_namespace.as_str(), "istio");
+    let mut report = report.on("MeshConfig", &key);
+    let parsed = policy::parse(
+        &policy,
+        &FieldPath::root("spec").field("defaultTrafficPolicy"),
+        &mut report,
+    );
+    report.is_valid().then_some(parsed)
 }
 
 fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Option<Rule> {

@@ -1,83 +1,118 @@
-//! `trafficPolicy`: what is honoured of it, and findings for the rest.
+//! `trafficPolicy`: its blocks, how they are inherited, and what they come to for one cluster.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::istio::traffic_policy::{
-    ClientTls, ClientTlsMode, ConnectionPool, H2Upgrade, HttpSettings, LoadBalancer,
-    PortTrafficPolicy, SimpleBalancer, TcpSettings, TrafficPolicy,
+    ClientTls, ConnectionPool as ApiPool, LoadBalancer as ApiBalancer,
+    OutlierDetection as ApiOutliers, PortTrafficPolicy, TrafficPolicy,
 };
 use crate::api::istio::virtual_service::PortSelector;
-use crate::codes;
-use crate::finding::Level;
-use crate::model::Balancing;
+use crate::model::{
+    Balancing, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion, RetryBudget,
+    Warmup,
+};
+use crate::translate::destination_rule::connection_pool::{self, ConnectionPool};
+use crate::translate::destination_rule::load_balancer::{self, LoadBalancer};
+use crate::translate::destination_rule::locality_setting::LocalitySetting;
+use crate::translate::destination_rule::{client_tls, outlier_detection, tunnel};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::{duration, port};
+use crate::translate::virtual_service::port;
 
 /// Istio's default for `connectTimeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A traffic policy with what is written for single ports.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     blocks: Blocks,
-    ports: BTreeMap<u16, Blocks>,
+    ports: BTreeMap<u16, PortBlocks>,
 }
 
 /// The blocks that are inherited one by one.
 #[derive(Clone, Debug, Default)]
 struct Blocks {
-    load_balancer: Option<Balancing>,
-    connection_pool: Option<PoolSettings>,
+    of_port: PortBlocks,
+    proxy_protocol: Option<ProxyVersion>,
+    retry_budget: Option<RetryBudget>,
 }
 
+/// The blocks that `portLevelSettings` has too, and replaces all together.
 #[derive(Clone, Debug, Default)]
-struct PoolSettings {
-    connect_timeout: Option<Duration>,
+struct PortBlocks {
+    load_balancer: Option<LoadBalancer>,
+    connection_pool: Option<ConnectionPool>,
+    outlier_detection: Option<OutlierDetection>,
 }
 
 /// What a cluster is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EffectivePolicy {
     pub(crate) balancing: Balancing,
-    pub(crate) connect_timeout: Duration,
+    pub(crate) hash: Option<HashPolicy>,
+    /// None: as the mesh has it.
+    pub(crate) locality: Option<LocalitySetting>,
+    pub(crate) warmup: Option<Warmup>,
+    /// None: as the mesh has it.
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) limits: Limits,
+    pub(crate) connections: Connections,
+    pub(crate) http2: Http2,
+    pub(crate) outlier_detection: Option<OutlierDetection>,
+    pub(crate) proxy_protocol: Option<ProxyVersion>,
 }
 
 impl Default for EffectivePolicy {
     fn default() -> Self {
-        Self {
-            balancing: Balancing::default(),
-            connect_timeout: CONNECT_TIMEOUT,
-        }
+        effective(std::iter::empty(), 0)
     }
 }
 
 /// What the levels come to for a port, the outer one first.
+///
+/// Each block replaces the outer one's. What is written for a port replaces all blocks that can be
+/// written there, also by nothing; the other blocks are inherited (Istio: `MergeTrafficPolicy`).
 pub(super) fn effective<'p>(
     levels: impl Iterator<Item = &'p Policy>,
     port: u16,
 ) -> EffectivePolicy {
     let mut blocks = Blocks::default();
     for policy in levels {
+        let own = policy.blocks.clone();
+        blocks.proxy_protocol = own.proxy_protocol.or(blocks.proxy_protocol);
+        blocks.retry_budget = own.retry_budget.or(blocks.retry_budget);
         match policy.ports.get(&port) {
-            Some(for_port) => blocks = for_port.clone(),
+            Some(for_port) => blocks.of_port = for_port.clone(),
             None => {
-                let own = policy.blocks.clone();
-                blocks.load_balancer = own.load_balancer.or(blocks.load_balancer);
-                blocks.connection_pool = own.connection_pool.or(blocks.connection_pool);
+                let (own, outer) = (own.of_port, &mut blocks.of_port);
+                outer.load_balancer = own.load_balancer.or(outer.load_balancer.take());
+                outer.connection_pool = own.connection_pool.or(outer.connection_pool.take());
+                outer.outlier_detection = own.outlier_detection.or(outer.outlier_detection.take());
             }
         }
     }
-    let timeout = blocks.connection_pool.and_then(|pool| pool.connect_timeout);
+    let balancer = blocks.of_port.load_balancer.unwrap_or_default();
+    let pool = blocks.of_port.connection_pool.unwrap_or_default();
     EffectivePolicy {
-        balancing: blocks.load_balancer.unwrap_or_default(),
-        connect_timeout: timeout.unwrap_or(CONNECT_TIMEOUT),
+        balancing: balancer.balancing,
+        hash: balancer.hash,
+        locality: balancer.locality,
+        warmup: balancer.warmup,
+        connect_timeout: pool.connect_timeout,
+        limits: Limits {
+            retry_budget: blocks.retry_budget,
+            ..pool.limits
+        },
+        connections: pool.connections,
+        http2: pool.http2,
+        outlier_detection: blocks.of_port.outlier_detection,
+        proxy_protocol: blocks.proxy_protocol,
     }
 }
 
 /// Reads a policy.
-pub(super) fn parse(
+pub(crate) fn parse(
     policy: &TrafficPolicy,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
@@ -106,36 +141,23 @@ pub(super) fn parse(
             "",
         );
     }
-    let unsupported = [
-        (
-            tunnel.is_some(),
-            "tunnel",
-            "connections go straight to the endpoints",
-        ),
-        (
-            proxy_protocol.is_some(),
-            "proxyProtocol",
-            "no PROXY header is sent to the endpoints",
-        ),
-        (
-            retry_budget.is_some(),
-            "retryBudget",
-            "retries are not limited by it",
-        ),
-    ];
-    for (is_set, field, effect) in unsupported {
-        if is_set {
-            report.unsupported(&path.field(field), field, effect);
-        }
+    if let Some(settings) = tunnel {
+        tunnel::check(settings, &path.field("tunnel"), report);
     }
-    let blocks = parse_blocks(
-        load_balancer.as_ref(),
-        connection_pool.as_ref(),
-        outlier_detection.is_some(),
-        tls.as_ref(),
-        path,
-        report,
-    );
+    let blocks = Blocks {
+        of_port: PortBlocks::parse(
+            load_balancer.as_ref(),
+            connection_pool.as_ref(),
+            outlier_detection.as_ref(),
+            tls.as_ref(),
+            path,
+            report,
+        ),
+        proxy_protocol: proxy_protocol.as_ref().map(tunnel::proxy_protocol),
+        retry_budget: retry_budget
+            .as_ref()
+            .map(|budget| tunnel::retry_budget(budget, &path.field("retryBudget"), report)),
+    };
     let mut ports = BTreeMap::new();
     let list_path = path.field("portLevelSettings");
     for (i, settings) in port_level_settings.iter().enumerate() {
@@ -147,10 +169,21 @@ pub(super) fn parse(
             outlier_detection,
             tls,
         } = settings;
-        let blocks = parse_blocks(
+        let without_port = PortTrafficPolicy {
+            port: None,
+            ..settings.clone()
+        };
+        if without_port == PortTrafficPolicy::default() {
+            report.invalid(
+                &path,
+                "nothing is written for the port; the object is not used.",
+                "Remove it.",
+            );
+        }
+        let blocks = PortBlocks::parse(
             load_balancer.as_ref(),
             connection_pool.as_ref(),
-            outlier_detection.is_some(),
+            outlier_detection.as_ref(),
             tls.as_ref(),
             &path,
             report,
@@ -170,246 +203,29 @@ pub(super) fn parse(
     Policy { blocks, ports }
 }
 
-fn parse_blocks(
-    load_balancer: Option<&LoadBalancer>,
-    connection_pool: Option<&ConnectionPool>,
-    outlier_detection: bool,
-    tls: Option<&ClientTls>,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> Blocks {
-    if outlier_detection {
-        report.unsupported(
-            &path.field("outlierDetection"),
-            "outlierDetection",
-            "an endpoint that answers with errors keeps its share; one that refuses connections is left out anyway",
-        );
-    }
-    match tls.map(|tls| tls.mode) {
-        None | Some(ClientTlsMode::Disable) => {}
-        // Only sidecars have the mesh's certificates to answer with.
-        Some(ClientTlsMode::IstioMutual) => report.add(
-            codes::NOT_SUPPORTED,
-            Level::Warning,
-            &path.field("tls"),
-            "the mesh's own TLS is not supported: requests are sent in plain text.",
-            "Without sidecars at the endpoints, remove it.",
-        ),
-        Some(_) => report.unsupported(
-            &path.field("tls"),
-            "TLS to the endpoints",
-            "requests are sent in plain text, and an endpoint that expects TLS answers 400 or nothing",
-        ),
-    }
-    Blocks {
-        load_balancer: load_balancer
-            .map(|settings| parse_balancer(settings, &path.field("loadBalancer"), report)),
-        connection_pool: connection_pool
-            .map(|settings| parse_pool(settings, &path.field("connectionPool"), report)),
-    }
-}
-
-fn parse_balancer(
-    settings: &LoadBalancer,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> Balancing {
-    let LoadBalancer {
-        simple,
-        consistent_hash,
-        locality_lb_setting,
-        zone_aware_lb_setting,
-        warmup_duration_secs,
-        warmup,
-        backend_utilization,
-    } = settings;
-    let unsupported = [
-        (
-            consistent_hash.is_some(),
-            "consistentHash",
-            "a client does not stay at one endpoint; requests go to the less busy of two",
-        ),
-        (
-            locality_lb_setting.is_some(),
-            "localityLbSetting",
-            "near and far endpoints get the same share",
-        ),
-        (
-            zone_aware_lb_setting.is_some(),
-            "zoneAwareLbSetting",
-            "near and far endpoints get the same share",
-        ),
-        (
-            warmup_duration_secs.is_some(),
-            "warmupDurationSecs",
-            "new endpoints get their full share at once",
-        ),
-        (
-            warmup.is_some(),
-            "warmup",
-            "new endpoints get their full share at once",
-        ),
-        (
-            backend_utilization.is_some(),
-            "backendUtilization",
-            "the endpoints' own load does not count",
-        ),
-    ];
-    for (is_set, field, effect) in unsupported {
-        if is_set {
-            report.unsupported(&path.field(field), field, effect);
+impl PortBlocks {
+    fn parse(
+        load_balancer: Option<&ApiBalancer>,
+        connection_pool: Option<&ApiPool>,
+        outliers: Option<&ApiOutliers>,
+        tls: Option<&ClientTls>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Self {
+        if let Some(settings) = tls {
+            client_tls::check(settings, &path.field("tls"), report);
         }
-    }
-    match simple {
-        None
-        | Some(
-            SimpleBalancer::Unspecified | SimpleBalancer::LeastConn | SimpleBalancer::LeastRequest,
-        ) => Balancing::LeastRequest,
-        Some(SimpleBalancer::RoundRobin) => Balancing::RoundRobin,
-        Some(SimpleBalancer::Random) => Balancing::Random,
-        Some(SimpleBalancer::Passthrough) => {
-            report.add(
-                codes::NOT_SUPPORTED,
-                Level::Warning,
-                &path.field("simple"),
-                "PASSTHROUGH has no meaning at a gateway: requests go to the less busy of two endpoints.",
-                "Use LEAST_REQUEST, ROUND_ROBIN or RANDOM.",
-            );
-            Balancing::LeastRequest
+        let has_outliers = outliers.is_some();
+        Self {
+            load_balancer: load_balancer.map(|settings| {
+                load_balancer::parse(settings, has_outliers, &path.field("loadBalancer"), report)
+            }),
+            connection_pool: connection_pool.map(|settings| {
+                connection_pool::parse(settings, &path.field("connectionPool"), report)
+            }),
+            outlier_detection: outliers.map(|settings| {
+                outlier_detection::parse(settings, &path.field("outlierDetection"), report)
+            }),
         }
-    }
-}
-
-fn parse_pool(
-    settings: &ConnectionPool,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> PoolSettings {
-    let ConnectionPool { tcp, http } = settings;
-    if tcp.is_none() && http.is_none() {
-        report.invalid(
-            path,
-            "the connection pool is empty; the object is not used.",
-            "Remove it.",
-        );
-    }
-    if let Some(http) = http {
-        check_http(http, &path.field("http"), report);
-    }
-    let mut connect = None;
-    if let Some(settings) = tcp {
-        let path = path.field("tcp");
-        let TcpSettings {
-            max_connections,
-            connect_timeout,
-            tcp_keepalive,
-            max_connection_duration,
-            idle_timeout,
-        } = settings;
-        non_negative(*max_connections, &path.field("maxConnections"), report);
-        connect = connect_timeout
-            .and_then(|timeout| duration(timeout, &path.field("connectTimeout"), report));
-        let unsupported = [
-            (
-                *max_connections != 0,
-                "maxConnections",
-                "connections are not limited",
-            ),
-            (
-                tcp_keepalive.is_some(),
-                "tcpKeepalive",
-                "the system's own settings hold",
-            ),
-            (
-                max_connection_duration.is_some(),
-                "maxConnectionDuration",
-                "connections may grow old",
-            ),
-            (
-                idle_timeout.is_some(),
-                "idleTimeout",
-                "idle connections are closed after the default time",
-            ),
-        ];
-        for (is_set, field, effect) in unsupported {
-            if is_set {
-                report.unsupported(&path.field(field), field, effect);
-            }
-        }
-    }
-    PoolSettings {
-        connect_timeout: connect,
-    }
-}
-
-fn check_http(settings: &HttpSettings, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    let HttpSettings {
-        http1_max_pending_requests,
-        http2_max_requests,
-        max_requests_per_connection,
-        max_retries,
-        idle_timeout,
-        h2_upgrade_policy,
-        use_client_protocol,
-        max_concurrent_streams,
-        http2_keep_alive,
-    } = settings;
-    let limits = [
-        (*http1_max_pending_requests, "http1MaxPendingRequests"),
-        (*http2_max_requests, "http2MaxRequests"),
-        (*max_requests_per_connection, "maxRequestsPerConnection"),
-        (*max_retries, "maxRetries"),
-        (*max_concurrent_streams, "maxConcurrentStreams"),
-    ];
-    for (limit, field) in limits {
-        let path = path.field(field);
-        non_negative(limit, &path, report);
-        if limit > 0 {
-            report.unsupported(&path, field, "the limit is not kept");
-        }
-    }
-    if *use_client_protocol && *h2_upgrade_policy == H2Upgrade::Upgrade {
-        report.invalid(
-            path,
-            "useClientProtocol and h2UpgradePolicy UPGRADE exclude each other; the object is not used.",
-            "",
-        );
-    }
-    let unsupported = [
-        (
-            idle_timeout.is_some(),
-            "idleTimeout",
-            "idle connections are closed after the default time",
-        ),
-        (
-            *h2_upgrade_policy == H2Upgrade::Upgrade,
-            "h2UpgradePolicy",
-            "the endpoints are spoken to in HTTP/1.1",
-        ),
-        (
-            *use_client_protocol,
-            "useClientProtocol",
-            "the endpoints are spoken to in the port's own protocol",
-        ),
-        (
-            http2_keep_alive.is_some(),
-            "http2KeepAlive",
-            "no HTTP/2 pings are sent",
-        ),
-    ];
-    for (is_set, field, effect) in unsupported {
-        if is_set {
-            report.unsupported(&path.field(field), field, effect);
-        }
-    }
-}
-
-fn non_negative(number: i32, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    if number < 0 {
-        report.invalid(
-            path,
-            format!("{number} is below zero; the object is not used."),
-            "",
-        );
     }
 }

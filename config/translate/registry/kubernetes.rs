@@ -8,6 +8,7 @@ use crate::api::core::{self, EndpointSlice, IntOrString};
 use crate::model::{TransportProtocol, UpstreamProtocol};
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
+use crate::translate::locality::Locality;
 use crate::translate::registry::workloads::Workloads;
 use crate::translate::registry::{
     Backend, Service, ServicePort, Source, Target, upstream_protocol,
@@ -131,14 +132,15 @@ pub(super) fn backends(
     workloads: &Workloads<'_>,
 ) -> Vec<Backend> {
     let key = &service.meta.key;
+    let all = slices.resources;
     if let Some(slices) = slices
         .slices
         .get(&(key.namespace.as_str(), key.name.as_str()))
     {
-        return from_slices(slices, port);
+        return from_slices(slices, port, all);
     }
     if let Some(endpoints) = slices.resources.endpoints.get(key) {
-        return from_endpoints(endpoints, port);
+        return from_endpoints(endpoints, port, all);
     }
     let selector = service
         .body
@@ -161,7 +163,31 @@ pub(super) fn backends(
         .collect()
 }
 
-fn from_slices(slices: &[&Object<EndpointSlice>], port: &ServicePort) -> Vec<Backend> {
+/// Where an endpoint stands: what its Node says, with the zone that the endpoint itself names.
+fn locality(all: &Resources, node: Option<&str>, zone: Option<&str>) -> Option<Arc<Locality>> {
+    let node = node.and_then(|node| all.nodes.get(&ObjectKey::new("", node)));
+    let of_node = node.and_then(|node| Locality::of_labels(&node.meta.labels));
+    match zone.filter(|zone| !zone.is_empty()) {
+        Some(zone)
+            if of_node
+                .as_ref()
+                .is_none_or(|of_node| of_node.zone.is_empty()) =>
+        {
+            let mut locality = of_node
+                .map(|of_node| (*of_node).clone())
+                .unwrap_or_default();
+            locality.zone = zone.to_owned();
+            Some(Arc::new(locality))
+        }
+        _ => of_node,
+    }
+}
+
+fn from_slices(
+    slices: &[&Object<EndpointSlice>],
+    port: &ServicePort,
+    all: &Resources,
+) -> Vec<Backend> {
     let mut ready = Vec::new();
     let mut serving = Vec::new();
     for slice in slices {
@@ -206,6 +232,7 @@ fn from_slices(slices: &[&Object<EndpointSlice>], port: &ServicePort) -> Vec<Bac
                 weight: 1,
                 labels: Arc::clone(&labels),
                 workload: Arc::clone(&described),
+                locality: locality(all, endpoint.node_name.as_deref(), endpoint.zone.as_deref()),
             }));
         }
     }
@@ -213,7 +240,11 @@ fn from_slices(slices: &[&Object<EndpointSlice>], port: &ServicePort) -> Vec<Bac
     if ready.is_empty() { serving } else { ready }
 }
 
-fn from_endpoints(object: &Object<core::Endpoints>, port: &ServicePort) -> Vec<Backend> {
+fn from_endpoints(
+    object: &Object<core::Endpoints>,
+    port: &ServicePort,
+    all: &Resources,
+) -> Vec<Backend> {
     let labels = Arc::new(object.meta.labels.clone());
     let mut backends = Vec::new();
     for subset in object.body.subsets.iter().flatten() {
@@ -243,6 +274,7 @@ fn from_endpoints(object: &Object<core::Endpoints>, port: &ServicePort) -> Vec<B
                     &object.meta.key.namespace,
                     &BTreeMap::new(),
                 )),
+                locality: locality(all, address.node_name.as_deref(), None),
             });
         }
     }

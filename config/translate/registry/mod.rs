@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
+use crate::translate::locality::Locality;
 use crate::translate::report::Report;
 use crate::translate::visibility::Visibility;
 use kubernetes::Slices;
@@ -77,6 +78,8 @@ pub(crate) struct Backend {
     pub(crate) weight: u32,
     pub(crate) labels: Arc<BTreeMap<String, String>>,
     pub(crate) workload: Arc<WorkloadLabels>,
+    /// Where it stands; none: not known.
+    pub(crate) locality: Option<Arc<Locality>>,
 }
 
 impl Backend {

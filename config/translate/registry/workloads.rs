@@ -12,6 +12,7 @@ use crate::model::{EndpointAddress, WorkloadLabels};
 use crate::resources::{Object, Resources};
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
+use crate::translate::locality::Locality;
 use crate::translate::registry::Backend;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::{hosts, workload};
@@ -37,6 +38,7 @@ pub(crate) struct Workload<'a> {
     weight: u32,
     pub(super) labels: Arc<BTreeMap<String, String>>,
     described: Arc<WorkloadLabels>,
+    locality: Option<Arc<Locality>>,
 }
 
 impl<'a> Workload<'a> {
@@ -52,7 +54,7 @@ impl<'a> Workload<'a> {
             ports,
             labels,
             network: _,
-            locality: _,
+            locality,
             weight,
             service_account: _,
         } = entry;
@@ -63,6 +65,8 @@ impl<'a> Workload<'a> {
             ports,
             weight: *weight,
             described: Arc::new(workload::describe(name, namespace, &merged)),
+            // The label wins (Istio: `getLocality`).
+            locality: Locality::of_labels(&merged).or_else(|| Locality::parse(locality)),
             labels: Arc::new(merged),
         }
     }
@@ -87,6 +91,7 @@ impl<'a> Workload<'a> {
             weight: self.weight,
             labels: Arc::clone(&self.labels),
             workload: Arc::clone(&self.described),
+            locality: self.locality.clone(),
         })
     }
 }
@@ -196,7 +201,7 @@ pub(super) fn check(
         ports,
         labels: _,
         network,
-        locality,
+        locality: _, // any text
         weight: _,
         service_account: _,
     } = entry;
@@ -257,15 +262,6 @@ pub(super) fn check(
                 ),
             );
         }
-    }
-    if !locality.is_empty() {
-        report.add(
-            codes::NOT_SUPPORTED,
-            Level::Info,
-            &path.field("locality"),
-            "locality is not supported yet: near and far endpoints get the same share.",
-            "",
-        );
     }
     if !network.is_empty() {
         report.add(

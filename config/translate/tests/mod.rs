@@ -6,6 +6,7 @@ mod refusals;
 mod routes;
 mod service_entries;
 mod tcp;
+mod traffic_policy;
 
 use std::sync::Arc;
 
