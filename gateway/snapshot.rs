@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, DestinationLabels, EndpointAddress, Proxy, Retry, UpstreamProtocol, WorkloadLabels,
+    Balancing, Connections, DestinationLabels, EndpointAddress, HashPolicy, Proxy, ProxyVersion,
+    Retry, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
 use crate::filter::guard::Guards;
 use crate::route::{HostTable, Matcher, RouteList};
+use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {
@@ -273,6 +275,18 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// How long a connect may take.
     pub connect_timeout: Duration,
+    /// How long connections live.
+    pub connections: Connections,
+    /// A PROXY header at the start of each connection.
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// What a request is hashed by.
+    pub hash: Option<HashPolicy>,
+    /// How endpoints are chosen, where the plain way is not enough.
+    pub selection: Option<Box<Selection>>,
+    /// Limits; none: nothing is counted.
+    pub breaker: Option<Arc<CircuitBreaker>>,
+    /// Who is left out; none: failures are not counted.
+    pub outliers: Option<Arc<Outliers>>,
 }
 
 /// An endpoint of one cluster.

@@ -42,6 +42,7 @@ fn exchange() -> Exchange {
         endpoint: None,
         upstream_local: Some(([192, 168, 8, 2], 40_000).into()),
         upstream_service_time: Some(Duration::from_millis(3)),
+        set_cookies: Vec::new(),
         attempts: 1,
         grpc: None,
     }

@@ -7,6 +7,7 @@ mod edits;
 pub mod placement;
 mod route_lists;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProtocol};
@@ -19,6 +20,8 @@ use crate::snapshot::{
     VirtualHost,
 };
 
+use crate::upstream::{CircuitBreaker, Outliers, Selection};
+
 pub use placement::{Place, Placement, place};
 pub use route_lists::RouteLists;
 
@@ -26,22 +29,24 @@ pub use route_lists::RouteLists;
 ///
 /// `placement` says where is listened; `labels` numbers the label sets of metrics and keeps the
 /// numbers of earlier generations, `lists` holds their routes: those that did not change are
-/// taken over as they are.
+/// taken over as they are. `before` is the last generation: what its clusters count, whom they
+/// left out and the tables that are still right go on.
 pub fn compile(
     model: &Model,
     placement: &Placement,
     labels: &mut LabelTable,
     lists: &mut RouteLists,
-    generation: u64,
+    before: &Snapshot,
 ) -> Snapshot {
     let mut snapshot = Snapshot {
-        generation,
+        generation: before.generation + 1,
         proxy: model.proxy.clone(),
         guards: Guards::new(&model.proxy.guards),
         ..Snapshot::default()
     };
+    let before = Before::new(before);
     for cluster in &model.clusters {
-        add_cluster(&mut snapshot, labels, cluster);
+        add_cluster(&mut snapshot, labels, &before, cluster);
     }
     let mut lists = lists.next_generation();
     for server in &model.servers {
@@ -61,7 +66,8 @@ pub fn compile(
                 let Some(service) = model.services.get(*service as usize) else {
                     continue;
                 };
-                let Some(cluster) = add_carried(&mut snapshot, labels, service, *port) else {
+                let Some(cluster) = add_carried(&mut snapshot, labels, &before, service, *port)
+                else {
                     continue;
                 };
                 cluster
@@ -162,7 +168,12 @@ fn header_condition(condition: &model::HeaderMatch) -> HeaderCondition {
     }
 }
 
-fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model::Cluster) {
+fn add_cluster(
+    snapshot: &mut Snapshot,
+    labels: &mut LabelTable,
+    before: &Before<'_>,
+    cluster: &model::Cluster,
+) {
     let model::Cluster {
         name,
         labels: destination,
@@ -170,7 +181,30 @@ fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model
         balancing,
         protocol,
         connect_timeout,
+        policy,
     } = cluster;
+    let model::ClusterPolicy {
+        hash,
+        localities: _, // read by `Selection`
+        warmup: _,     // likewise
+        limits,
+        connections,
+        outlier_detection,
+        proxy_protocol,
+        http2: _, // not spoken yet, which is a finding
+    } = policy;
+    let before = before.get(name);
+    let breaker = (!limits.is_unlimited()).then(|| {
+        let before = before.and_then(|before| before.breaker.as_deref());
+        Arc::new(CircuitBreaker::new(limits.clone(), before))
+    });
+    let outliers = outlier_detection.as_ref().map(|settings| {
+        let before = before.and_then(|before| before.outliers.as_deref());
+        let addresses = endpoints.iter().map(|endpoint| endpoint.address.clone());
+        Arc::new(Outliers::new(settings.clone(), addresses, before))
+    });
+    let before = before.and_then(|before| before.selection.as_deref());
+    let selection = Selection::new(cluster, outliers.clone(), before);
     let first = u32_from(snapshot.endpoints.len());
     for endpoint in endpoints {
         snapshot.endpoints.push(Endpoint {
@@ -195,13 +229,39 @@ fn add_cluster(snapshot: &mut Snapshot, labels: &mut LabelTable, cluster: &model
         balancing: *balancing,
         protocol: *protocol,
         connect_timeout: *connect_timeout,
+        connections: connections.clone(),
+        proxy_protocol: *proxy_protocol,
+        hash: hash.clone(),
+        selection: selection.map(Box::new),
+        breaker,
+        outliers,
     });
+}
+
+/// The clusters of the last generation, by name: those whose counters and tables go on.
+struct Before<'s> {
+    clusters: HashMap<&'s str, &'s Cluster>,
+}
+
+impl<'s> Before<'s> {
+    fn new(before: &'s Snapshot) -> Self {
+        let goes_on = |cluster: &&Cluster| cluster.selection.is_some() || cluster.breaker.is_some();
+        let clusters = before.clusters.iter().filter(goes_on);
+        Self {
+            clusters: clusters.map(|cluster| (&*cluster.name, cluster)).collect(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'s Cluster> {
+        self.clusters.get(name).copied()
+    }
 }
 
 /// A carried Service's port as a cluster of its own.
 fn add_carried(
     snapshot: &mut Snapshot,
     labels: &mut LabelTable,
+    before: &Before<'_>,
     service: &Service,
     port: (TransportProtocol, u16),
 ) -> Option<Serves> {
@@ -217,6 +277,7 @@ fn add_carried(
     add_cluster(
         snapshot,
         labels,
+        before,
         &model::Cluster {
             name: format!("outbound|{}||{host}", found.port),
             labels: Arc::new(model::DestinationLabels {
@@ -228,6 +289,7 @@ fn add_carried(
             balancing: model::Balancing::RoundRobin,
             protocol: model::UpstreamProtocol::Http1,
             connect_timeout: std::time::Duration::from_secs(10),
+            policy: model::ClusterPolicy::default(),
         },
     );
     Some(match found.protocol {

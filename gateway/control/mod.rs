@@ -84,13 +84,12 @@ impl Gateway {
     /// Compiles and publishes a configuration. Listeners that cannot be opened are findings;
     /// [`retry`](Self::retry) tries them again, and so does the next call.
     pub fn apply(&mut self, model: &Model, placement: &Placement) -> Vec<Finding> {
-        let generation = self.snapshot.generation + 1;
         let snapshot = compile(
             model,
             placement,
             &mut self.labels,
             &mut self.lists,
-            generation,
+            &self.snapshot,
         );
         self.snapshot = Arc::new(snapshot);
         self.note_lost();

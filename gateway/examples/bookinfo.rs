@@ -132,5 +132,6 @@ fn productpage() -> Cluster {
         balancing: Balancing::LeastRequest,
         protocol: UpstreamProtocol::Http1,
         connect_timeout: Duration::from_secs(10),
+        policy: gatehouse_config::model::ClusterPolicy::default(),
     }
 }

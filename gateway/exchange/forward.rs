@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{Retry, RetryOn};
 
+use crate::exchange::limited::preface;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::poll_client_gone;
 use crate::exchange::serve::HttpConnection;
@@ -17,6 +18,8 @@ use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
     ClusterId, Destination, Edit, EndpointId, Forward, Route, WeightedDestination,
 };
+use crate::upstream::circuit_breaker::Slot;
+use crate::upstream::pool::Origin;
 use crate::upstream::{Choice, EndpointState, Upstream, choose};
 use crate::worker::view::View;
 
@@ -57,6 +60,8 @@ pub(super) enum Failure {
     BadRequestBody(BodyError),
     /// The answer has a status that the route retries.
     Status,
+    /// A limit of the cluster is reached.
+    Overflow,
 }
 
 /// The times of one exchange.
@@ -105,6 +110,8 @@ impl HttpConnection {
             Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), &edits).await,
         };
         self.exchange.cluster = Some(cluster);
+        // Of the request as it came, before any edit.
+        let hash = self.hash(view, cluster, forward);
         let limits = &self.worker.settings.limits;
         let body = BodyDecoder::with_limits(self.exchange.request.body(), limits);
         if let Err(error) = body.check(self.input.filled()) {
@@ -138,8 +145,10 @@ impl HttpConnection {
         let retry = forward.retry.as_ref();
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut stale_retried = false;
+        // Held while a retry is under way.
+        let mut retry_slot: Option<Slot> = None;
         loop {
-            let endpoint = match choose(view, cluster, &tried, &self.worker.random) {
+            let endpoint = match choose(view, cluster, &tried, hash, &self.worker.random) {
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Empty => {
                     self.finish_request(request);
@@ -153,7 +162,10 @@ impl HttpConnection {
                 .map(|limit| Instant::now() + limit);
             let attempt =
                 self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
-            let failure = match attempt.await {
+            let attempted = attempt.await;
+            self.report_outcome(view, cluster, endpoint, attempted.as_ref().err());
+            drop(retry_slot.take());
+            let failure = match attempted {
                 Ok(upstream) => {
                     return self
                         .relay(route, weighted, upstream, request, &deadlines)
@@ -175,6 +187,13 @@ impl HttpConnection {
                 self.exchange.attempts <= retry.attempts
                     && !request.has_begun()
                     && is_retried(&failure, &retry.on, self.exchange.response.status())
+            });
+            let again = again.filter(|_| match &view.snapshot.cluster(cluster).breaker {
+                None => true,
+                Some(breaker) => {
+                    retry_slot = self.take_retry(breaker);
+                    retry_slot.is_some()
+                }
             });
             let Some(retry) = again else {
                 self.finish_request(request);
@@ -209,9 +228,20 @@ impl HttpConnection {
         retry: Option<&Retry>,
     ) -> Result<Upstream, Failure> {
         let state = view.state(endpoint);
-        let mut upstream = match Upstream::idle(state) {
-            Some(upstream) => upstream,
-            None => self.connect(view, cluster, state, deadlines).await?,
+        let to = view.snapshot.cluster(cluster);
+        let origin = self.origin(to);
+        let mut upstream = match &to.breaker {
+            Some(breaker) => {
+                self.acquire(view, cluster, breaker, state, origin, deadlines)
+                    .await?
+            }
+            None => match Upstream::idle(state, origin) {
+                Some(upstream) => upstream,
+                None => {
+                    self.connect(view, cluster, state, origin, deadlines)
+                        .await?
+                }
+            },
         };
         self.exchange.upstream_local = upstream.local;
         self.encode_request(view, request);
@@ -222,6 +252,7 @@ impl HttpConnection {
             && self.exchange.attempts <= retry.attempts
             && !request.has_begun()
             && retries_status(&retry.on, status)
+            && self.may_retry(to)
         {
             return Err(Failure::Status);
         }
@@ -238,20 +269,24 @@ impl HttpConnection {
         request.restart(|out| self.exchange.request.encode(out));
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &mut self,
         view: &View,
         cluster: ClusterId,
         state: &Rc<EndpointState>,
+        origin: Option<Origin>,
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
-        let limit = view.snapshot.cluster(cluster).connect_timeout;
+        let to = view.snapshot.cluster(cluster);
+        let limit = to.connect_timeout;
         let left = deadlines
             .next()
             .map(|end| end.saturating_duration_since(Instant::now()));
         let timeout = left.map_or(limit, |left| left.min(limit));
         let options = ConnectOptions {
             timeout,
+            keepalive: to.connections.keepalive,
+            preface: preface(to, origin),
             ..ConnectOptions::default()
         };
         let mut connecting = std::pin::pin!(connect(&state.address, &options));
@@ -268,9 +303,11 @@ impl HttpConnection {
         match connected {
             Ok(stream) => {
                 state.connected();
-                Upstream::new(stream, state).map_err(|error| {
+                let mut upstream = Upstream::new(stream, state).map_err(|error| {
                     Failure::Connect(ConnectError::Other(state.address.clone(), error))
-                })
+                })?;
+                upstream.mark(None, origin);
+                Ok(upstream)
             }
             Err(ConnectError::TimedOut(..)) if left.is_some_and(|left| left < limit) => {
                 Err(deadlines.failure())
@@ -299,6 +336,7 @@ impl HttpConnection {
                 }
             }
             Failure::Closed { .. } => Reply::upstream_closed(retried),
+            Failure::Overflow => Reply::overflow(retried),
             Failure::BadResponse | Failure::Status => Reply::bad_response(),
             Failure::Timeout { per_try: false } => Reply::timeout(),
             Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
@@ -395,7 +433,10 @@ fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {
             *per_try && (on.reset || on.gateway_error || on.server_error)
         }
         Failure::Status => retries_status(on, status),
-        Failure::ClientGone | Failure::Stalled | Failure::BadRequestBody(_) => false,
+        // Where the limit is reached, more tries are the last thing that is wanted (Envoy).
+        Failure::Overflow | Failure::ClientGone | Failure::Stalled | Failure::BadRequestBody(_) => {
+            false
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 pub(crate) mod decide;
 pub mod flags;
 mod forward;
+mod limited;
+pub(crate) use limited::preface;
 pub mod record;
 pub(crate) mod reply;
 mod response;

@@ -90,6 +90,8 @@ pub struct Exchange {
     pub upstream_service_time: Option<Duration>,
     /// Tries, the first included.
     pub attempts: u32,
+    /// Cookies that the answer sets so that the client stays at its endpoint.
+    pub set_cookies: Vec<String>,
     /// The call, where the request is gRPC (`content-type: application/grpc…`).
     pub grpc: Option<GrpcCall>,
 }
@@ -131,6 +133,7 @@ impl Exchange {
             upstream_local: None,
             upstream_service_time: None,
             attempts: 0,
+            set_cookies: Vec::new(),
             grpc: None,
         }
     }
@@ -156,6 +159,7 @@ impl Exchange {
         self.upstream_local = None;
         self.upstream_service_time = None;
         self.attempts = 0;
+        self.set_cookies.clear();
         self.grpc = None;
     }
 }

@@ -20,6 +20,8 @@ pub struct Reply {
     pub details: &'static str,
     /// The connection is closed after it.
     pub close: bool,
+    /// A limit was reached, which `x-envoy-overloaded` says.
+    pub overloaded: bool,
 }
 
 impl Reply {
@@ -31,6 +33,7 @@ impl Reply {
             flags,
             details,
             close: false,
+            overloaded: false,
         }
     }
 
@@ -175,6 +178,24 @@ impl Reply {
         } else {
             "upstream connect error or disconnect/reset before headers. reset reason: connection \
              timeout"
+        })
+    }
+
+    /// A limit of the cluster is reached: 503 UO.
+    pub fn overflow(retried: bool) -> Self {
+        Self {
+            overloaded: true,
+            ..Self::new(
+                503,
+                ResponseFlags::UO,
+                "upstream_reset_before_response_started{overflow}",
+            )
+        }
+        .with_body(if retried {
+            "upstream connect error or disconnect/reset before headers. retried and the latest \
+             reset reason: overflow"
+        } else {
+            "upstream connect error or disconnect/reset before headers. reset reason: overflow"
         })
     }
 

@@ -249,6 +249,9 @@ impl HttpConnection {
         } else {
             fields.remove_hop_by_hop();
         }
+        for cookie in &exchange.set_cookies {
+            fields.append("set-cookie", cookie.as_bytes());
+        }
         let facts = headers::Facts {
             request: &exchange.request,
             connection: &exchange.connection,

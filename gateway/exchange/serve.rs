@@ -194,6 +194,9 @@ impl HttpConnection {
         if !reply.body.is_empty() {
             fields.append("content-type", b"text/plain");
         }
+        if reply.overloaded {
+            fields.append("x-envoy-overloaded", b"true");
+        }
         for edits in edits {
             let facts = headers::Facts {
                 request: &exchange.request,

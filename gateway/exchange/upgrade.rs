@@ -48,6 +48,7 @@ impl HttpConnection {
         let counters = TcpCounters::default();
         let settings = TcpSettings {
             idle_timeout: Some(worker.settings.tunnel_idle_timeout),
+            max_duration: None,
         };
         let carried = tunnel(
             &self.stream,

@@ -8,10 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use gatehouse_config::model::EndpointAddress;
+use gatehouse_config::model::{EndpointAddress, TcpKeepalive};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::SockRef;
 use thiserror::Error;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::net::ListenOptions;
@@ -26,6 +27,10 @@ pub struct ConnectOptions {
     pub source: Option<IpAddr>,
     /// Keepalive.
     pub liveness: ListenOptions,
+    /// Keepalive as a DestinationRule asks for it; comes before `liveness`.
+    pub keepalive: Option<TcpKeepalive>,
+    /// Bytes that go out before anything else: a PROXY header.
+    pub preface: Vec<u8>,
 }
 
 impl Default for ConnectOptions {
@@ -34,6 +39,8 @@ impl Default for ConnectOptions {
             timeout: Duration::from_secs(10),
             source: None,
             liveness: ListenOptions::default(),
+            keepalive: None,
+            preface: Vec::new(),
         }
     }
 }
@@ -87,10 +94,14 @@ pub async fn connect(
     options: &ConnectOptions,
 ) -> Result<TcpStream, ConnectError> {
     let connecting = async {
-        match address {
-            EndpointAddress::Inet(address) => open(*address, options)?.connect(*address).await,
-            EndpointAddress::Unix(path) => connect_unix(path).await,
+        let mut stream = match address {
+            EndpointAddress::Inet(address) => open(*address, options)?.connect(*address).await?,
+            EndpointAddress::Unix(path) => connect_unix(path).await?,
+        };
+        if !options.preface.is_empty() {
+            stream.write_all(&options.preface).await?;
         }
+        Ok::<_, io::Error>(stream)
     };
     #[expect(
         clippy::disallowed_methods,
@@ -127,13 +138,33 @@ fn open(address: SocketAddr, options: &ConnectOptions) -> io::Result<TcpSocket> 
         TcpSocket::new_v6()?
     };
     socket.set_nodelay(true)?;
-    set_liveness(&SockRef::from(&socket), &options.liveness)?;
+    match &options.keepalive {
+        None => set_liveness(&SockRef::from(&socket), &options.liveness)?,
+        Some(asked) => set_keepalive(&SockRef::from(&socket), asked)?,
+    }
     if let Some(source) = options.source {
         // Without it bind(2) would take a port that no other destination may use either.
         setsockopt(&socket, IpBindAddressNoPort, &true)?;
         socket.bind(SocketAddr::new(source, 0))?;
     }
     Ok(socket)
+}
+
+/// Probes as they are asked for; what is not said is the system's.
+fn set_keepalive(socket: &SockRef<'_>, asked: &TcpKeepalive) -> io::Result<()> {
+    let mut keepalive = socket2::TcpKeepalive::new();
+    if let Some(time) = asked.time {
+        keepalive = keepalive.with_time(time);
+    }
+    if let Some(interval) = asked.interval {
+        keepalive = keepalive.with_interval(interval);
+    }
+    if let Some(probes) = asked.probes {
+        // The kernel knows no more than this.
+        keepalive = keepalive.with_retries(probes.min(127));
+    }
+    socket.set_keepalive(true)?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

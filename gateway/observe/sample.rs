@@ -44,6 +44,7 @@ pub(crate) fn exchange() -> Exchange {
         endpoint: None,
         upstream_local: Some("192.168.8.2:40000".parse().unwrap()),
         upstream_service_time: Some(Duration::from_millis(3)),
+        set_cookies: Vec::new(),
         attempts: 1,
         grpc: None,
     }

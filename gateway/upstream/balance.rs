@@ -1,26 +1,40 @@
 //! Choosing an endpoint of a cluster.
+//!
+//! The plain way, for clusters without a [`Selection`](crate::upstream::Selection), comes first and
+//! looks at nothing else; `locality` and `algorithm` are for the others.
 
 use gatehouse_config::model::Balancing;
 
 use crate::snapshot::{Cluster, ClusterId, EndpointId};
+use crate::upstream::algorithm;
 use crate::worker::random::Random;
 use crate::worker::view::View;
 
 /// How often chance may fall on an unwanted endpoint before all are looked at.
-const DRAWS: usize = 5;
+pub(super) const DRAWS: usize = 5;
 
 /// What came of choosing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// This one.
     Endpoint(EndpointId),
-    /// The cluster has none: 503 UH.
+    /// The cluster has none that may be used: 503 UH.
     Empty,
 }
 
-/// Chooses an endpoint. Ejected ones and those in `tried` are avoided as long as there are others.
-pub fn choose(view: &View, id: ClusterId, tried: &[EndpointId], random: &Random) -> Choice {
+/// Chooses an endpoint. Ejected ones and those in `tried` are avoided as long as there are others;
+/// `hash` is that of the request, where it has one.
+pub fn choose(
+    view: &View,
+    id: ClusterId,
+    tried: &[EndpointId],
+    hash: Option<u64>,
+    random: &Random,
+) -> Choice {
     let cluster = view.snapshot.cluster(id);
+    if let Some(selection) = &cluster.selection {
+        return algorithm::choose(view, id, cluster, selection, tried, hash, random);
+    }
     match cluster.endpoints.len() {
         0 => Choice::Empty,
         1 => Choice::Endpoint(EndpointId(cluster.endpoints.start)),
@@ -40,7 +54,6 @@ fn among(
     for _ in 0..DRAWS {
         let endpoint = match cluster.balancing {
             Balancing::RoundRobin => in_turn(view, id, cluster),
-            Balancing::Random => by_weight(view, cluster, random),
             Balancing::LeastRequest => {
                 let (a, b) = (
                     by_weight(view, cluster, random),
@@ -51,6 +64,9 @@ fn among(
                 } else {
                     a
                 }
+            }
+            Balancing::Random | Balancing::RingHash { .. } | Balancing::Maglev { .. } => {
+                by_weight(view, cluster, random)
             }
         };
         if wanted(endpoint) {
@@ -70,32 +86,23 @@ fn among(
         .unwrap_or(EndpointId(cluster.endpoints.start))
 }
 
-/// Requests per weight: `a.active / a.weight > b.active / b.weight`.
-fn busier(view: &View, a: EndpointId, b: EndpointId) -> bool {
-    let load = |endpoint| u64::from(view.state(endpoint).active.get());
-    let weight = |endpoint| u64::from(view.snapshot.endpoint(endpoint).weight);
-    load(a) * weight(b) > load(b) * weight(a)
+/// `a.active > b.active`.
+pub(super) fn busier(view: &View, a: EndpointId, b: EndpointId) -> bool {
+    view.state(a).active.get() > view.state(b).active.get()
 }
 
 fn in_turn(view: &View, id: ClusterId, cluster: &Cluster) -> EndpointId {
-    nth(view, cluster, view.next_turn(id) % cluster.total_weight)
+    let count = cluster.endpoints.end - cluster.endpoints.start;
+    EndpointId(cluster.endpoints.start + view.next_turn(id) % count)
 }
 
+/// By chance, in proportion to the weights.
 fn by_weight(view: &View, cluster: &Cluster, random: &Random) -> EndpointId {
     let count = cluster.endpoints.end - cluster.endpoints.start;
     if cluster.even {
         return EndpointId(cluster.endpoints.start + random.below(count));
     }
-    nth(view, cluster, random.below(cluster.total_weight))
-}
-
-/// The endpoint on which share number `share` falls.
-fn nth(view: &View, cluster: &Cluster, share: u32) -> EndpointId {
-    if cluster.even {
-        let count = cluster.endpoints.end - cluster.endpoints.start;
-        return EndpointId(cluster.endpoints.start + share % count);
-    }
-    let mut left = share;
+    let mut left = random.below(cluster.total_weight);
     for i in cluster.endpoints.clone() {
         let weight = view.snapshot.endpoint(EndpointId(i)).weight;
         if left < weight {

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::EndpointAddress;
+use gatehouse_config::model::{Connections, EndpointAddress};
+use tokio::sync::Notify;
 
 use crate::upstream::pool::Idle;
 
@@ -21,9 +22,59 @@ pub struct EndpointState {
     pub active: Cell<u32>,
     /// Idle connections, the most recently used last.
     pub idle: RefCell<Vec<Idle>>,
+    /// How long its connections live.
+    pub lifetimes: Cell<Lifetimes>,
+    /// When it was first seen; warm-up counts from here.
+    pub since: Instant,
+    /// Connections that count towards a limit, those that come about included.
+    pub counted: Cell<u32>,
+    /// Requests that wait for a connection to it because of a limit.
+    pub waiting: Cell<u32>,
+    /// Wakes one of them.
+    pub freed: Notify,
     /// Connects that failed in a row.
     failures: Cell<u32>,
     ejected_until: Cell<Option<Instant>>,
+}
+
+/// How long connections live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Unused (Istio: one hour).
+    pub idle: Duration,
+    /// In all; none: for ever.
+    pub total: Option<Duration>,
+    /// Requests of one connection.
+    pub requests: u32,
+    /// Whether the times are looked at before each use, and not only now and then.
+    pub exact: bool,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self::of(&Connections::default())
+    }
+}
+
+impl Lifetimes {
+    /// What a DestinationRule says.
+    pub fn of(connections: &Connections) -> Self {
+        Self {
+            idle: match connections.idle_timeout {
+                None => Duration::from_secs(3600),
+                Some(Duration::ZERO) => Duration::MAX,
+                Some(time) => time,
+            },
+            total: connections.max_duration,
+            requests: connections.max_requests.unwrap_or(u32::MAX),
+            exact: connections.idle_timeout.is_some() || connections.max_duration.is_some(),
+        }
+    }
+
+    /// The shortest of the times.
+    pub fn shortest(&self) -> Duration {
+        self.total.map_or(self.idle, |total| total.min(self.idle))
+    }
 }
 
 impl EndpointState {
@@ -33,6 +84,11 @@ impl EndpointState {
             address,
             active: Cell::new(0),
             idle: RefCell::default(),
+            lifetimes: Cell::default(),
+            since: Instant::now(),
+            counted: Cell::new(0),
+            waiting: Cell::new(0),
+            freed: Notify::new(),
             failures: Cell::new(0),
             ejected_until: Cell::new(None),
         }

@@ -3,19 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use gatehouse_config::model::EndpointAddress;
 use tokio::net::TcpStream;
 
 use crate::http1::ReadBuffer;
 use crate::upstream::EndpointState;
+use crate::upstream::circuit_breaker::Slot;
+use crate::upstream::endpoint::Lifetimes;
 
 /// How many idle connections one worker keeps to one endpoint.
 const MAX_IDLE: usize = 1024;
-
-/// How long a connection may lie idle (Istio: one hour).
-const MAX_IDLE_TIME: Duration = Duration::from_secs(3600);
 
 /// A connection to an endpoint, in use by one exchange. Counts as an active request.
 #[derive(Debug)]
@@ -29,6 +28,58 @@ pub struct Upstream {
     /// Whether it served a request before; if it fails now, the endpoint may just have closed it.
     pub reused: bool,
     active: Active,
+    life: Life,
+    /// A request under way, where those are limited.
+    pub request: Option<Slot>,
+}
+
+/// What a connection is from its beginning to its end.
+#[derive(Debug, Default)]
+struct Life {
+    /// Where it counts towards a limit.
+    counted: Option<Counted>,
+    /// For whom it was made, if a PROXY header said so.
+    origin: Option<Origin>,
+    /// When it was made; none where nobody asks.
+    made: Option<Instant>,
+    /// Requests that it served.
+    served: u32,
+}
+
+/// The two ends of a client's connection, as a PROXY header tells them: such a connection serves
+/// no other client.
+pub type Origin = (SocketAddr, SocketAddr);
+
+/// A connection that counts towards a limit. Its end wakes a request that waits.
+#[derive(Debug)]
+pub struct Counted {
+    _slot: Slot,
+    endpoint: Rc<EndpointState>,
+}
+
+impl Counted {
+    /// A connection to `endpoint` that took `slot`.
+    pub fn new(slot: Slot, endpoint: &Rc<EndpointState>) -> Self {
+        endpoint.counted.set(endpoint.counted.get() + 1);
+        Self {
+            _slot: slot,
+            endpoint: Rc::clone(endpoint),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let counted = &self.endpoint.counted;
+        counted.set(counted.get().saturating_sub(1));
+        wake_one(&self.endpoint);
+    }
+}
+
+fn wake_one(endpoint: &EndpointState) {
+    if endpoint.waiting.get() > 0 {
+        endpoint.freed.notify_one();
+    }
 }
 
 /// One active request of an endpoint, for as long as it lives.
@@ -54,20 +105,36 @@ pub struct Idle {
     stream: TcpStream,
     local: Option<SocketAddr>,
     since: Instant,
+    life: Life,
 }
 
 impl Upstream {
-    /// The most recently used idle connection that is still open.
-    pub fn idle(endpoint: &Rc<EndpointState>) -> Option<Self> {
+    /// The most recently used idle connection that is still open; with an `origin`, of those that
+    /// were made for it.
+    pub fn idle(endpoint: &Rc<EndpointState>, origin: Option<Origin>) -> Option<Self> {
+        let lifetimes = endpoint.lifetimes.get();
         loop {
-            let idle = endpoint.idle.borrow_mut().pop()?;
-            if idle.is_open() {
+            let idle = {
+                let mut all = endpoint.idle.borrow_mut();
+                match origin {
+                    None => all.pop()?,
+                    Some(_) => {
+                        let own = |idle: &Idle| idle.life.origin == origin;
+                        let place = all.iter().rposition(own)?;
+                        all.remove(place)
+                    }
+                }
+            };
+            let fresh = !lifetimes.exact || idle.is_young(&lifetimes, Instant::now());
+            if fresh && idle.is_open() {
                 return Some(Self {
                     stream: idle.stream,
                     input: ReadBuffer::new(),
                     local: idle.local,
                     reused: true,
                     active: Active::new(endpoint),
+                    life: idle.life,
+                    request: None,
                 });
             }
         }
@@ -79,18 +146,36 @@ impl Upstream {
             EndpointAddress::Inet(_) => Some(stream.local_addr()?),
             EndpointAddress::Unix(_) => None,
         };
+        let made = endpoint.lifetimes.get().total.map(|_| Instant::now());
         Ok(Self {
             stream,
             input: ReadBuffer::new(),
             local,
             reused: false,
             active: Active::new(endpoint),
+            life: Life {
+                made,
+                ..Life::default()
+            },
+            request: None,
         })
+    }
+
+    /// Notes the limit that a new connection counts towards, and for whom it was made.
+    pub fn mark(&mut self, counted: Option<Counted>, origin: Option<Origin>) {
+        self.life.counted = counted;
+        self.life.origin = origin;
     }
 
     /// Gives the connection back. The caller says that the last response was read to its end and
     /// that both sides want to keep the connection.
-    pub fn release(self, now: Instant) {
+    pub fn release(mut self, now: Instant) {
+        self.life.served = self.life.served.saturating_add(1);
+        self.put_back(now);
+    }
+
+    /// Gives back a connection that served nothing.
+    pub fn put_back(self, now: Instant) {
         if !self.input.is_empty() {
             return; // bytes that nobody asked for: never used again
         }
@@ -98,15 +183,31 @@ impl Upstream {
             stream,
             local,
             active,
+            life,
+            request,
             ..
         } = self;
-        let mut idle = active.0.idle.borrow_mut();
-        if idle.len() < MAX_IDLE {
-            idle.push(Idle {
-                stream,
-                local,
-                since: now,
-            });
+        // Before a request that waits is woken.
+        drop(request);
+        let endpoint = &active.0;
+        let idle = Idle {
+            stream,
+            local,
+            since: now,
+            life,
+        };
+        let lifetimes = endpoint.lifetimes.get();
+        if idle.life.served >= lifetimes.requests || !idle.is_young(&lifetimes, now) {
+            return;
+        }
+        let limited = idle.life.counted.is_some();
+        let mut all = endpoint.idle.borrow_mut();
+        if all.len() < MAX_IDLE {
+            all.push(idle);
+        }
+        drop(all);
+        if limited {
+            wake_one(endpoint);
         }
     }
 
@@ -117,6 +218,13 @@ impl Upstream {
 }
 
 impl Idle {
+    /// Whether its time is not over.
+    fn is_young(&self, lifetimes: &Lifetimes, now: Instant) -> bool {
+        let made = self.life.made.zip(lifetimes.total);
+        now.duration_since(self.since) < lifetimes.idle
+            && made.is_none_or(|(made, total)| now.duration_since(made) < total)
+    }
+
     /// Nothing arrived and the other side did not close. Makes a system call only where the poller
     /// has reported something.
     fn is_open(&self) -> bool {
@@ -125,10 +233,9 @@ impl Idle {
     }
 }
 
-/// Closes idle connections that ended or lay too long.
+/// Closes idle connections that ended or whose time is over.
 pub fn sweep(endpoint: &EndpointState, now: Instant) {
-    endpoint
-        .idle
-        .borrow_mut()
-        .retain(|idle| now.duration_since(idle.since) < MAX_IDLE_TIME && idle.is_open());
+    let lifetimes = endpoint.lifetimes.get();
+    let mut all = endpoint.idle.borrow_mut();
+    all.retain(|idle| idle.is_young(&lifetimes, now) && idle.is_open());
 }

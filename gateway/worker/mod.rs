@@ -41,6 +41,9 @@ use view::{EndpointStates, View};
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// The same where connections live for a short time only.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(250);
+
 /// What a worker is told once.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -191,12 +194,17 @@ impl Worker {
     }
 
     async fn sweep(&self) {
+        let mut pause = SWEEP;
         loop {
-            tokio::time::sleep(SWEEP).await;
+            tokio::time::sleep(pause).await;
             let now = Instant::now();
+            pause = SWEEP;
             for state in self.states.borrow().iter() {
                 pool::sweep(state, now);
+                // A short time is kept to within a quarter.
+                pause = pause.min(state.lifetimes.get().shortest() / 4);
             }
+            pause = pause.max(SHORTEST_SWEEP);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gatehouse_config::model::TransportProtocol;
+use gatehouse_config::model::{HashPolicy, TransportProtocol};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
+use crate::exchange::preface;
 use crate::l4::tcp::{End, carry};
 use crate::l4::{Peer, TcpCounters, TcpSettings};
 use crate::net::{ConnectOptions, connect};
@@ -17,7 +18,10 @@ use crate::observe::Resolved;
 use crate::observe::access_log::TcpConnection;
 use crate::observe::labels::UNKNOWN_DESTINATION;
 use crate::snapshot::{ClusterId, Destination, EndpointId, LabelsId, ServerId, Serves, Snapshot};
-use crate::upstream::{Choice, choose};
+use crate::upstream::circuit_breaker::{Resource, Slot};
+use crate::upstream::hash_table::hash;
+use crate::upstream::pool::Origin;
+use crate::upstream::{Choice, Outcome, choose};
 use crate::worker::Worker;
 use crate::worker::view::View;
 
@@ -64,7 +68,7 @@ impl Worker {
         };
         let cluster = cluster.filter(|id| id.index() < snapshot.clusters.len());
         let (connected, flags) = match cluster {
-            Some(cluster) => self.connect_tcp(&view, cluster).await,
+            Some(cluster) => self.connect_tcp(&view, cluster, (peer, local)).await,
             // Nothing defines the destination.
             None => (None, ResponseFlags::NC),
         };
@@ -85,13 +89,13 @@ impl Worker {
             },
         };
         let labels = match &connected {
-            Some((endpoint, _)) => snapshot.endpoint(*endpoint).labels,
+            Some((endpoint, ..)) => snapshot.endpoint(*endpoint).labels,
             None => cluster.map_or(UNKNOWN_DESTINATION, |id| {
                 snapshot.cluster(id).no_endpoint_labels
             }),
         };
         self.with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Tcp));
-        if let Some((endpoint, upstream)) = connected {
+        if let (Some((endpoint, upstream, _slot)), Some(cluster)) = (connected, cluster) {
             line.upstream_local = upstream.local_addr().ok();
             line.resolved.endpoint = Some(&snapshot.endpoint(endpoint).address);
             let active = &view.state(endpoint).active;
@@ -103,8 +107,13 @@ impl Worker {
             });
             let number = self.random.next();
             self.live_tcp.borrow_mut().insert(number, Rc::clone(&live));
+            let connections = &snapshot.cluster(cluster).connections;
             let settings = TcpSettings {
-                idle_timeout: Some(self.settings.tcp_idle_timeout),
+                idle_timeout: match connections.tcp_idle_timeout {
+                    None => Some(self.settings.tcp_idle_timeout),
+                    Some(time) => Some(time).filter(|time| !time.is_zero()),
+                },
+                max_duration: connections.max_duration,
             };
             let carried = carry(client, upstream, &settings, &self.pipes, &live.counters).await;
             self.live_tcp.borrow_mut().remove(&number);
@@ -147,15 +156,36 @@ impl Worker {
         &self,
         view: &View,
         cluster: ClusterId,
-    ) -> (Option<(EndpointId, TcpStream)>, ResponseFlags) {
+        ends: Origin,
+    ) -> (Option<(EndpointId, TcpStream, Option<Slot>)>, ResponseFlags) {
         let mut tried = Vec::new();
-        let timeout = view.snapshot.cluster(cluster).connect_timeout;
+        let to = view.snapshot.cluster(cluster);
+        // Of what can be hashed, a connection has the client's address alone (Istio).
+        let hash = matches!(to.hash, Some(HashPolicy::SourceAddress))
+            .then(|| hash(ends.0.ip().to_canonical().to_string().as_bytes()));
         let options = ConnectOptions {
-            timeout,
+            timeout: to.connect_timeout,
+            keepalive: to.connections.keepalive,
+            preface: preface(to, Some(ends)),
             ..ConnectOptions::default()
         };
+        let report = |endpoint: EndpointId, outcome| {
+            if let Some(outliers) = &to.outliers {
+                outliers.report(endpoint.0 - to.endpoints.start, outcome);
+            }
+        };
+        let slot = match &to.breaker {
+            None => None,
+            Some(breaker) => match breaker.take(Resource::Connection) {
+                None => {
+                    self.with_metrics(|metrics| metrics.limit_reached("maxConnections"));
+                    return (None, ResponseFlags::UO);
+                }
+                slot => slot,
+            },
+        };
         for _ in 0..ATTEMPTS {
-            let endpoint = match choose(view, cluster, &tried, &self.random) {
+            let endpoint = match choose(view, cluster, &tried, hash, &self.random) {
                 Choice::Endpoint(endpoint) if tried.contains(&endpoint) => break,
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Empty => return (None, ResponseFlags::UH),
@@ -164,12 +194,16 @@ impl Worker {
             match connect(&state.address, &options).await {
                 Ok(stream) => {
                     state.connected();
-                    return (Some((endpoint, stream)), ResponseFlags::default());
+                    report(endpoint, Outcome::Connected);
+                    // A connection is all that is asked for (Envoy: a final success).
+                    report(endpoint, Outcome::Status(200));
+                    return (Some((endpoint, stream, slot)), ResponseFlags::default());
                 }
                 Err(error) => {
                     tracing::debug!(%error, "carried connection: endpoint cannot be reached");
                     if error.is_endpoint() {
                         state.connect_failed();
+                        report(endpoint, Outcome::Failed);
                     }
                     tried.push(endpoint);
                 }
@@ -203,6 +237,6 @@ fn end_flag(end: End) -> ResponseFlags {
         End::Closed(_) => ResponseFlags::default(),
         End::Reset(Peer::Client) | End::Lost(Peer::Client, _) => ResponseFlags::DR,
         End::Reset(Peer::Upstream) | End::Lost(Peer::Upstream, _) => ResponseFlags::UC,
-        End::Idle => ResponseFlags::DT,
+        End::Idle | End::Old => ResponseFlags::DT,
     }
 }

@@ -134,7 +134,7 @@ impl Endpoints for Picker {
             .slot
             .cluster()
             .filter(|id| id.index() < view.snapshot.clusters.len())?;
-        match choose(&view, cluster, &[], &self.worker.random) {
+        match choose(&view, cluster, &[], None, &self.worker.random) {
             Choice::Endpoint(endpoint) => {
                 let state = view.state(endpoint);
                 // A socket's path cannot be an endpoint of a UDP Service.

@@ -1,14 +1,17 @@
 //! A snapshot with this worker's own state beside it. Not `Send`; a request borrows it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use gatehouse_config::model::EndpointAddress;
 
-use crate::snapshot::{ClusterId, EndpointId, Snapshot};
-use crate::upstream::EndpointState;
+use crate::snapshot::{Cluster, ClusterId, EndpointId, Snapshot};
+use crate::upstream::endpoint::Lifetimes;
+use crate::upstream::{EndpointState, Selection, Turns};
 use crate::worker::random::Random;
 
 /// What a request sees.
@@ -18,15 +21,43 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// By [`EndpointId`].
     endpoints: Vec<Rc<EndpointState>>,
-    /// Round-robin turns, by [`ClusterId`].
-    turns: Vec<Rc<Cell<u32>>>,
+    /// By [`ClusterId`].
+    balancers: Vec<Rc<Balancer>>,
 }
 
-/// Endpoint states by cluster name and address, and turns by cluster name: they survive a reload.
+/// A worker's place in a cluster.
+#[derive(Debug)]
+pub struct Balancer {
+    /// Round robin, the plain way.
+    turn: Cell<u32>,
+    /// Round robin and least requests, with groups and weights.
+    pub turns: RefCell<Turns>,
+    /// Until then an endpoint is new; none: all have been here for long.
+    warm_at: Cell<Option<Instant>>,
+    /// What `turns` was made for.
+    made_for: Cell<u64>,
+}
+
+impl Balancer {
+    /// Whether an endpoint is new.
+    pub fn is_warming(&self) -> bool {
+        let Some(warm_at) = self.warm_at.get() else {
+            return false;
+        };
+        let warming = Instant::now() < warm_at;
+        if !warming {
+            self.warm_at.set(None);
+            self.turns.borrow_mut().clear();
+        }
+        warming
+    }
+}
+
+/// Endpoint states by cluster name and address, and balancers by cluster name: they survive a reload.
 #[derive(Debug, Default)]
 pub struct EndpointStates {
     known: HashMap<(Arc<str>, EndpointAddress), Rc<EndpointState>>,
-    turns: HashMap<Arc<str>, Rc<Cell<u32>>>,
+    balancers: HashMap<Arc<str>, Rc<Balancer>>,
 }
 
 impl View {
@@ -35,7 +66,7 @@ impl View {
         Self {
             snapshot: Arc::default(),
             endpoints: Vec::new(),
-            turns: Vec::new(),
+            balancers: Vec::new(),
         }
     }
 
@@ -51,8 +82,43 @@ impl View {
 
     /// The next turn of a cluster.
     pub fn next_turn(&self, id: ClusterId) -> u32 {
-        let turn = &self.turns[id.index()];
+        let turn = &self.balancers[id.index()].turn;
         turn.replace(turn.get().wrapping_add(1))
+    }
+
+    /// This worker's place in a cluster.
+    pub fn balancer(&self, id: ClusterId) -> &Balancer {
+        &self.balancers[id.index()]
+    }
+}
+
+/// The places of a cluster's endpoints.
+fn range(cluster: &Cluster) -> std::ops::Range<usize> {
+    cluster.endpoints.start as usize..cluster.endpoints.end as usize
+}
+
+impl Balancer {
+    /// Begins anew if the endpoints or their weights are others, and notes how long one is new.
+    fn adapt(
+        &self,
+        snapshot: &Snapshot,
+        cluster: &Cluster,
+        selection: &Selection,
+        states: &[Rc<EndpointState>],
+    ) {
+        let mut hasher = DefaultHasher::new();
+        for endpoint in snapshot.endpoints.get(range(cluster)).unwrap_or_default() {
+            (&endpoint.address, endpoint.weight).hash(&mut hasher);
+        }
+        let made_for = hasher.finish();
+        let newest = states.iter().map(|state| state.since).max();
+        let warm_at = selection
+            .warmup
+            .and_then(|warmup| newest?.checked_add(warmup.duration));
+        let before = self.warm_at.replace(warm_at);
+        if self.made_for.replace(made_for) != made_for || before != warm_at {
+            self.turns.borrow_mut().clear();
+        }
     }
 }
 
@@ -75,26 +141,38 @@ impl EndpointStates {
                             .unwrap_or_else(|| Rc::new(EndpointState::new(address)))
                     })
                     .clone();
+                state.lifetimes.set(Lifetimes::of(&cluster.connections));
                 endpoints.push(state);
             }
         }
         self.known = kept;
         let mut kept = HashMap::with_capacity(snapshot.clusters.len());
-        let mut turns = Vec::with_capacity(snapshot.clusters.len());
+        let mut balancers = Vec::with_capacity(snapshot.clusters.len());
         for cluster in &snapshot.clusters {
-            let turn = kept
+            let balancer = kept
                 .entry(Arc::clone(&cluster.name))
                 .or_insert_with_key(|name| {
-                    let first = || Rc::new(Cell::new(random.below(cluster.total_weight)));
-                    self.turns.remove(name).unwrap_or_else(first)
+                    let first = || {
+                        Rc::new(Balancer {
+                            turn: Cell::new(random.below(cluster.total_weight)),
+                            turns: RefCell::default(),
+                            warm_at: Cell::new(None),
+                            made_for: Cell::new(0),
+                        })
+                    };
+                    self.balancers.remove(name).unwrap_or_else(first)
                 });
-            turns.push(Rc::clone(turn));
+            if let Some(selection) = &cluster.selection {
+                let states = endpoints.get(range(cluster)).unwrap_or_default();
+                balancer.adapt(&snapshot, cluster, selection, states);
+            }
+            balancers.push(Rc::clone(balancer));
         }
-        self.turns = kept;
+        self.balancers = kept;
         View {
             snapshot,
             endpoints,
-            turns,
+            balancers,
         }
     }
 
@@ -110,7 +188,8 @@ mod tests {
     use std::time::Duration;
 
     use gatehouse_config::model::{
-        Balancing, Cluster, DestinationLabels, Model, UpstreamProtocol, WorkloadLabels,
+        Balancing, Cluster, ClusterPolicy, DestinationLabels, Model, UpstreamProtocol,
+        WorkloadLabels,
     };
 
     use super::*;
@@ -144,14 +223,15 @@ mod tests {
             balancing: Balancing::RoundRobin,
             protocol: UpstreamProtocol::Http1,
             connect_timeout: Duration::from_secs(1),
+            policy: ClusterPolicy::default(),
         };
         let model = Model {
             clusters: vec![cluster],
             ..Model::default()
         };
         let (places, mut labels) = (Placement::default(), LabelTable::new());
-        let mut lists = RouteLists::default();
-        Arc::new(compile(&model, &places, &mut labels, &mut lists, 1))
+        let (mut lists, before) = (RouteLists::default(), Snapshot::default());
+        Arc::new(compile(&model, &places, &mut labels, &mut lists, &before))
     }
 
     #[test]

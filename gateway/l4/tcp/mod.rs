@@ -24,12 +24,15 @@ pub struct TcpSettings {
     /// Closed after so long without a byte either way (Envoy's tcp_proxy: 1 h); it may take up
     /// to a quarter longer. None: never.
     pub idle_timeout: Option<Duration>,
+    /// Closed after so long in any case (Envoy's `max_downstream_connection_duration`). None: never.
+    pub max_duration: Option<Duration>,
 }
 
 impl Default for TcpSettings {
     fn default() -> Self {
         Self {
             idle_timeout: Some(Duration::from_secs(3600)),
+            max_duration: None,
         }
     }
 }
@@ -54,6 +57,8 @@ pub enum End {
     Lost(Peer, io::ErrorKind),
     /// Idle for too long.
     Idle,
+    /// Open for too long.
+    Old,
 }
 
 /// What a carried connection amounted to.
@@ -103,10 +108,16 @@ pub async fn tunnel(
     };
     let check = settings.idle_timeout.map(|timeout| timeout / IDLE_CHECKS);
     let mut timer = pin!(check.map(sleep));
+    let mut old = pin!(settings.max_duration.map(sleep));
     let mut quiet = Quiet::default();
     let end = poll_fn(|cx| {
         if let Poll::Ready(end) = tunnel.poll(cx) {
             return Poll::Ready(end);
+        }
+        if let Some(old) = old.as_mut().as_pin_mut()
+            && old.poll(cx).is_ready()
+        {
+            return Poll::Ready(End::Old);
         }
         match (timer.as_mut().as_pin_mut(), check) {
             (Some(timer), Some(check)) => quiet.poll(cx, timer, check, tunnel.moved()),
@@ -189,7 +200,7 @@ impl Tunnel<'_> {
     /// Makes the close that follows a reset, so that a cut stream does not look like a whole one.
     fn pass_on(&self, end: End) {
         let other = match end {
-            End::Closed(_) | End::Idle => return,
+            End::Closed(_) | End::Idle | End::Old => return,
             End::Reset(Peer::Client) | End::Lost(Peer::Client, _) => Peer::Upstream,
             End::Reset(Peer::Upstream) | End::Lost(Peer::Upstream, _) => Peer::Client,
         };

@@ -289,6 +289,7 @@ fn an_idle_connection_ends_and_a_busy_one_does_not() {
         let timeout = Duration::from_millis(200);
         let carrying = start(TcpSettings {
             idle_timeout: Some(timeout),
+            ..TcpSettings::default()
         })
         .await;
         let (mut client, mut upstream) = (carrying.client, carrying.upstream);
