@@ -128,6 +128,10 @@ codes! {
         "An IPAddressPool or L2Advertisement breaks a rule of its API. It keeps its last good \
          version, or is not used; all others are.";
 
+    DELEGATE_CONFLICT = "GH0130", "Rule of a delegate left out",
+        "A rule of a delegate asks for requests that the delegating rule does not let through (or \
+         one has a regex where the other has a condition), so that it can never be used there.";
+
     // Checks over the whole configuration.
     MESH_ONLY = "GH0201", "For sidecars only",
         "A VirtualService without `gateways` applies to the mesh's sidecars alone and does nothing \

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, Connections, DestinationLabels, EndpointAddress, HashPolicy, Proxy, ProxyVersion,
-    Retry, UpstreamProtocol, WorkloadLabels,
+    Balancing, Connections, CorsPolicy, DestinationLabels, EndpointAddress, Fault, HashPolicy,
+    Percent, Proxy, ProxyVersion, Retry, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
@@ -135,12 +135,23 @@ pub struct Route {
     pub source: Arc<gatehouse_config::model::Route>,
     /// When it applies.
     pub matcher: Matcher,
+    /// What happens before the action; none for most routes.
+    pub filters: Option<Box<Filters>>,
     /// What it does.
     pub action: Action,
     /// Edits of the request that the route asks for.
     pub request_edits: Box<[Edit]>,
     /// Edits of the response that the route asks for.
     pub response_edits: Box<[Edit]>,
+}
+
+/// What may answer in place of a route's action, in this order.
+#[derive(Debug)]
+pub struct Filters {
+    /// Faults injected on purpose.
+    pub fault: Option<Fault>,
+    /// What browsers are told about other origins.
+    pub cors: Option<CorsPolicy>,
 }
 
 /// What a route does.
@@ -174,6 +185,17 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// When to try again.
     pub retry: Option<Retry>,
+    /// Where copies go.
+    pub mirrors: Box<[Mirror]>,
+}
+
+/// Where a copy of some requests goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Mirror {
+    /// Where to.
+    pub cluster: ClusterId,
+    /// Of which share of the requests.
+    pub percentage: Percent,
 }
 
 /// One share of a split.
@@ -348,6 +370,7 @@ pub(crate) fn test_route(matcher: Matcher) -> Route {
                 rule: 0,
                 matched: None,
                 position: String::new(),
+                delegate: None,
             },
             matches: model::RouteMatch::default(),
             action: model::Action::DirectResponse(Box::new(model::DirectResponse {
@@ -355,8 +378,11 @@ pub(crate) fn test_route(matcher: Matcher) -> Route {
                 body: Vec::new(),
             })),
             headers: model::HeaderEdits::default(),
+            fault: None,
+            cors: None,
         }),
         matcher,
+        filters: None,
         action: Action::DirectResponse {
             status: 200,
             body: Box::default(),

@@ -32,9 +32,13 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
         }
         let mut report = report.on("VirtualService", &service.key);
         for rule in &service.rules {
+            // A delegate's rules are looked at where they are written.
             let RuleAction::Forward(forward) = &rule.action else {
                 continue;
             };
+            if rule.delegate.is_some() {
+                continue;
+            }
             let rule_path = http.index(rule.index);
             let route = rule_path.field("route");
             for to in &forward.destinations {
@@ -47,6 +51,15 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
                     &mut budget,
                     &mut report,
                 );
+            }
+            for mirror in &forward.mirrors {
+                let path = if service.has_single_mirror(rule.index) {
+                    rule_path.field("mirror")
+                } else {
+                    rule_path.field("mirrors")
+                };
+                let to = &mirror.destination;
+                destination(configuration, service, to, &path, &mut budget, &mut report);
             }
         }
         for (i, rule) in service.tcp.iter().enumerate() {

@@ -7,8 +7,11 @@
 pub mod address;
 pub mod cluster;
 pub mod cluster_policy;
+pub mod cors_policy;
+pub mod fault;
 pub mod headers;
 pub mod pattern;
+pub mod percent;
 pub mod proxy;
 pub mod route;
 pub mod server;
@@ -26,17 +29,20 @@ pub use cluster_policy::{
     ClusterPolicy, Connections, HashCookie, HashPolicy, Http2, Limits, LocalityGroup,
     OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive, Warmup,
 };
+pub use cors_policy::CorsPolicy;
+pub use fault::{Abort, AbortStatus, Delay, Fault};
 pub use headers::{
     AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,
 };
 pub use pattern::{Domain, Pattern};
+pub use percent::Percent;
 pub use proxy::{
     ConnectionSettings, EscapedSlashes, Guard, GuardedHosts, PathNormalization, Proxy,
     ProxyHeaders, ServerHeader, Underscores,
 };
 pub use route::{
-    Action, DirectResponse, Forward, HeaderMatch, MatchedPath, Redirect, Retry, RetryOn, Rewrite,
-    Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
+    Action, DelegateOrigin, DirectResponse, Forward, HeaderMatch, MatchedPath, Mirror, Redirect,
+    Retry, RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
 };
 pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::model::{Destination, HeaderEdits, HeaderName, Pattern};
+use crate::model::{CorsPolicy, Destination, Fault, HeaderEdits, HeaderName, Pattern, Percent};
 use crate::resources::ObjectKey;
 
 /// One route: a single HTTPMatchRequest of one HTTPRoute and what that route does.
@@ -23,6 +23,10 @@ pub struct Route {
     /// Header edits of the HTTPRoute (`headers`) and of its only destination, applied for every
     /// action.
     pub headers: HeaderEdits,
+    /// Faults injected before anything else is done.
+    pub fault: Option<Fault>,
+    /// What browsers are told about other origins, whatever the action.
+    pub cors: Option<CorsPolicy>,
 }
 
 /// Where a route was written.
@@ -34,8 +38,20 @@ pub struct RouteOrigin {
     pub rule: usize,
     /// The index in `spec.http[].match`; none for a rule without matches.
     pub matched: Option<usize>,
-    /// `file:line` of the rule, or empty for objects from an API server.
+    /// `file:line` of the rule (the delegate's, where it has one), or empty for objects from an API
+    /// server.
     pub position: String,
+    /// The VirtualService that the rule was delegated to.
+    pub delegate: Option<DelegateOrigin>,
+}
+
+/// A rule of a delegate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelegateOrigin {
+    /// The delegate.
+    pub virtual_service: ObjectKey,
+    /// The index in its `spec.http`.
+    pub rule: usize,
 }
 
 /// All conditions of one HTTPMatchRequest; every one must hold.
@@ -105,6 +121,17 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// When to try again; none: never.
     pub retry: Option<Retry>,
+    /// Where copies go.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// `mirror` and `mirrors`: where a copy of some requests goes; its answer is thrown away.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// Where to; to an unknown one nothing is sent.
+    pub destination: Destination,
+    /// Of which share of the requests; never zero.
+    pub percentage: Percent,
 }
 
 /// One share of a split.
@@ -156,6 +183,8 @@ pub struct Retry {
     pub backoff: Duration,
     /// Do not go to an endpoint that already failed this request.
     pub ignore_previous_hosts: bool,
+    /// After two tries, go to endpoints of other localities too.
+    pub remote_localities: bool,
 }
 
 /// The retry conditions, as Envoy names them.
@@ -174,6 +203,7 @@ pub struct RetryOn {
     pub internal: bool,
     pub resource_exhausted: bool,
     pub unavailable: bool,
+    pub envoy_ratelimited: bool,
     /// Bare status codes.
     pub status_codes: Vec<u16>,
 }

@@ -127,6 +127,7 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
                 ),
                 None if server.protocol == Protocol::Http => {
                     merged[taken.index].servers.push((gateway, server));
+                    taken.claim(&gateway.key, server);
                 }
                 None => taken.claim(&gateway.key, server),
             }
@@ -141,14 +142,16 @@ struct Taken<'g> {
     by: &'g ObjectKey,
     /// The place in the merged list, unless it is TLS.
     index: usize,
-    /// TLS: names that are taken, and by whom. Servers that end TLS take the name itself, since a
+    /// Of servers with a `tls` block: names that are taken, and by whom. Servers that end TLS take the name itself, since a
     /// client's SNI says no namespace; those that pass it through take the host as it is written.
     names: HashMap<&'g str, &'g ObjectKey>,
 }
 
 impl<'g> Taken<'g> {
     fn claim(&mut self, gateway: &'g ObjectKey, server: &'g Server) {
-        if server.protocol == Protocol::Tls {
+        // A plain server with a `tls` block (`httpsRedirect`) is judged like one that speaks TLS:
+        // Istio looks at the block alone.
+        if server.has_tls {
             for name in server.tls_names() {
                 self.names.entry(name).or_insert(gateway);
             }
@@ -159,7 +162,7 @@ impl<'g> Taken<'g> {
     fn refuses(&self, server: &Server) -> Option<(&'static str, String, String)> {
         let port = server.port;
         match (self.protocol, server.protocol) {
-            (Protocol::Http, Protocol::Http) => None,
+            (Protocol::Http, Protocol::Http) if !server.has_tls => None,
             (Protocol::Tcp, Protocol::Tcp) => Some((
                 "port",
                 format!(
@@ -168,7 +171,7 @@ impl<'g> Taken<'g> {
                 ),
                 "Give one of the two another port or bind address.".to_owned(),
             )),
-            (Protocol::Tls, Protocol::Tls) => {
+            (Protocol::Tls, Protocol::Tls) | (Protocol::Http, Protocol::Http) => {
                 let mut names = server.tls_names();
                 let (name, by) = names.find_map(|name| self.names.get_key_value(name))?;
                 Some((

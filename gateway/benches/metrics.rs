@@ -24,6 +24,7 @@ fn exchange() -> Exchange {
         }),
         protocol: Protocol::Http11,
         started: Instant::now(),
+        forwarded: Instant::now(),
         started_at: SystemTime::now(),
         duration: Duration::from_micros(3_500),
         request,
@@ -45,6 +46,7 @@ fn exchange() -> Exchange {
         set_cookies: Vec::new(),
         attempts: 1,
         grpc: None,
+        imposed: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
                 rule: 0,
                 matched: None,
                 position: String::new(),
+                delegate: None,
             },
             matches: model::RouteMatch::default(),
             action: model::Action::DirectResponse(Box::new(model::DirectResponse {
@@ -29,11 +30,14 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
                 body: Vec::new(),
             })),
             headers: model::HeaderEdits::default(),
+            fault: None,
+            cors: None,
         }),
         matcher: Matcher {
             path,
             conditions: conditions.map(Box::new),
         },
+        filters: None,
         action: Action::DirectResponse {
             status: 200,
             body: Box::default(),

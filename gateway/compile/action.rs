@@ -4,7 +4,7 @@ use gatehouse_config::model;
 
 use crate::compile::{cluster_id, edits};
 use crate::snapshot::{
-    Action, Destination, Forward, Redirect, TcpRoute, UriRewrite, WeightedDestination,
+    Action, Destination, Forward, Mirror, Redirect, TcpRoute, UriRewrite, WeightedDestination,
 };
 
 pub(super) fn compile(action: &model::Action) -> Action {
@@ -42,6 +42,7 @@ fn compile_forward(forward: &model::Forward) -> Forward {
         rewrite,
         timeout,
         retry,
+        mirrors,
     } = forward;
     let destinations: Box<[_]> = destinations.iter().map(compile_destination).collect();
     let model::Rewrite { uri, authority } = rewrite;
@@ -61,6 +62,18 @@ fn compile_forward(forward: &model::Forward) -> Forward {
         authority: authority.as_ref().map(|text| text.as_bytes().into()),
         timeout: *timeout,
         retry: retry.clone(),
+        mirrors: mirrors.iter().filter_map(compile_mirror).collect(),
+    }
+}
+
+/// To a destination that nothing defines no copy goes, as with Envoy.
+fn compile_mirror(mirror: &model::Mirror) -> Option<Mirror> {
+    match mirror.destination {
+        model::Destination::Cluster(index) => Some(Mirror {
+            cluster: cluster_id(index),
+            percentage: mirror.percentage,
+        }),
+        model::Destination::Unknown { .. } => None,
     }
 }
 
@@ -123,6 +136,7 @@ mod tests {
             rewrite: model::Rewrite::default(),
             timeout: None,
             retry: None,
+            mirrors: Vec::new(),
         });
         let hosts: Vec<_> = compiled
             .destinations

@@ -16,8 +16,8 @@ use crate::filter::guard::Guards;
 use crate::observe::labels::LabelTable;
 use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
 use crate::snapshot::{
-    Cluster, ClusterId, Endpoint, HostId, Listener, Route, Server, ServerId, Serves, Snapshot,
-    VirtualHost,
+    Cluster, ClusterId, Endpoint, Filters, HostId, Listener, Route, Server, ServerId, Serves,
+    Snapshot, VirtualHost,
 };
 
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
@@ -112,10 +112,19 @@ fn compile_route(route: &Arc<model::Route>) -> Route {
         matches,
         action,
         headers,
+        fault,
+        cors,
     } = &**route;
+    let filters = (fault.is_some() || cors.is_some()).then(|| {
+        Box::new(Filters {
+            fault: fault.clone(),
+            cors: cors.clone(),
+        })
+    });
     Route {
         source: Arc::clone(route),
         matcher: compile_matcher(matches),
+        filters,
         action: action::compile(action),
         request_edits: edits::compile(&headers.request),
         response_edits: edits::compile(&headers.response),

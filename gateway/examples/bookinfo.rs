@@ -85,6 +85,7 @@ fn route(path: MatchedPath) -> Route {
         on,
         backoff: Duration::from_millis(25),
         ignore_previous_hosts: true,
+        remote_localities: false,
     };
     Route {
         name: String::new(),
@@ -93,6 +94,7 @@ fn route(path: MatchedPath) -> Route {
             rule: 0,
             matched: Some(0),
             position: String::new(),
+            delegate: None,
         },
         matches: RouteMatch {
             path,
@@ -103,8 +105,11 @@ fn route(path: MatchedPath) -> Route {
             rewrite: Rewrite::default(),
             timeout: None,
             retry: Some(retry),
+            mirrors: Vec::new(),
         })),
         headers: HeaderEdits::default(),
+        fault: None,
+        cors: None,
     }
 }
 

@@ -5,14 +5,15 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::{Retry, RetryOn};
+use gatehouse_config::model::Retry;
 
 use crate::exchange::limited::preface;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::poll_client_gone;
+use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
-use crate::exchange::{ResponseFlags, decide};
+use crate::exchange::{ResponseFlags, decide, timeout};
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
@@ -71,11 +72,20 @@ pub(super) struct Deadlines {
     pub(super) timeout: Option<Duration>,
     /// The end of it.
     pub(super) route: Option<Instant>,
+    /// The timeout of a try; starts when the request is complete.
+    pub(super) per_try_timeout: Option<Duration>,
     /// The end of this try.
     pub(super) per_try: Option<Instant>,
 }
 
 impl Deadlines {
+    /// The request was sent to its end.
+    pub(super) fn complete(&mut self, now: Instant) {
+        let end = |timeout: Option<Duration>| timeout.and_then(|timeout| now.checked_add(timeout));
+        self.route = self.route.or_else(|| end(self.timeout));
+        self.per_try = end(self.per_try_timeout);
+    }
+
     /// The nearer end.
     pub(super) fn next(&self) -> Option<Instant> {
         match (self.route, self.per_try) {
@@ -133,16 +143,26 @@ impl HttpConnection {
             framing(self.exchange.request.body()),
             std::mem::take(&mut self.output),
         );
+        let limit = timeout::limit(forward.timeout, self.exchange.request.fields());
         let mut deadlines = Deadlines {
-            timeout: forward.timeout,
+            timeout: limit,
             ..Deadlines::default()
         };
         if matches!(self.exchange.request.body(), BodyLength::Empty) {
-            deadlines.route = forward
-                .timeout
-                .map(|timeout| self.exchange.started + timeout);
+            deadlines.route = limit.map(|limit| self.exchange.forwarded + limit);
         }
         let retry = forward.retry.as_ref();
+        let mut copies = Vec::new();
+        if !forward.mirrors.is_empty() {
+            copies = self.mirrors(forward);
+        }
+        if !copies.is_empty() && self.exchange.request.body() == BodyLength::Empty {
+            self.copy(view, &copies, &[]);
+            copies.clear();
+        }
+        if retry.is_some() || !copies.is_empty() {
+            request.keep(self.worker.settings.retry_buffer);
+        }
         let mut tried: Vec<EndpointId> = Vec::new();
         let mut stale_retried = false;
         // Held while a retry is under way.
@@ -157,9 +177,9 @@ impl HttpConnection {
             };
             self.exchange.endpoint = Some(endpoint);
             self.exchange.attempts += 1;
-            deadlines.per_try = retry
-                .and_then(|retry| retry.per_try_timeout)
-                .map(|limit| Instant::now() + limit);
+            // A try's time begins once the request was sent to its end, as Envoy has it.
+            deadlines.per_try = None;
+            deadlines.per_try_timeout = retry.and_then(|retry| retry.per_try_timeout);
             let attempt =
                 self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
             let attempted = attempt.await;
@@ -167,6 +187,8 @@ impl HttpConnection {
             drop(retry_slot.take());
             let failure = match attempted {
                 Ok(upstream) => {
+                    self.copy_sent(view, &copies, &request);
+                    request.forget();
                     return self
                         .relay(route, weighted, upstream, request, &deadlines)
                         .await;
@@ -175,7 +197,7 @@ impl HttpConnection {
             };
             if let Failure::Closed { reused: true } = failure
                 && !stale_retried
-                && !request.has_begun()
+                && request.can_restart()
                 && is_idempotent(self.exchange.request.method())
             {
                 // Not a failure of the endpoint: it closed an idle connection just as it was used.
@@ -183,11 +205,8 @@ impl HttpConnection {
                 self.exchange.attempts -= 1;
                 continue;
             }
-            let again = retry.filter(|retry| {
-                self.exchange.attempts <= retry.attempts
-                    && !request.has_begun()
-                    && is_retried(&failure, &retry.on, self.exchange.response.status())
-            });
+            let decision = self.after_failure(&failure, retry, &request);
+            let again = retry.filter(|_| decision == Decision::Again);
             let again = again.filter(|_| match &view.snapshot.cluster(cluster).breaker {
                 None => true,
                 Some(breaker) => {
@@ -196,14 +215,21 @@ impl HttpConnection {
                 }
             });
             let Some(retry) = again else {
+                self.copy_sent(view, &copies, &request);
                 self.finish_request(request);
-                return self.give_up(failure, retry.is_some(), &edits).await;
+                return self.give_up(failure, &edits).await;
             };
             if retry.ignore_previous_hosts {
                 tried.push(endpoint);
             }
-            self.back_off(view, cluster, &tried, retry, &deadlines)
-                .await;
+            // No pause while there is an endpoint that was not tried.
+            let all = view.snapshot.cluster(cluster).endpoints.len();
+            if (tried.is_empty() || tried.len() >= all)
+                && self.back_off(retry, &deadlines).await.is_break()
+            {
+                self.finish_request(request);
+                return self.client_gone();
+            }
         }
     }
 
@@ -244,22 +270,32 @@ impl HttpConnection {
             },
         };
         self.exchange.upstream_local = upstream.local;
-        self.encode_request(view, request);
+        self.encode_request(view, request, deadlines, retry);
         self.await_response(&mut upstream, request, deadlines)
             .await?;
-        let status = self.exchange.response.status();
-        if let Some(retry) = retry
-            && self.exchange.attempts <= retry.attempts
-            && !request.has_begun()
-            && retries_status(&retry.on, status)
-            && self.may_retry(to)
-        {
+        if self.after_response(retry, request) == Decision::Again && self.may_retry(to) {
             return Err(Failure::Status);
         }
         Ok(upstream)
     }
 
-    fn encode_request(&mut self, view: &View, request: &mut Transfer) {
+    fn encode_request(
+        &mut self,
+        view: &View,
+        request: &mut Transfer,
+        deadlines: &Deadlines,
+        retry: Option<&Retry>,
+    ) {
+        let per_try = retry.and_then(|retry| retry.per_try_timeout);
+        if deadlines.timeout.is_some() || per_try.is_some() {
+            let elapsed = if self.exchange.attempts > 1 {
+                self.exchange.forwarded.elapsed()
+            } else {
+                Duration::ZERO
+            };
+            let head = &mut self.exchange.request;
+            timeout::announce(head, deadlines.timeout, per_try, elapsed);
+        }
         if view.snapshot.proxy.headers.attempt_count {
             let mut count = itoa::Buffer::new();
             let count = count.format(self.exchange.attempts).as_bytes();
@@ -322,11 +358,8 @@ impl HttpConnection {
     }
 
     /// Answers for an upstream that did not.
-    async fn give_up(&mut self, failure: Failure, may_retry: bool, edits: &[&[Edit]]) -> Next {
+    async fn give_up(&mut self, failure: Failure, edits: &[&[Edit]]) -> Next {
         let retried = self.exchange.attempts > 1;
-        if may_retry && retried && !matches!(failure, Failure::Timeout { .. }) {
-            self.exchange.flags.insert(ResponseFlags::URX);
-        }
         let reply = match failure {
             Failure::Connect(error) => {
                 self.exchange.transport_failure = error.to_string();
@@ -349,43 +382,15 @@ impl HttpConnection {
                 }
             }
             Failure::ClientGone => {
-                self.exchange.flags.insert(ResponseFlags::DC);
-                self.exchange.details = "downstream_remote_disconnect";
-                return Next::Close;
+                return self.client_gone();
             }
         };
         self.reply(reply, edits).await
     }
-
-    /// Envoy's pause before a retry: by chance, up to base × (2^n − 1), at most ten times the
-    /// base. None when there is an endpoint that was not tried.
-    async fn back_off(
-        &mut self,
-        view: &View,
-        cluster: ClusterId,
-        tried: &[EndpointId],
-        retry: &Retry,
-        deadlines: &Deadlines,
-    ) {
-        if view.snapshot.cluster(cluster).endpoints.len() > tried.len() && !tried.is_empty() {
-            return;
-        }
-        let doublings = self.exchange.attempts.min(10);
-        let longest = retry
-            .backoff
-            .saturating_mul((1 << doublings) - 1)
-            .min(retry.backoff * 10);
-        let micros = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
-        let pause = Duration::from_micros(self.worker.random.below(micros).into());
-        let until = Instant::now() + pause;
-        self.timer
-            .set_at(Some(deadlines.route.map_or(until, |end| end.min(until))));
-        // A client that leaves meanwhile is noticed by the next try.
-        self.timer.expired().await;
-    }
 }
 
-fn pick<'a>(
+/// The share of a split on which chance falls.
+pub(super) fn pick<'a>(
     forward: &'a Forward,
     random: &crate::worker::random::Random,
 ) -> &'a WeightedDestination {
@@ -416,33 +421,4 @@ fn is_idempotent(method: &[u8]) -> bool {
         method,
         b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE"
     )
-}
-
-fn is_retried(failure: &Failure, on: &RetryOn, status: u16) -> bool {
-    match failure {
-        Failure::Connect(_) => {
-            on.connect_failure
-                || on.reset
-                || on.reset_before_request
-                || on.gateway_error
-                || on.server_error
-        }
-        Failure::Closed { .. } => on.reset || on.gateway_error || on.server_error,
-        Failure::BadResponse => on.reset || on.gateway_error || on.server_error,
-        Failure::Timeout { per_try } => {
-            *per_try && (on.reset || on.gateway_error || on.server_error)
-        }
-        Failure::Status => retries_status(on, status),
-        // Where the limit is reached, more tries are the last thing that is wanted (Envoy).
-        Failure::Overflow | Failure::ClientGone | Failure::Stalled | Failure::BadRequestBody(_) => {
-            false
-        }
-    }
-}
-
-fn retries_status(on: &RetryOn, status: u16) -> bool {
-    (on.server_error && (500..600).contains(&status))
-        || (on.gateway_error && matches!(status, 502..=504))
-        || (on.retriable_4xx && status == 409)
-        || on.status_codes.contains(&status)
 }

@@ -1,14 +1,19 @@
 //! One request and its answer.
 
 pub(crate) mod decide;
+mod filters;
 pub mod flags;
 mod forward;
+mod grpc;
 mod limited;
 pub(crate) use limited::preface;
+pub(crate) mod mirror;
 pub mod record;
 pub(crate) mod reply;
 mod response;
+mod retry;
 mod serve;
+mod timeout;
 mod transfer;
 mod upgrade;
 mod wait;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::exchange::ResponseFlags;
+use crate::filter::cors_policy::Field;
 use crate::http1::{RequestHead, ResponseHead};
 use crate::snapshot::{ClusterId, EndpointId, RouteId};
 
@@ -52,7 +53,9 @@ pub struct Exchange {
     pub protocol: Protocol,
     /// When the first byte of the request was seen.
     pub started: Instant,
-    /// The same moment on the wall clock.
+    /// When the request was ready to be sent on: `started`, or the end of an injected delay.
+    pub forwarded: Instant,
+    /// The same moment as `started` on the wall clock.
     pub started_at: SystemTime,
     /// From the first byte of the request to the last of the response; set at the end.
     pub duration: Duration,
@@ -94,6 +97,8 @@ pub struct Exchange {
     pub set_cookies: Vec<String>,
     /// The call, where the request is gRPC (`content-type: application/grpc…`).
     pub grpc: Option<GrpcCall>,
+    /// Fields that a filter sets on whatever answer is given; most requests have none.
+    pub imposed: Vec<Field>,
 }
 
 /// What a gRPC call adds to an exchange.
@@ -114,6 +119,7 @@ impl Exchange {
             connection,
             protocol: Protocol::default(),
             started: Instant::now(),
+            forwarded: Instant::now(),
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::ZERO,
             request: RequestHead::default(),
@@ -135,6 +141,7 @@ impl Exchange {
             attempts: 0,
             set_cookies: Vec::new(),
             grpc: None,
+            imposed: Vec::new(),
         }
     }
 
@@ -142,6 +149,7 @@ impl Exchange {
     pub fn begin(&mut self, now: Instant, wall: SystemTime) {
         self.protocol = Protocol::Http11;
         self.started = now;
+        self.forwarded = now;
         self.started_at = wall;
         self.duration = Duration::ZERO;
         self.status = 0;
@@ -161,5 +169,6 @@ impl Exchange {
         self.attempts = 0;
         self.set_cookies.clear();
         self.grpc = None;
+        self.imposed.clear();
     }
 }

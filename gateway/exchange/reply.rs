@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use gatehouse_config::model::AbortStatus;
+
 use crate::exchange::ResponseFlags;
 use crate::http1::{BodyError, RequestError};
 
@@ -18,6 +20,10 @@ pub struct Reply {
     pub flags: ResponseFlags,
     /// `%RESPONSE_CODE_DETAILS%`.
     pub details: &'static str,
+    /// What a gRPC call is told; none: what stands for the status.
+    pub grpc_status: Option<u8>,
+    /// `grpc-message`, for a call alone.
+    pub grpc_message: Option<Vec<u8>>,
     /// The connection is closed after it.
     pub close: bool,
     /// A limit was reached, which `x-envoy-overloaded` says.
@@ -32,6 +38,8 @@ impl Reply {
             location: None,
             flags,
             details,
+            grpc_status: None,
+            grpc_message: None,
             close: false,
             overloaded: false,
         }
@@ -131,6 +139,24 @@ impl Reply {
     /// The cluster has no endpoint: 503 UH.
     pub fn no_endpoint() -> Self {
         Self::new(503, ResponseFlags::UH, "no_healthy_upstream").with_body("no healthy upstream")
+    }
+
+    /// An injected abort.
+    pub fn fault(status: AbortStatus) -> Self {
+        let (status, grpc_status) = match status {
+            AbortStatus::Http(status) => (status, None),
+            AbortStatus::Grpc(status) => (200, Some(status)),
+        };
+        Self {
+            grpc_status,
+            ..Self::new(status, ResponseFlags::FI, "fault_filter_abort")
+                .with_body("fault filter abort")
+        }
+    }
+
+    /// The answer to a browser that asks what it may do.
+    pub fn preflight() -> Self {
+        Self::new(200, ResponseFlags::default(), "cors_response")
     }
 
     /// A redirect.

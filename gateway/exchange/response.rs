@@ -59,9 +59,9 @@ impl HttpConnection {
             if request.is_done() && sent_at.is_none() {
                 let now = Instant::now();
                 sent_at = Some(now);
-                if let (None, Some(timeout)) = (deadlines.route, deadlines.timeout) {
-                    deadlines.route = Some(now + timeout);
-                    self.arm(now, deadlines.next());
+                deadlines.complete(now);
+                if let Some(end) = deadlines.next() {
+                    self.arm(now, Some(end));
                 }
             }
             if let Poll::Ready(done) = self.poll_head(cx, upstream) {
@@ -260,6 +260,9 @@ impl HttpConnection {
         };
         headers::edit_response(fields, &to.response_edits, facts);
         headers::edit_response(fields, &route.response_edits, facts);
+        for (name, value) in &exchange.imposed {
+            fields.set(name, value);
+        }
         let took = exchange
             .upstream_service_time
             .unwrap_or_default()

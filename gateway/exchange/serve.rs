@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::exchange::forward::Next;
 use crate::exchange::reply::Reply;
 use crate::exchange::wait::Head;
-use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags, decide};
+use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, decide, grpc};
 use crate::filter::{headers, redirect};
 use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
 use crate::snapshot::{Action, Edit, LabelsId};
@@ -124,6 +125,11 @@ impl HttpConnection {
                 self.exchange.route = Some(id);
                 let snapshot = &view.snapshot;
                 let route = snapshot.route(id);
+                if let Some(filters) = &route.filters
+                    && let ControlFlow::Break(next) = self.filter(route, filters).await
+                {
+                    return next;
+                }
                 match &route.action {
                     Action::Redirect(to) => {
                         let location = redirect::location(
@@ -182,6 +188,7 @@ impl HttpConnection {
             crate::http1::BodyLength::Empty
         );
         let keep = !reply.close && !unread && self.keep_alive();
+        let reply = self.as_grpc(reply);
         let exchange = &mut self.exchange;
         exchange.status = reply.status;
         exchange.flags.insert(reply.flags);
@@ -191,7 +198,14 @@ impl HttpConnection {
         if let Some(location) = &reply.location {
             fields.append("location", location);
         }
-        if !reply.body.is_empty() {
+        if let Some(call) = &exchange.grpc {
+            fields.append("content-type", b"application/grpc");
+            let status = call.status.unwrap_or_default();
+            fields.append("grpc-status", itoa::Buffer::new().format(status).as_bytes());
+            if let Some(message) = &reply.grpc_message {
+                fields.append("grpc-message", message);
+            }
+        } else if !reply.body.is_empty() {
             fields.append("content-type", b"text/plain");
         }
         if reply.overloaded {
@@ -205,6 +219,9 @@ impl HttpConnection {
                 status: exchange.status,
             };
             headers::edit_response(exchange.response.fields_mut(), edits, facts);
+        }
+        for (name, value) in &exchange.imposed {
+            exchange.response.fields_mut().set(name, value);
         }
         let length = ResponseLength::Length(reply.body.len() as u64);
         let framed = (!matches!(reply.status, 204 | 304)).then_some(length);
@@ -228,6 +245,29 @@ impl HttpConnection {
             }
             Ok(()) if keep => Next::Keep,
             Ok(()) => Next::Linger,
+        }
+    }
+
+    /// A gRPC call is answered 200 without a body, and told the rest in fields (Envoy:
+    /// `prepareLocalReply`).
+    fn as_grpc(&mut self, reply: Reply) -> Reply {
+        if !grpc::is_call(self.exchange.request.fields()) {
+            return reply;
+        }
+        let status = reply
+            .grpc_status
+            .unwrap_or_else(|| grpc::status_of(reply.status));
+        self.exchange.grpc = Some(GrpcCall {
+            status: Some(status),
+            ..GrpcCall::default()
+        });
+        let message = (!reply.body.is_empty() && !self.exchange.request.is_head())
+            .then(|| grpc::message(&reply.body));
+        Reply {
+            status: 200,
+            body: std::borrow::Cow::Borrowed(b""),
+            grpc_message: message,
+            ..reply
         }
     }
 

@@ -38,10 +38,21 @@ pub struct Transfer {
     direct: usize,
     /// The source has given everything.
     ended: bool,
+    /// What is written stays in `out`, so that it can be sent again.
+    keep: Option<Keep>,
     /// Bytes of the body that were sent on.
     pub body_bytes: u64,
     /// Bytes that were written, head and framing included.
     pub wire_bytes: u64,
+}
+
+/// How much of a transfer is kept.
+#[derive(Clone, Copy, Debug)]
+struct Keep {
+    /// Where the head ends and the body begins.
+    head: usize,
+    /// A body that is longer is not kept.
+    limit: usize,
 }
 
 /// How far a transfer came.
@@ -78,6 +89,7 @@ impl Transfer {
             written: 0,
             direct: 0,
             ended: false,
+            keep: None,
             body_bytes: 0,
             wire_bytes: 0,
         }
@@ -93,13 +105,44 @@ impl Transfer {
         self.ended && self.is_flushed()
     }
 
-    /// Whether any of the body was taken from the source: then the request cannot be sent again.
+    /// Whether any of the body was taken from the source.
     pub fn has_begun(&self) -> bool {
         self.body_bytes > 0
     }
 
-    /// The buffer, empty, for the next head.
+    /// Keeps what is sent, up to a body of `limit` bytes with its framing.
+    pub fn keep(&mut self, limit: usize) {
+        self.keep = Some(Keep {
+            head: self.out.len(),
+            limit,
+        });
+    }
+
+    /// Keeps nothing any longer.
+    pub fn forget(&mut self) {
+        self.keep = None;
+        if self.is_flushed() {
+            self.out.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Whether it can be sent again: nothing of the body is lost.
+    pub fn can_restart(&self) -> bool {
+        !self.has_begun() || self.keep.is_some()
+    }
+
+    /// The body with its framing, once all of it was taken, if it was kept.
+    pub fn kept_body(&self) -> Option<&[u8]> {
+        let keep = self.keep.filter(|_| self.ended)?;
+        self.out.get(keep.head..)
+    }
+
+    /// The buffer, empty, for the next head; one that a kept body made large is given up.
     pub fn into_buffer(mut self) -> Vec<u8> {
+        if self.out.capacity() > HIGH_WATER + READ {
+            return Vec::new();
+        }
         self.out.clear();
         self.out
     }
@@ -125,16 +168,26 @@ impl Transfer {
         self.wire_bytes += count;
     }
 
-    /// Begins again with a new head, which `encode` writes. Nothing of the body was taken yet.
+    /// Begins again with a new head, which `encode` writes, and what was kept of the body.
     pub fn restart(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        debug_assert!(
-            !self.has_begun(),
-            "a body that was begun cannot be sent again"
-        );
-        self.out.clear();
+        debug_assert!(self.can_restart(), "part of the body is gone");
         self.written = 0;
-        encode(&mut self.out);
-        self.ended = false;
+        match &mut self.keep {
+            Some(keep) if self.out.len() > keep.head => {
+                let mut head = Vec::new();
+                encode(&mut head);
+                self.out.splice(..keep.head, head.iter().copied());
+                keep.head = head.len();
+            }
+            keep => {
+                self.out.clear();
+                encode(&mut self.out);
+                self.ended = false;
+                if let Some(keep) = keep {
+                    keep.head = self.out.len();
+                }
+            }
+        }
     }
 
     /// Moves what can be moved. Ready once everything was read and written, or once nothing is
@@ -180,7 +233,12 @@ impl Transfer {
                 BodyEvent::NeedMore => break,
                 BodyEvent::Data(count) => {
                     self.body_bytes += count as u64;
-                    if self.framing == Framing::Raw && count > COPY {
+                    if let Some(keep) = self.keep
+                        && self.out.len() + count > keep.head + keep.limit
+                    {
+                        self.forget();
+                    }
+                    if self.framing == Framing::Raw && count > COPY && self.keep.is_none() {
                         self.direct = count;
                     } else {
                         if self.framing == Framing::Chunked {
@@ -234,8 +292,10 @@ impl Transfer {
             input.consume(wrote - from_first);
             self.direct -= wrote - from_first;
         }
-        self.out.clear();
-        self.written = 0;
+        if self.keep.is_none() {
+            self.out.clear();
+            self.written = 0;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -1,5 +1,7 @@
 //! What can be done to a request or a response: one file per feature, named as the API names it.
 
+pub mod cors_policy;
+pub mod fault;
 pub mod guard;
 pub mod headers;
 pub mod path_normalization;

@@ -107,6 +107,7 @@ mod tests {
             authority: authority.map(|text| text.as_bytes().into()),
             timeout: None,
             retry: None,
+            mirrors: Box::default(),
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) fn exchange() -> Exchange {
         protocol: Protocol::Http11,
         started: Instant::now(),
         // 2026-08-22T12:00:00.007Z
+        forwarded: Instant::now(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_787_400_000_007),
         duration: Duration::from_micros(3_500),
         request: request(),
@@ -47,5 +48,6 @@ pub(crate) fn exchange() -> Exchange {
         set_cookies: Vec::new(),
         attempts: 1,
         grpc: None,
+        imposed: Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 use crate::exchange::Exchange;
+use crate::exchange::mirror::Copies;
 use crate::http1::Limits;
 use crate::net::Pipes;
 use crate::observe::{AccessLogger, Resolved, WorkerMetrics};
@@ -63,6 +64,14 @@ pub struct WorkerSettings {
     pub tcp_idle_timeout: Duration,
     /// How long a UDP flow may be silent.
     pub udp_idle_timeout: Duration,
+    /// How much of a request's body is kept for another try (Envoy: 1 MiB).
+    pub retry_buffer: usize,
+    /// Copies of requests that one worker has under way; more are left out.
+    pub max_mirrors: usize,
+    /// What these hold together, in bytes.
+    pub max_mirror_bytes: usize,
+    /// How long a copy and its answer may take.
+    pub mirror_timeout: Duration,
     /// Client connections of one worker; more are closed at once.
     pub max_connections: usize,
     /// `server` in responses; none: the upstream's own.
@@ -80,6 +89,10 @@ impl Default for WorkerSettings {
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
             tcp_idle_timeout: Duration::from_secs(3600),
             udp_idle_timeout: Duration::from_secs(60),
+            retry_buffer: 1 << 20,
+            max_mirrors: 256,
+            max_mirror_bytes: 16 << 20,
+            mirror_timeout: Duration::from_secs(30),
             max_connections: 50_000,
             server_header: Some("gatehouse".to_owned()),
         }
@@ -99,6 +112,8 @@ pub struct Worker {
     pub random: Random,
     /// Spare read buffers.
     pub buffers: Buffers,
+    /// Copies of requests under way.
+    pub copies: Copies,
     /// Pipes for splicing.
     pub pipes: Rc<Pipes>,
     view: RefCell<Rc<View>>,
@@ -126,6 +141,7 @@ impl Worker {
             clock: Clock::new(),
             random: Random::new(),
             buffers: Buffers::default(),
+            copies: Copies::default(),
             pipes: Rc::default(),
             view: RefCell::new(Rc::new(View::empty())),
             states: RefCell::default(),

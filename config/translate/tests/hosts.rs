@@ -276,3 +276,24 @@ fn rfc9110_7_2_a_host_is_told_from_other_text() {
         assert!(!is_authority(wrong), "{wrong:?}");
     }
 }
+
+/// Istio looks for hosts that are taken wherever a server has a `tls` block, a plain one too.
+#[test]
+fn a_second_redirecting_server_with_a_taken_host_does_not_listen() {
+    let yaml = r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: istio-system}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - {port: {number: 80, name: a, protocol: HTTP}, hosts: [a.lan, b.lan], tls: {httpsRedirect: true}}
+  - {port: {number: 80, name: b, protocol: HTTP}, hosts: [c.lan, b.lan], tls: {httpsRedirect: true}}
+  - {port: {number: 80, name: c, protocol: HTTP}, hosts: [d.lan], tls: {httpsRedirect: true}}
+"#;
+    let translation = translated(yaml);
+    let found = findings(&translation);
+    let want = "IST0145 spec.servers[1].hosts: the host `b.lan` on port 80 is taken";
+    assert!(found.iter().any(|f| f.starts_with(want)), "{found:#?}");
+    assert_eq!(domains(&translation), ["a.lan", "b.lan", "d.lan"]);
+}

@@ -1,7 +1,11 @@
 //! What objects become, by rule; YAML in, model and findings out.
 
+mod cors_policies;
+mod delegates;
 mod destinations;
+mod faults;
 mod hosts;
+mod mirrors;
 mod refusals;
 mod routes;
 mod service_entries;
@@ -84,6 +88,29 @@ fn base_and(rest: &str) -> String {
 }
 
 const TO_REVIEWS: &str = "route: [{destination: {host: reviews}}]";
+
+/// What refuses a rule with this field beside its route.
+fn refusal(field: &str) -> String {
+    let rule = format!("[{{{field}, {TO_REVIEWS}}}]");
+    let translation = translated(&base_and(&with_http(&rule)));
+    let found = findings(&translation);
+    assert_eq!(translation.refused.len(), 1, "{field}: {found:#?}");
+    assert!(domains(&translation).is_empty(), "{field}");
+    found
+        .into_iter()
+        .find(|finding| finding.starts_with("IST0106"))
+        .expect("a refused object has a finding")
+}
+
+/// The only route of a rule with this field beside its route, and the findings.
+fn only_route(field: &str) -> (Route, Vec<String>) {
+    let rule = format!("[{{{field}, {TO_REVIEWS}}}]");
+    let translation = translated(&base_and(&with_http(&rule)));
+    let [route] = *routes(&translation, "*") else {
+        panic!("one route: {field}")
+    };
+    (route.clone(), findings(&translation))
+}
 
 /// The routes of the first server's host.
 fn routes<'t>(translation: &'t Translation, host: &str) -> Vec<&'t Route> {

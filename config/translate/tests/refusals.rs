@@ -82,6 +82,14 @@ fn objects_that_break_a_rule_are_refused_with_the_field() {
             "[{rewrite: {authority: a, uri: /}, headers: {request: {set: {Host: b}}}, route: [{destination: {host: a}}]}]",
             "spec.http[0].rewrite.authority: the Host is set twice",
         ),
+        (
+            "[{retries: {attempts: -1}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].retries.attempts: attempts is -1",
+        ),
+        (
+            "[{retries: {retryOn: 5xx}, route: [{destination: {host: a}}]}]",
+            "spec.http[0].retries.attempts: attempts is 0",
+        ),
     ] {
         let translation = translated(&base_and(&with_http(http)));
         let found = findings(&translation);
@@ -99,24 +107,6 @@ fn objects_that_break_a_rule_are_refused_with_the_field() {
 #[test]
 fn what_is_not_honoured_is_said_and_the_rest_served() {
     for (rule, level, served, expected) in [
-        (
-            "fault: {abort: {httpStatus: 418, percentage: {value: 100}}}",
-            Level::Warning,
-            true,
-            "spec.http[0].fault",
-        ),
-        (
-            "mirror: {host: a}",
-            Level::Warning,
-            true,
-            "spec.http[0].mirror",
-        ),
-        (
-            "corsPolicy: {allowOrigins: [{exact: a}]}",
-            Level::Warning,
-            true,
-            "spec.http[0].corsPolicy",
-        ),
         (
             "match: [{headers: {\"@request.auth.claims.a\": {exact: b}}}]",
             Level::Error,

@@ -162,7 +162,7 @@ fn a_port_has_one_kind_of_server_and_the_first_stands() {
             tcp.clone(),
             "port 80 is taken by a TCP server of Gateway default/a",
         ),
-        (tcp.clone(), bound, ""),
+        (tcp, bound, ""),
         (http.clone(), simple("s", "a.lan"), "for HTTP, so this TLS"),
         (simple("s", "a.lan"), http, "for TLS, so this HTTP"),
         (simple("s", "a.lan"), simple("s", "b.lan"), ""),

@@ -107,7 +107,8 @@ pub(super) fn parse_l4(
     parse_all(&destinations, namespace, settings, path, report)
 }
 
-fn parse(
+/// Reads one destination.
+pub(super) fn parse(
     destination: &Destination,
     namespace: &str,
     settings: &Settings,

@@ -234,7 +234,7 @@ fn parse_headers(
 }
 
 /// Reads a condition on a string; an empty one, and the regex `*`, mean present.
-fn parse_pattern(
+pub(super) fn parse_pattern(
     condition: &StringMatch,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,

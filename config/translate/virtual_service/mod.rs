@@ -1,9 +1,14 @@
 //! VirtualServices: read once, then turned into routes for each listener that they concern.
 
+mod cors_policy;
+mod delegate;
 pub(crate) mod destination;
 mod direct_response;
+mod fault;
 pub(crate) mod headers;
 pub(crate) mod matches;
+pub(crate) mod mirror;
+mod percent;
 pub(crate) mod redirect;
 pub(crate) mod retry;
 mod rewrite;
@@ -35,7 +40,8 @@ const MESH: &str = "mesh";
 pub(crate) struct VirtualService {
     pub(crate) key: ObjectKey,
     created: Option<i64>,
-    origin: Origin,
+    /// As written.
+    object: Arc<Object<Api>>,
     /// Full names; empty for a delegate.
     pub(crate) hosts: Vec<String>,
     /// The Gateways it names, `mesh` left out.
@@ -64,6 +70,7 @@ impl VirtualServices {
             .filter_map(|object| parse(object, settings, report))
             .collect();
         all.sort_by(|a, b| order(a).cmp(&order(b)));
+        delegate::resolve(&mut all, settings, report);
         // What only the gateway's own namespace sees goes first, then what is exported to it by
         // name, then what everyone sees (Istio: VirtualServicesForGateway).
         let rank = |service: &VirtualService| match &service.visibility {
@@ -98,7 +105,11 @@ fn parse(
     settings: &Settings,
     report: &mut Report,
 ) -> Option<VirtualService> {
-    let Object { meta, body, origin } = &**object;
+    let Object {
+        meta,
+        body,
+        origin: _,
+    } = &**object;
     let Api {
         hosts: names,
         gateways,
@@ -158,7 +169,7 @@ fn parse(
     Some(VirtualService {
         key: meta.key.clone(),
         created: meta.created,
-        origin: origin.clone(),
+        object: Arc::clone(object),
         hosts: full_names,
         gateways: named()
             .map(|(_, name)| hosts::gateway_key(name, namespace))
@@ -179,15 +190,21 @@ fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
 impl VirtualService {
     /// `file:line` of the object; empty for one from an API server.
     pub(crate) fn own_position(&self) -> String {
-        match &self.origin {
+        match &self.object.origin {
             Origin::File { path, line, .. } => format!("{path}:{line}"),
             Origin::Api { .. } => String::new(),
         }
     }
 
+    /// Whether a rule has `mirror` and not `mirrors`.
+    pub(crate) fn has_single_mirror(&self, rule: usize) -> bool {
+        let route = self.object.body.http.get(rule);
+        route.is_some_and(|route| route.mirror.is_some())
+    }
+
     /// `file:line` of a rule; empty for an object from an API server.
     pub(crate) fn position(&self, rule: usize) -> String {
-        match &self.origin {
+        match &self.object.origin {
             Origin::File {
                 path, line, rules, ..
             } => format!("{path}:{}", rules.get(rule).unwrap_or(line)),
@@ -284,7 +301,11 @@ fn check_hosts(
 
 fn check_delegate(body: &Api, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
     let Api {
-        gateways, tls, tcp, ..
+        gateways,
+        http,
+        tls,
+        tcp,
+        ..
     } = body;
     let fields = [
         ("gateways", !gateways.is_empty()),
@@ -297,6 +318,15 @@ fn check_delegate(body: &Api, spec: &FieldPath<'_>, report: &mut ObjectReport<'_
                 &spec.field(field),
                 format!("without hosts it is a delegate, and a delegate has no {field}; the object is not used."),
                 "Add `hosts`, or remove the field.",
+            );
+        }
+    }
+    for (i, route) in http.iter().enumerate() {
+        if route.delegate.is_some() {
+            report.invalid(
+                &spec.field("http").index(i).field("delegate"),
+                "a delegate cannot delegate to another (so nothing can go round in a circle); the object is not used.",
+                "Write the route itself here, or add `hosts` to make this a VirtualService of its own.",
             );
         }
     }

@@ -29,6 +29,7 @@ fn default_policy() -> Retry {
         on: default_conditions(),
         backoff: BACKOFF,
         ignore_previous_hosts: true,
+        remote_localities: false,
     }
 }
 
@@ -76,13 +77,6 @@ pub(crate) fn parse(
     let per_try_timeout =
         per_try_timeout.and_then(|timeout| duration(timeout, &path.field("perTryTimeout"), report));
     let backoff = backoff.and_then(|pause| duration(pause, &path.field("backoff"), report));
-    if *retry_remote_localities == Some(true) {
-        report.unsupported(
-            &path.field("retryRemoteLocalities"),
-            "retryRemoteLocalities",
-            "endpoints have no locality here, so retries go to any of them",
-        );
-    }
     let on = if retry_on.is_empty() {
         default_conditions()
     } else {
@@ -95,6 +89,7 @@ pub(crate) fn parse(
         on,
         backoff: backoff.unwrap_or(BACKOFF),
         ignore_previous_hosts: retry_ignore_previous_hosts.unwrap_or(true),
+        remote_localities: retry_remote_localities.unwrap_or(false),
     })
 }
 
@@ -116,13 +111,19 @@ fn parse_conditions(text: &str, path: &FieldPath<'_>, report: &mut ObjectReport<
             "unavailable" => on.unavailable = true,
             // Says only that the codes beside it count.
             "retriable-status-codes" => {}
-            "retriable-headers" | "envoy-ratelimited" | "http3-post-connect-failure" => {
-                report.unsupported(
-                    path,
-                    &format!("the retry condition `{condition}`"),
-                    "requests are not tried again for it",
-                );
-            }
+            "envoy-ratelimited" => on.envoy_ratelimited = true,
+            // Which headers is said by `x-envoy-retriable-header-names`, and that is not taken
+            // from clients; Istio has no field for it.
+            "retriable-headers" => report.questionable(
+                path,
+                "the retry condition `retriable-headers` has no effect: no header is named anywhere.",
+                "Remove it, or name status codes.",
+            ),
+            "http3-post-connect-failure" => report.questionable(
+                path,
+                "the retry condition `http3-post-connect-failure` has no effect: no upstream is spoken to in HTTP/3.",
+                "Remove it.",
+            ),
             other => match other.parse::<u16>() {
                 Ok(code) if is_known_status(code) => on.status_codes.push(code),
                 _ => {
@@ -152,6 +153,9 @@ const CONDITIONS: &[&str] = &[
     "resource-exhausted",
     "unavailable",
     "retriable-status-codes",
+    "envoy-ratelimited",
+    "retriable-headers",
+    "http3-post-connect-failure",
 ];
 
 /// The status codes that have a name (Go's `http.StatusText`, which Istio asks).

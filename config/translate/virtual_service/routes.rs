@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Action, Forward, HeaderEdits, Redirect, Rewrite, Route, RouteOrigin, WeightedDestination,
+    Action, Forward, HeaderEdits, Mirror, Redirect, Rewrite, Route, RouteOrigin,
+    WeightedDestination,
 };
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
@@ -82,11 +83,17 @@ fn route(
             virtual_service: service.key.clone(),
             rule: rule.index,
             matched: matched_index,
-            position: service.position(rule.index),
+            position: match &rule.delegate {
+                Some(delegated) => delegated.position.clone(),
+                None => service.position(rule.index),
+            },
+            delegate: rule.delegate.as_ref().map(|d| d.origin.clone()),
         },
         matches: matched.route_match.clone(),
         action,
         headers: edits(&rule.headers, inner),
+        fault: rule.fault.clone(),
+        cors: rule.cors.clone(),
     }
 }
 
@@ -104,7 +111,8 @@ fn action(
     clusters: &mut Clusters<'_>,
 ) -> Option<Action> {
     match &rule.action {
-        RuleAction::NotServed => None,
+        // Its rules were put in its place, or could not be.
+        RuleAction::Delegate(_) => None,
         RuleAction::DirectResponse(response) => {
             Some(Action::DirectResponse(Box::new(response.clone())))
         }
@@ -166,6 +174,20 @@ fn forward(
         },
         timeout: forward.timeout,
         retry: forward.retry.clone(),
+        mirrors: forward
+            .mirrors
+            .iter()
+            .map(|mirror| Mirror {
+                destination: clusters.destination(
+                    &mirror.destination.host,
+                    &mirror.destination.subset,
+                    mirror.destination.port,
+                    listener.port,
+                    &service.key.namespace,
+                ),
+                percentage: mirror.percentage,
+            })
+            .collect(),
     }
 }
 

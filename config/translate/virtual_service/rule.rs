@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use crate::api::istio::http_route::HttpRoute;
-use crate::model::{DirectResponse, Retry, UriRewrite};
+use crate::api::istio::http_route::{Delegate, HttpRoute};
+use crate::model::{CorsPolicy, DelegateOrigin, DirectResponse, Fault, Retry, UriRewrite};
+use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
 use crate::translate::virtual_service::destination::DestinationTo;
 use crate::translate::virtual_service::headers::{self, Edits};
 use crate::translate::virtual_service::matches::{self, Match};
+use crate::translate::virtual_service::mirror::MirrorTo;
 use crate::translate::virtual_service::redirect::RedirectTo;
 use crate::translate::virtual_service::{
-    destination, direct_response, duration, redirect, retry, rewrite,
+    cors_policy, destination, direct_response, duration, fault, mirror, redirect, retry, rewrite,
 };
 
 /// One rule of `spec.http`.
@@ -26,7 +28,19 @@ pub(crate) struct Rule {
     /// Whether `match` was missing or empty.
     pub(crate) unconditional: bool,
     pub(crate) headers: Edits,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) cors: Option<CorsPolicy>,
     pub(crate) action: RuleAction,
+    /// Where it was delegated to and written; none for a rule of the VirtualService itself.
+    pub(crate) delegate: Option<Delegated>,
+}
+
+/// Where a delegate's rule was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Delegated {
+    pub(crate) origin: DelegateOrigin,
+    /// `file:line`.
+    pub(crate) position: String,
 }
 
 /// What a rule does.
@@ -35,8 +49,9 @@ pub(crate) enum RuleAction {
     Forward(ForwardTo),
     Redirect(RedirectTo),
     DirectResponse(DirectResponse),
-    /// Something that is not supported and must not be taken for something else.
-    NotServed,
+    /// The rules of another VirtualService; [`delegate::resolve`](super::delegate::resolve) puts
+    /// them here.
+    Delegate(ObjectKey),
 }
 
 /// Forwarding, before destinations are looked up.
@@ -50,6 +65,7 @@ pub(crate) struct ForwardTo {
     pub(crate) authority: Option<String>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) mirrors: Vec<MirrorTo>,
 }
 
 /// Reads a rule.
@@ -80,34 +96,15 @@ pub(crate) fn parse(
         headers: header_edits,
     } = route;
     check_conflicts(route, path, report);
-    if fault.is_some() {
-        report.unsupported(
-            &path.field("fault"),
-            "fault",
-            "no delay and no error is injected, requests are served as if it were not there",
-        );
-    }
-    if mirror.is_some() || !mirrors.is_empty() {
-        let field = if mirror.is_some() {
-            "mirror"
-        } else {
-            "mirrors"
-        };
-        report.unsupported(
-            &path.field(field),
-            field,
-            "no copy of the requests is sent; the requests themselves are served",
-        );
-    }
-    // Shares of the mirror above: without it they mean nothing.
-    let _ = (mirror_percent, mirror_percentage);
-    if cors_policy.is_some() {
-        report.unsupported(
-            &path.field("corsPolicy"),
-            "corsPolicy",
-            "browsers get no CORS headers and refuse the answers to scripts of other origins",
-        );
-    }
+    let fault = fault
+        .as_ref()
+        .and_then(|fault| fault::parse(fault, &path.field("fault"), report));
+    let cors = cors_policy
+        .as_ref()
+        .map(|policy| cors_policy::parse(policy, &path.field("corsPolicy"), report));
+    // Read together, below.
+    let _ = (mirror, mirrors, mirror_percent, mirror_percentage);
+    let mirrors = mirror::parse(route, namespace, settings, path, report);
     let mut parsed = Vec::with_capacity(matches.len().max(1));
     let matches_path = path.field("match");
     for (i, matched) in matches.iter().enumerate() {
@@ -128,13 +125,13 @@ pub(crate) fn parse(
             .then(|| duration(timeout, &path.field("timeout"), report))
             .flatten()
     });
-    let action = if delegate.is_some() {
-        report.not_served(
-            &path.field("delegate"),
-            "delegate",
-            "this rule is left out, and its requests go to a later rule or get 404",
-        );
-        RuleAction::NotServed
+    let action = if let Some(Delegate {
+        name,
+        namespace: other,
+    }) = delegate
+    {
+        let namespace = if other.is_empty() { namespace } else { other };
+        RuleAction::Delegate(ObjectKey::new(namespace, name))
     } else if let Some(redirect) = redirect {
         RuleAction::Redirect(redirect::parse(
             redirect,
@@ -176,6 +173,7 @@ pub(crate) fn parse(
                 Some(retries) => retry::parse(retries, &path.field("retries"), report),
                 None => retry::default_for(&settings.mesh),
             },
+            mirrors,
         })
     };
     Rule {
@@ -184,7 +182,10 @@ pub(crate) fn parse(
         matches: parsed,
         unconditional,
         headers: edits,
+        fault,
+        cors,
         action,
+        delegate: None,
     }
 }
 

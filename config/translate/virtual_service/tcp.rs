@@ -70,6 +70,7 @@ pub(crate) fn build(
             rule: index,
             matched: None,
             position: service.own_position(),
+            delegate: None,
         },
         destinations: rule.destinations.iter().map(&mut destination).collect(),
     })

@@ -1,0 +1,300 @@
+//! `mirror` and `mirrors`: copies of requests, whose answers nobody waits for.
+//!
+//! A copy is a task of its own with a connection of its own: a mirror that is slow or dead costs
+//! the request nothing. Copies under way are bounded in number, bytes and time; one too many is
+//! left out and counted.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+use gatehouse_config::model::Percent;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::exchange::limited::preface;
+use crate::exchange::serve::HttpConnection;
+use crate::exchange::transfer::{Transfer, poll_read};
+use crate::http1::{BodyDecoder, BodyEvent, BodyLength, ResponseHead, ResponseLength};
+use crate::net::{ConnectOptions, connect};
+use crate::snapshot::{ClusterId, Forward, Mirror};
+use crate::upstream::circuit_breaker::Resource;
+use crate::upstream::pool::{self, Origin};
+use crate::upstream::{Choice, EndpointState, Upstream, choose};
+use crate::worker::Worker;
+use crate::worker::random::Random;
+use crate::worker::view::View;
+
+/// The field that says which gateways have copied a request: none of them copies it again, so
+/// that a mirror that leads back here ends after one round.
+const MARK: &str = "x-gatehouse-mirrored";
+
+/// Copies under way in one worker.
+#[derive(Debug, Default)]
+pub struct Copies {
+    count: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+/// One copy, counted for as long as it lives.
+#[derive(Debug)]
+struct Counted {
+    worker: Rc<Worker>,
+    bytes: usize,
+}
+
+impl Counted {
+    /// Counts a copy of so many bytes; none where that is one too many.
+    fn new(worker: &Rc<Worker>, bytes: usize) -> Option<Self> {
+        let Copies {
+            count,
+            bytes: in_all,
+        } = &worker.copies;
+        let settings = &worker.settings;
+        if count.get() >= settings.max_mirrors
+            || in_all.get().saturating_add(bytes) > settings.max_mirror_bytes
+        {
+            return None;
+        }
+        count.set(count.get() + 1);
+        in_all.set(in_all.get() + bytes);
+        Some(Self {
+            worker: Rc::clone(worker),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Copies { count, bytes } = &self.worker.copies;
+        count.set(count.get().saturating_sub(1));
+        bytes.set(bytes.get().saturating_sub(self.bytes));
+    }
+}
+
+impl HttpConnection {
+    /// Throws the dice for each mirror of the route.
+    pub(super) fn mirrors(&self, forward: &Forward) -> Vec<ClusterId> {
+        let request = &self.exchange.request;
+        let mut marks = request.fields().get_all(MARK);
+        // What follows an upgrade is not HTTP and cannot be copied.
+        if request.upgrade().is_some() || marks.any(|mark| mark == instance().as_bytes()) {
+            return Vec::new();
+        }
+        drawn(&forward.mirrors, &self.worker.random)
+    }
+
+    /// Sends the copies of a request that was sent to its end, if its body was kept.
+    pub(super) fn copy_sent(&mut self, view: &Rc<View>, to: &[ClusterId], request: &Transfer) {
+        if to.is_empty() || self.exchange.request.body() == BodyLength::Empty {
+            return; // sent already
+        }
+        match request.kept_body() {
+            Some(body) => self.copy(view, to, body),
+            None => self.worker.with_metrics(|metrics| {
+                metrics.limit_reached_times("mirror_body", to.len() as u64);
+            }),
+        }
+    }
+
+    /// Sends copies of the request as it goes to the upstream, with this body.
+    pub(super) fn copy(&mut self, view: &Rc<View>, to: &[ClusterId], body: &[u8]) {
+        let message = self.copied(body);
+        let is_head = self.exchange.request.is_head();
+        for &cluster in to {
+            let Choice::Endpoint(endpoint) = choose(view, cluster, &[], None, &self.worker.random)
+            else {
+                continue;
+            };
+            let Some(counted) = Counted::new(&self.worker, message.len()) else {
+                self.worker
+                    .with_metrics(|metrics| metrics.limit_reached("max_mirrors"));
+                continue;
+            };
+            let copy = Shadow {
+                state: Rc::clone(view.state(endpoint)),
+                origin: self.origin(view.snapshot.cluster(cluster)),
+                view: Rc::clone(view),
+                cluster,
+                message: message.clone(),
+                is_head,
+                counted,
+            };
+            tokio::task::spawn_local(copy.run());
+        }
+    }
+
+    /// The message; Envoy's copies say that they come from a proxy.
+    fn copied(&mut self, body: &[u8]) -> Vec<u8> {
+        let local = self.exchange.connection.local.ip().to_canonical();
+        let fields = self.exchange.request.fields_mut();
+        let before = fields.get("x-forwarded-for").map(<[u8]>::to_vec);
+        let list = before.as_deref().unwrap_or_default();
+        let separator: &[u8] = if list.is_empty() { b"" } else { b"," };
+        let longer = [list, separator, local.to_string().as_bytes()].concat();
+        fields.set("x-forwarded-for", &longer);
+        let mut message = Vec::with_capacity(1024 + body.len());
+        self.exchange.request.encode(&mut message);
+        let fields = self.exchange.request.fields_mut();
+        match before {
+            Some(before) => fields.set("x-forwarded-for", &before),
+            None => {
+                fields.remove("x-forwarded-for");
+            }
+        }
+        // Behind the last field, before the empty line.
+        message.truncate(message.len().saturating_sub(2));
+        message.extend_from_slice(b"x-envoy-internal: true\r\n");
+        message.extend_from_slice(format!("{MARK}: {}\r\n\r\n", instance()).as_bytes());
+        message.extend_from_slice(body);
+        message
+    }
+}
+
+/// The clusters whose share the request falls into.
+fn drawn(mirrors: &[Mirror], random: &Random) -> Vec<ClusterId> {
+    let hit = |mirror: &&Mirror| random.below(Percent::WHOLE) < mirror.percentage.millionths();
+    let hits = mirrors.iter().filter(hit);
+    hits.map(|mirror| mirror.cluster).collect()
+}
+
+/// This process, told from every other gatehouse.
+fn instance() -> &'static str {
+    static INSTANCE: OnceLock<String> = OnceLock::new();
+    INSTANCE.get_or_init(|| String::from_utf8_lossy(&Random::new().uuid()).into_owned())
+}
+
+/// A copy on its way.
+#[derive(Debug)]
+struct Shadow {
+    view: Rc<View>,
+    cluster: ClusterId,
+    state: Rc<EndpointState>,
+    /// The client's ends, where the endpoint is told them.
+    origin: Option<Origin>,
+    message: Vec<u8>,
+    is_head: bool,
+    counted: Counted,
+}
+
+impl Shadow {
+    /// What becomes of it is nobody's business, as long as it comes to an end.
+    async fn run(self) {
+        let limit = self.counted.worker.settings.mirror_timeout;
+        #[expect(clippy::disallowed_methods, reason = "once per copy")]
+        let sent = tokio::time::timeout(limit, self.send()).await;
+        match sent {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => self.counted.worker.with_metrics(|metrics| {
+                metrics.limit_reached("mirror_failed");
+            }),
+            Err(_) => self.counted.worker.with_metrics(|metrics| {
+                metrics.limit_reached("mirror_timeout");
+            }),
+        }
+    }
+
+    async fn send(&self) -> io::Result<()> {
+        let worker = &self.counted.worker;
+        let to = self.view.snapshot.cluster(self.cluster);
+        // Copies keep to the limits of their cluster; none waits for its turn.
+        let slot = |resource| match &to.breaker {
+            None => Ok(None),
+            Some(breaker) => match breaker.take(resource) {
+                None => Err(io::Error::from(io::ErrorKind::QuotaExceeded)),
+                slot => Ok(slot),
+            },
+        };
+        let request = slot(Resource::Request)?;
+        let mut upstream = match Upstream::idle(&self.state, self.origin) {
+            Some(upstream) => upstream,
+            None => {
+                let counted = slot(Resource::Connection)?;
+                let counted = counted.map(|slot| pool::Counted::new(slot, &self.state));
+                let options = ConnectOptions {
+                    timeout: to.connect_timeout,
+                    keepalive: to.connections.keepalive,
+                    preface: preface(to, self.origin),
+                    ..ConnectOptions::default()
+                };
+                let stream = connect(&self.state.address, &options)
+                    .await
+                    .map_err(io::Error::other)?;
+                let mut upstream = Upstream::new(stream, &self.state)?;
+                upstream.mark(counted, self.origin);
+                upstream
+            }
+        };
+        upstream.request = request;
+        upstream.stream.write_all(&self.message).await?;
+        upstream.input = worker.buffers.take();
+        let keeps = self.read_answer(&mut upstream).await?;
+        let leftover = !upstream.input.is_empty();
+        worker.buffers.give(std::mem::take(&mut upstream.input));
+        if keeps && !leftover {
+            upstream.release(std::time::Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Reads the answer and throws it away. Whether the connection can be used again.
+    async fn read_answer(&self, upstream: &mut Upstream) -> io::Result<bool> {
+        let limits = &self.counted.worker.settings.limits;
+        let mut head = ResponseHead::default();
+        loop {
+            let complete = head.decode(&mut upstream.input, limits);
+            if !complete.map_err(io::Error::other)? {
+                read(upstream).await?;
+            } else if head.status() == 101 {
+                return Ok(false);
+            } else if !head.is_informational() {
+                break;
+            }
+        }
+        let length = head.body(self.is_head, false);
+        if matches!(length, ResponseLength::UntilClose) {
+            return Ok(false);
+        }
+        let mut body = BodyDecoder::with_limits(length, limits);
+        loop {
+            match body.decode(&mut upstream.input).map_err(io::Error::other)? {
+                BodyEvent::NeedMore => read(upstream).await?,
+                BodyEvent::Data(count) => upstream.input.consume(count),
+                BodyEvent::Trailers => {}
+                BodyEvent::End => return Ok(head.keep_alive()),
+            }
+        }
+    }
+}
+
+async fn read(upstream: &mut Upstream) -> io::Result<()> {
+    let Upstream { stream, input, .. } = upstream;
+    match poll_fn(|cx| poll_read(cx, stream, input)).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mirror_gets_its_share() {
+        let random = Random::from_seed(5);
+        let mirrors = [(0, 100.0), (1, 10.0)].map(|(id, percent)| Mirror {
+            cluster: ClusterId(id),
+            percentage: Percent::new(percent),
+        });
+        let mut hits = [0; 2];
+        for _ in 0..100_000 {
+            for ClusterId(id) in drawn(&mirrors, &random) {
+                hits[id as usize] += 1;
+            }
+        }
+        assert_eq!(hits[0], 100_000);
+        assert!((9_500..10_500).contains(&hits[1]), "{hits:?}");
+    }
+}
