@@ -99,6 +99,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         server_header: None,
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
+        dns: gatehouse_config::source::DnsSettings::default(),
         drain_min: std::time::Duration::ZERO,
         drain_max: std::time::Duration::from_secs(2),
         announce: false,

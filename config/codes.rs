@@ -102,6 +102,9 @@ codes! {
     NO_TCP_ROUTE = "GH0121", "TCP server without a route",
         "A TCP server of a Gateway opens its port only where a VirtualService of that Gateway has a \
          tcp route for it, as with Istio.";
+    DNS = "GH0122", "Name cannot be resolved",
+        "The name of an endpoint has no address, or DNS does not answer. Addresses that were known \
+         before stay in use; without any, requests get 503.";
     UNREACHABLE_RULE = "IST0130", "Rule never used",
         "A rule of a VirtualService can never match, because rules before it take all its requests.";
     INEFFECTIVE_MATCH = "IST0131", "Match never used",

@@ -21,6 +21,7 @@ pub mod finding;
 pub mod model;
 pub mod nearest;
 pub mod reference;
+pub mod resolved;
 pub mod resources;
 pub mod source;
 pub mod status;

@@ -16,6 +16,7 @@
 
 mod binary;
 mod config_dir;
+mod dns;
 mod echo;
 pub mod front;
 mod gatehouse;
@@ -30,6 +31,7 @@ mod wait;
 
 pub use binary::gatehouse_binary;
 pub use config_dir::ConfigDir;
+pub use dns::{Dns, Reply};
 pub use echo::{Echo, EchoPorts};
 pub use front::Front;
 pub use gatehouse::{Gatehouse, GatehouseBuilder};

@@ -21,6 +21,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_config::source::Dns;
 use gatehouse_config::source::watch::Watch;
 use gatehouse_gateway::admin::{Admin, AdminState, View};
 use gatehouse_gateway::observe::{
@@ -138,6 +139,7 @@ async fn serve(
         gateway,
         speaker: speaker.clone(),
         access_log,
+        dns: Dns::start(settings.dns.clone()),
         capabilities,
     };
     let mut control = Control::open(settings.clone(), parts).map_err(config_error)?;
@@ -154,6 +156,7 @@ async fn serve(
     let mut alive = notify.watchdog();
     loop {
         tokio::select! {
+            () = control.names_changed() => control.reload(true),
             () = watch.changed() => {
                 control.notice(watch.finding());
                 control.reload(false);

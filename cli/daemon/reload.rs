@@ -11,7 +11,7 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
-use gatehouse_config::source::{Directory, LastGood};
+use gatehouse_config::source::{Directory, Dns, LastGood};
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_config::translate;
 use gatehouse_gateway::admin::View;
@@ -40,6 +40,7 @@ pub struct Control {
     counters: Counters,
     speaker: Option<Arc<Speaker>>,
     access_log: Option<AccessLog>,
+    dns: Dns,
     capabilities: Capabilities,
     in_force: InForce,
     shown: Option<Shown>,
@@ -57,6 +58,8 @@ pub struct Parts {
     pub speaker: Option<Arc<Speaker>>,
     /// Where lines go; none: nowhere.
     pub access_log: Option<AccessLog>,
+    /// Who looks names up.
+    pub dns: Dns,
     /// What the process may do.
     pub capabilities: Capabilities,
 }
@@ -100,6 +103,7 @@ impl Control {
             gateway,
             speaker,
             access_log,
+            dns,
             capabilities,
         } = parts;
         let directory = Directory::open(&settings.config)?;
@@ -112,6 +116,7 @@ impl Control {
             gateway,
             speaker,
             access_log,
+            dns,
             capabilities,
             in_force: InForce::default(),
             shown: None,
@@ -197,6 +202,11 @@ impl Control {
         }
     }
 
+    /// Waits until DNS has news for the configuration in force.
+    pub async fn names_changed(&mut self) {
+        self.dns.changed().await;
+    }
+
     /// Reads the directory and puts what changed in force. `always`: even if nothing changed.
     pub fn reload(&mut self, always: bool) {
         let started = std::time::Instant::now();
@@ -215,6 +225,7 @@ impl Control {
             // The command line wins over the MeshConfig.
             model.proxy.headers.server = None;
         }
+        self.dns.want(model.names.clone());
         let (outcome, state_findings) = self.allocate(&model);
         findings.extend(state_findings);
         let allocations = outcome
@@ -267,7 +278,7 @@ impl Control {
 
     /// Translates; objects that are refused fall back to their last good version.
     fn translate(
-        &self,
+        &mut self,
         resources: &mut Resources,
         findings: &mut Vec<Finding>,
     ) -> translate::Translation {
@@ -293,7 +304,7 @@ impl Control {
         }
     }
 
-    fn translate_settings(&self) -> translate::Settings {
+    fn translate_settings(&mut self) -> translate::Settings {
         translate::Settings {
             labels: self.settings.labels.clone(),
             namespace: self.settings.namespace.clone(),
@@ -305,6 +316,7 @@ impl Control {
                 .holders()
                 .map(|(_, held)| held.pool.clone())
                 .collect(),
+            names: self.dns.names(),
             ..translate::Settings::default()
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gatehouse_config::source::DnsSettings;
 use gatehouse_gateway::admin::AdminSettings;
 
 /// Where the state is kept if nothing else is said.
@@ -70,6 +71,15 @@ pub struct RunArgs {
     /// How often each address is announced again without need, in seconds; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub gratuitous_interval: u64,
+    /// The DNS server for names of endpoints [default: those in /etc/resolv.conf]
+    #[arg(long, value_name = "IP[:PORT]", value_parser = resolver)]
+    pub resolver: Option<SocketAddr>,
+    /// A name is looked up no more often than this, whatever its TTL says
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub dns_min_refresh: u64,
     /// On SIGTERM, go on accepting for so many seconds with `connection: close`
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub drain_min: u64,
@@ -118,6 +128,8 @@ pub struct Settings {
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
     pub gratuitous_interval: Duration,
+    /// How names are looked up.
+    pub dns: DnsSettings,
     /// Accept for so long after SIGTERM.
     pub drain_min: Duration,
     /// End so long after SIGTERM.
@@ -145,6 +157,8 @@ impl From<RunArgs> for Settings {
             server_header,
             ignore_security_policies,
             gratuitous_interval,
+            resolver,
+            dns_min_refresh,
             drain_min,
             drain_max,
             log: _,
@@ -174,6 +188,11 @@ impl From<RunArgs> for Settings {
             server_header,
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
+            dns: DnsSettings {
+                server: resolver,
+                min_refresh: Duration::from_secs(dns_min_refresh),
+                ..DnsSettings::default()
+            },
             drain_min: Duration::from_secs(drain_min),
             drain_max: Duration::from_secs(drain_max.max(drain_min)),
             announce: true,
@@ -210,6 +229,13 @@ fn address(text: &str) -> Result<Address, String> {
         .map_err(|_| {
             format!("`{text}` is not an address and port such as 127.0.0.1:15000, nor `off`")
         })
+}
+
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse();
+    with_port
+        .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)))
+        .map_err(|_| format!("`{text}` is not an address such as 192.168.8.1 or 127.0.0.1:5353"))
 }
 
 /// `key=value,key=value`.

@@ -4,6 +4,10 @@
 //! [`Finding`](crate::Finding) on the way here. References between parts are indices
 //! ([`ClusterIndex`]), so nothing is looked up by name later.
 
+use std::collections::BTreeMap;
+
+use crate::resolved::NameUse;
+
 pub mod address;
 pub mod cluster;
 pub mod cluster_policy;
@@ -65,4 +69,7 @@ pub struct Model {
     pub nodes: Vec<Node>,
     /// Settings of the proxy as a whole.
     pub proxy: Proxy,
+    /// The names that clusters are reached by: to be looked up, and translated again with the
+    /// answers ([`Settings::names`](crate::translate::Settings::names)).
+    pub names: BTreeMap<String, NameUse>,
 }

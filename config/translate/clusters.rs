@@ -1,11 +1,12 @@
 //! The clusters that routes use, each built once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
     Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, TransportProtocol,
 };
+use crate::resolved::NameUse;
 use crate::resources::Resources;
 use crate::translate::destination_rule::{CONNECT_TIMEOUT, DestinationRules, EffectivePolicy};
 use crate::translate::locality::Nearness;
@@ -19,6 +20,8 @@ pub(crate) struct Clusters<'a> {
     nearness: Nearness,
     settings: &'a Settings,
     pub(crate) list: Vec<Cluster>,
+    /// The names that their endpoints are reached by.
+    pub(crate) names: BTreeMap<String, NameUse>,
     known: HashMap<String, Destination>,
 }
 
@@ -42,6 +45,7 @@ impl<'a> Clusters<'a> {
             nearness: Nearness::new(resources, settings),
             settings,
             list: Vec::new(),
+            names: BTreeMap::new(),
             known: HashMap::new(),
         }
     }
@@ -73,7 +77,7 @@ impl<'a> Clusters<'a> {
         destination
     }
 
-    fn build(&self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
+    fn build(&mut self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
         let Resolved { service, port } = resolve(self.registry, host, port)?;
         let rule = self.rules.find(host, &service.namespace);
         let subset = if subset.is_empty() {
@@ -94,6 +98,7 @@ impl<'a> Clusters<'a> {
             proxy_protocol,
         } = self.rules.policy(rule, port.number, subset);
         let backends = self.registry.backends(service, port);
+        self.registry.names(service, &mut self.names);
         let in_subset = |backend: &&crate::translate::registry::Backend| {
             subset.is_none_or(|subset| labels::is_subset(&subset.labels, &backend.labels))
         };

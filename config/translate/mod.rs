@@ -28,10 +28,12 @@ pub(crate) mod visibility;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::check;
 use crate::finding::Finding;
 use crate::model::Model;
+use crate::resolved::ResolvedNames;
 use crate::resources::{ObjectRef, Resources};
 use clusters::Clusters;
 use destination_rule::DestinationRules;
@@ -61,6 +63,8 @@ pub struct Settings {
     /// Pools that addresses were dealt from: one of these wins over a pool that overlaps with it,
     /// so that a new mistake takes no address away.
     pub holding_pools: BTreeSet<String>,
+    /// What DNS said of the names that an earlier translation wanted.
+    pub names: Arc<ResolvedNames>,
 }
 
 impl Default for Settings {
@@ -79,6 +83,7 @@ impl Default for Settings {
             mesh: mesh::MeshDefaults::default(),
             locality: String::new(),
             holding_pools: BTreeSet::new(),
+            names: Arc::default(),
         }
     }
 }
@@ -118,7 +123,12 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
             }
         })
         .collect();
-    let clusters = clusters.list;
+    let Clusters {
+        list: clusters,
+        names,
+        ..
+    } = clusters;
+    registry.report_names(&names, &mut report);
     let pools = pool::pools(resources, settings, &mut report);
     let model = Model {
         servers,
@@ -128,6 +138,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         pools,
         nodes: advertisement::nodes(resources),
         proxy,
+        names,
     };
     check::check(
         &check::Configuration {

@@ -1,6 +1,7 @@
 //! The services that routes may lead to: Kubernetes Services and ServiceEntries, by host.
 
 mod kubernetes;
+mod names;
 mod service_entry;
 mod workloads;
 
@@ -12,6 +13,7 @@ use crate::api::istio;
 use crate::model::{
     Endpoint, EndpointAddress, TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
+use crate::resolved::{NameUse, ResolvedNames};
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::locality::Locality;
@@ -100,6 +102,7 @@ pub(crate) struct Registry<'a> {
     workloads: Workloads<'a>,
     slices: Slices<'a>,
     namespace: String,
+    names: Arc<ResolvedNames>,
 }
 
 impl<'a> Registry<'a> {
@@ -130,6 +133,7 @@ impl<'a> Registry<'a> {
             workloads,
             slices: Slices::new(resources),
             namespace: settings.namespace.clone(),
+            names: Arc::clone(&settings.names),
         }
     }
 
@@ -176,11 +180,38 @@ impl<'a> Registry<'a> {
                         other,
                         port,
                         &self.workloads,
+                        &self.names,
                     ));
                 }
             }
         }
         backends
+    }
+
+    /// Adds the names by which a service's endpoints are reached.
+    pub(crate) fn names(&self, service: &Service<'a>, names: &mut BTreeMap<String, NameUse>) {
+        for i in self.by_host.get(&service.host).into_iter().flatten() {
+            let other = &self.services[*i];
+            if other.namespace != service.namespace {
+                continue;
+            }
+            if let Source::Entry(object) = other.source {
+                service_entry::names(object, other, &self.workloads, names);
+            }
+        }
+    }
+
+    /// Says which of the names cannot be resolved, where they are written.
+    pub(crate) fn report_names(&self, wanted: &BTreeMap<String, NameUse>, report: &mut Report) {
+        if wanted.is_empty() {
+            return;
+        }
+        for service in &self.services {
+            if let Source::Entry(object) = service.source {
+                service_entry::report_names(object, service, wanted, &self.names, report);
+            }
+        }
+        self.workloads.report_names(wanted, &self.names, report);
     }
 
     /// The endpoints of a Kubernetes Service's port.

@@ -1,14 +1,18 @@
 //! ServiceEntries.
 
-use crate::api::istio::ServiceEntry;
+use std::collections::BTreeMap;
+
 use crate::api::istio::service_entry::{Resolution, ServicePort as ApiPort, WorkloadSelector};
+use crate::api::istio::{ServiceEntry, WorkloadEntry};
 use crate::codes;
 use crate::finding::Level;
 use crate::model::{TransportProtocol, UpstreamProtocol};
+use crate::resolved::{NameUse, ResolvedNames};
 use crate::resources::Object;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
+use crate::translate::registry::names;
 use crate::translate::registry::workloads::{self, Workload, Workloads};
 use crate::translate::registry::{
     Backend, Service, ServicePort, Source, Target, upstream_protocol,
@@ -23,7 +27,7 @@ pub(super) fn parse<'a>(
 ) -> Option<&'a Object<ServiceEntry>> {
     let ServiceEntry {
         hosts: names,
-        addresses: _, // only sidecars look at them
+        addresses,
         ports,
         location: _, // says whether sidecars use mTLS
         resolution,
@@ -35,7 +39,8 @@ pub(super) fn parse<'a>(
     let mut report = report.on("ServiceEntry", &object.meta.key);
     let report = &mut report;
     let spec = FieldPath::root("spec");
-    check_hosts(names, &spec.field("hosts"), report);
+    check_hosts(names, *resolution, &spec.field("hosts"), report);
+    check_addresses(addresses, *resolution, &spec.field("addresses"), report);
     check_ports(ports, &spec.field("ports"), report);
     let namespace = &object.meta.key.namespace;
     Visibility::parse(export_to, namespace, true, &spec.field("exportTo"), report);
@@ -75,7 +80,12 @@ pub(super) fn parse<'a>(
     report.is_valid().then_some(object)
 }
 
-fn check_hosts(names: &[String], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+fn check_hosts(
+    names: &[String],
+    resolution: Resolution,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
     if names.is_empty() {
         report.invalid(path, "it has no hosts; the object is not used.", "");
     }
@@ -91,7 +101,41 @@ fn check_hosts(names: &[String], path: &FieldPath<'_>, report: &mut ObjectReport
                 format!("the host `{host}` is wrong: {wrong}; the object is not used."),
                 "",
             );
+        } else if host.starts_with('*')
+            && !host.starts_with("*.")
+            && resolution != Resolution::DynamicDns
+        {
+            report.questionable(
+                &path.index(i),
+                format!("in `{host}` the `*` stands for a part of a label only."),
+                "Write `*.example.com`.",
+            );
         }
+    }
+}
+
+/// Virtual addresses; only sidecars look at them.
+fn check_addresses(
+    addresses: &[String],
+    resolution: Resolution,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) {
+    for (i, address) in addresses.iter().enumerate() {
+        let wrong = if !hosts::is_subnet(address) {
+            format!("`{address}` is neither an address nor a subnet")
+        } else if address.contains('/')
+            && !matches!(resolution, Resolution::None | Resolution::Static)
+        {
+            format!("`{address}` is a subnet, which only the resolutions NONE and STATIC allow")
+        } else {
+            continue;
+        };
+        report.invalid(
+            &path.index(i),
+            format!("{wrong}; the object is not used."),
+            "",
+        );
     }
 }
 
@@ -164,6 +208,12 @@ fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut Obje
                     "with resolution NONE (or none written) there are no endpoints; the object is not used.",
                     "Write `resolution: STATIC`.",
                 );
+            } else if entry.workload_selector.is_some() {
+                report.questionable(
+                    &spec.field("workloadSelector"),
+                    "with resolution NONE (or none written) no workload is selected.",
+                    "Write `resolution: STATIC`.",
+                );
             } else {
                 report.add(
                     codes::EMPTY_SERVICE,
@@ -177,39 +227,99 @@ fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut Obje
         Resolution::Static => check(false, report),
         Resolution::Dns | Resolution::DnsRoundRobin => {
             check(true, report);
-            if entry.resolution == Resolution::DnsRoundRobin && entry.endpoints.len() > 1 {
-                report.invalid(
-                    &path,
-                    "DNS_ROUND_ROBIN takes at most one endpoint; the object is not used.",
-                    "Write `resolution: DNS`.",
-                );
-            }
-            if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
-                if entry
-                    .hosts
-                    .iter()
-                    .any(|host| hosts::domain_error(host).is_some())
-                {
-                    report.invalid(
-                        &spec.field("hosts"),
-                        "a wildcard cannot be looked up, and there are no endpoints; the object is not used.",
-                        "",
-                    );
-                } else {
-                    report.not_served(
-                        &spec.field("resolution"),
-                        "Resolution by DNS",
-                        "names are not resolved, the service has no endpoints and routes to it answer 503",
-                    );
-                }
-            }
+            check_names(entry, spec, report);
         }
-        Resolution::DynamicDns => report.not_served(
-            &spec.field("resolution"),
-            "DYNAMIC_DNS",
-            "the service has no endpoints and routes to it answer 503",
-        ),
+        Resolution::DynamicDns => check_dynamic(entry, spec, report),
     }
+}
+
+/// What DNS and DNS_ROUND_ROBIN allow.
+fn check_names(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    let path = spec.field("endpoints");
+    if entry.resolution == Resolution::DnsRoundRobin && entry.endpoints.len() > 1 {
+        report.invalid(
+            &path,
+            "DNS_ROUND_ROBIN takes at most one endpoint; the object is not used.",
+            "Write `resolution: DNS`.",
+        );
+    }
+    for (i, endpoint) in entry.endpoints.iter().enumerate() {
+        if endpoint.address.starts_with(workloads::UNIX) {
+            report.invalid(
+                &path.index(i).field("address"),
+                "a socket is nothing that DNS could find; the object is not used.",
+                "Write `resolution: STATIC`.",
+            );
+        }
+    }
+    let path = spec.field("hosts");
+    for (i, host) in entry.hosts.iter().enumerate() {
+        if entry.endpoints.is_empty()
+            && let Some(wrong) = hosts::domain_error(host)
+        {
+            report.invalid(
+                &path.index(i),
+                format!("`{host}` cannot be looked up ({wrong}), and there are no endpoints; the object is not used."),
+                "Add endpoints, or write the name in full.",
+            );
+        }
+    }
+    let is_tcp =
+        |port: &ApiPort| protocol_is(port, &["TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL"]);
+    if !entry.addresses.is_empty() && entry.hosts.len() > 1 && entry.ports.iter().any(is_tcp) {
+        report.questionable(
+            &path,
+            "several hosts share the addresses, and a TCP port cannot tell them apart.",
+            "Write one ServiceEntry for each host.",
+        );
+    }
+}
+
+/// What DYNAMIC_DNS allows: the names are those that requests ask for.
+fn check_dynamic(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    let path = spec.field("hosts");
+    for (i, host) in entry.hosts.iter().enumerate() {
+        if !hosts::is_wildcard(host) {
+            report.invalid(
+                &path.index(i),
+                format!("with DYNAMIC_DNS the host must be a wildcard, which `{host}` is not; the object is not used."),
+                "Write `resolution: DNS` for a single name.",
+            );
+        }
+    }
+    for (field, is_set) in [
+        ("addresses", !entry.addresses.is_empty()),
+        ("endpoints", !entry.endpoints.is_empty()),
+    ] {
+        if is_set {
+            report.invalid(
+                &spec.field(field),
+                format!("with DYNAMIC_DNS there are no {field}: the request's host is looked up; the object is not used."),
+                format!("Remove `{field}`."),
+            );
+        }
+    }
+    let path = spec.field("ports");
+    for (i, port) in entry.ports.iter().enumerate() {
+        if !protocol_is(port, &["HTTP", "HTTP2", "GRPC", "TLS"]) {
+            report.invalid(
+                &path.index(i).field("protocol"),
+                format!("with DYNAMIC_DNS a port is HTTP, HTTP2, GRPC or TLS, not `{}`; the object is not used.", port.protocol),
+                "",
+            );
+        }
+    }
+    report.not_served(
+        &spec.field("resolution"),
+        "DYNAMIC_DNS",
+        "the service has no endpoints and routes to it answer 503",
+    );
+}
+
+fn protocol_is(port: &ApiPort, names: &[&str]) -> bool {
+    names
+        .iter()
+        .any(|name| port.protocol.eq_ignore_ascii_case(name))
 }
 
 /// One service for each host.
@@ -268,12 +378,28 @@ fn port(port: &ApiPort) -> Option<ServicePort> {
     })
 }
 
-/// The endpoints of one port: those written, or the WorkloadEntries selected.
+/// How the names of a ServiceEntry's endpoints are used; none: it has addresses only.
+fn name_use(entry: &ServiceEntry) -> Option<NameUse> {
+    match entry.resolution {
+        Resolution::Dns => Some(NameUse::All),
+        Resolution::DnsRoundRobin => Some(NameUse::AlsoFirst),
+        Resolution::None | Resolution::Static | Resolution::DynamicDns => None,
+    }
+}
+
+/// Whether the host itself is looked up: DNS without endpoints.
+fn is_own_endpoint(entry: &ServiceEntry) -> bool {
+    name_use(entry).is_some() && entry.endpoints.is_empty() && entry.workload_selector.is_none()
+}
+
+/// The endpoints of one port: those written, the WorkloadEntries selected, or where DNS says that
+/// the host is.
 pub(super) fn backends(
     object: &Object<ServiceEntry>,
     service: &Service<'_>,
     port: &ServicePort,
     workloads: &Workloads<'_>,
+    resolved: &ResolvedNames,
 ) -> Vec<Backend> {
     let entry = &object.body;
     if matches!(entry.resolution, Resolution::None | Resolution::DynamicDns) {
@@ -283,28 +409,102 @@ pub(super) fn backends(
         return Vec::new();
     };
     let at = |workload: &Workload<'_>| {
-        workload.backend(std::iter::once(port.name.as_str()), Some(target))
+        let names = std::iter::once(port.name.as_str());
+        match name_use(entry) {
+            Some(used) => workload.resolved(names, Some(target), resolved, used),
+            None => workload.backend(names, Some(target)).into_iter().collect(),
+        }
     };
+    let namespace = &object.meta.key.namespace;
     if let Some(WorkloadSelector { labels }) = &entry.workload_selector {
-        let selected = workloads.select_entries(&object.meta.key.namespace, labels);
-        return selected.filter_map(at).collect();
+        let selected = workloads.select_entries(namespace, labels);
+        return selected.flat_map(at).collect();
     }
-    let empty = std::collections::BTreeMap::new();
-    let inline = entry.endpoints.iter().filter_map(|endpoint| {
+    let empty = BTreeMap::new();
+    if is_own_endpoint(entry) {
+        let own = WorkloadEntry {
+            address: service.host.clone(),
+            ..WorkloadEntry::default()
+        };
+        return at(&Workload::new(
+            &own,
+            first_label(&service.host),
+            namespace,
+            &empty,
+        ));
+    }
+    let inline = entry.endpoints.iter().flat_map(|endpoint| {
         let has_app = endpoint.labels.contains_key("app");
         let name = match endpoint.labels.get("version") {
             _ if has_app => String::new(),
             Some(version) => format!("{}-{version}", first_label(&service.host)),
             None => first_label(&service.host).to_owned(),
         };
-        at(&Workload::new(
-            endpoint,
-            &name,
-            &object.meta.key.namespace,
-            &empty,
-        ))
+        at(&Workload::new(endpoint, &name, namespace, &empty))
     });
     inline.collect()
+}
+
+/// Adds the names by which the endpoints of a service are reached.
+pub(super) fn names(
+    object: &Object<ServiceEntry>,
+    service: &Service<'_>,
+    workloads: &Workloads<'_>,
+    names: &mut BTreeMap<String, NameUse>,
+) {
+    let entry = &object.body;
+    let Some(used) = name_use(entry) else { return };
+    let mut add = |name: &str| {
+        let entry = names.entry(name.to_ascii_lowercase()).or_insert(used);
+        *entry = used.max(*entry);
+    };
+    if let Some(WorkloadSelector { labels }) = &entry.workload_selector {
+        let selected = workloads.select_entries(&object.meta.key.namespace, labels);
+        selected.filter_map(Workload::name).for_each(add);
+    } else if is_own_endpoint(entry) {
+        add(&service.host);
+    } else {
+        let written = entry
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.as_str());
+        written
+            .filter(|address| !hosts::is_ip(address))
+            .for_each(add);
+    }
+}
+
+/// Says which names of a service cannot be resolved.
+pub(super) fn report_names(
+    object: &Object<ServiceEntry>,
+    service: &Service<'_>,
+    wanted: &BTreeMap<String, NameUse>,
+    resolved: &ResolvedNames,
+    report: &mut Report,
+) {
+    let entry = &object.body;
+    if name_use(entry).is_none() {
+        return;
+    }
+    let mut report = report.on("ServiceEntry", &object.meta.key);
+    let spec = FieldPath::root("spec");
+    let mut tell = |name: &str, path: &FieldPath<'_>| {
+        let name = name.to_ascii_lowercase();
+        if wanted.contains_key(&name) {
+            names::report(&name, path, resolved, &mut report);
+        }
+    };
+    if is_own_endpoint(entry) {
+        let path = spec.field("hosts");
+        let place = entry.hosts.iter().position(|host| *host == service.host);
+        tell(&service.host, &path.index(place.unwrap_or_default()));
+    } else if entry.hosts.first() == Some(&service.host) {
+        // Once, though the entry is a service for each of its hosts.
+        let path = spec.field("endpoints");
+        for (i, endpoint) in entry.endpoints.iter().enumerate() {
+            tell(&endpoint.address, &path.index(i).field("address"));
+        }
+    }
 }
 
 fn first_label(host: &str) -> &str {

@@ -9,16 +9,17 @@ use crate::api::istio::WorkloadEntry;
 use crate::codes;
 use crate::finding::Level;
 use crate::model::{EndpointAddress, WorkloadLabels};
-use crate::resources::{Object, Resources};
+use crate::resolved::{NameUse, ResolvedNames};
+use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
 use crate::translate::locality::Locality;
-use crate::translate::registry::Backend;
+use crate::translate::registry::{Backend, names};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::{hosts, workload};
 
 /// How an address begins that is a socket's path.
-const UNIX: &str = "unix://";
+pub(super) const UNIX: &str = "unix://";
 
 /// Where a workload is.
 #[derive(Clone, Debug)]
@@ -26,7 +27,8 @@ enum Address {
     Ip(IpAddr),
     /// A socket of this host.
     Unix(Arc<str>),
-    /// A name, or nothing.
+    /// A name, in lower case.
+    Name(String),
     None,
 }
 
@@ -71,28 +73,73 @@ impl<'a> Workload<'a> {
         }
     }
 
-    /// The endpoint at the first of `names` that the workload has a port for, else at `target`.
-    pub(super) fn backend<'n>(
+    /// The name that it is reached by, if that is no address.
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.address {
+            Address::Name(name) => Some(name),
+            Address::Ip(_) | Address::Unix(_) | Address::None => None,
+        }
+    }
+
+    /// The port: that of the first of `names` that the workload has one for, else `target`.
+    fn port<'n>(
         &self,
         mut names: impl Iterator<Item = &'n str>,
         target: Option<u16>,
+    ) -> Option<u16> {
+        let named = names.find_map(|name| self.ports.get(name));
+        named.and_then(|port| u16::try_from(*port).ok()).or(target)
+    }
+
+    /// The endpoint at an address or a socket; none for a name.
+    pub(super) fn backend<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        target: Option<u16>,
     ) -> Option<Backend> {
-        let mut port = || {
-            let named = names.find_map(|name| self.ports.get(name));
-            named.and_then(|port| u16::try_from(*port).ok()).or(target)
-        };
         let address = match &self.address {
-            Address::Ip(ip) => SocketAddr::new(*ip, port()?).into(),
+            Address::Ip(ip) => SocketAddr::new(*ip, self.port(names, target)?).into(),
             Address::Unix(path) => EndpointAddress::Unix(Arc::clone(path)),
-            Address::None => return None,
+            Address::Name(_) | Address::None => return None,
         };
-        Some(Backend {
+        Some(self.at(address))
+    }
+
+    /// The same, and the endpoints at the addresses that a name has.
+    pub(super) fn resolved<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str>,
+        target: Option<u16>,
+        resolved: &ResolvedNames,
+        used: NameUse,
+    ) -> Vec<Backend> {
+        let Some(name) = self.name() else {
+            return self.backend(names, target).into_iter().collect();
+        };
+        let Some(known) = resolved.get(name) else {
+            return Vec::new();
+        };
+        let Some(port) = self.port(names, target) else {
+            return Vec::new();
+        };
+        let addresses = match used {
+            NameUse::All => known.addresses.as_slice(),
+            NameUse::AlsoFirst => known.first.as_slice(),
+        };
+        addresses
+            .iter()
+            .map(|ip| self.at(SocketAddr::new(*ip, port).into()))
+            .collect()
+    }
+
+    fn at(&self, address: EndpointAddress) -> Backend {
+        Backend {
             address,
             weight: self.weight,
             labels: Arc::clone(&self.labels),
             workload: Arc::clone(&self.described),
             locality: self.locality.clone(),
-        })
+        }
     }
 }
 
@@ -103,7 +150,8 @@ impl Address {
         }
         match text.parse() {
             Ok(ip) => Self::Ip(ip),
-            Err(_) => Self::None,
+            Err(_) if text.is_empty() => Self::None,
+            Err(_) => Self::Name(text.to_ascii_lowercase()),
         }
     }
 }
@@ -112,6 +160,8 @@ impl Address {
 #[derive(Debug, Default)]
 pub(super) struct Workloads<'a> {
     entries: Vec<Workload<'a>>,
+    /// The WorkloadEntries that are reached by name.
+    named: Vec<(&'a ObjectKey, usize)>,
     /// WorkloadEntries by namespace.
     by_namespace: HashMap<&'a str, Vec<usize>>,
     /// WorkloadEntries and endpoints of ServiceEntries, by namespace and each label.
@@ -136,6 +186,9 @@ impl<'a> Workloads<'a> {
             let workload = Workload::new(body, &meta.key.name, namespace, &meta.labels);
             let list = workloads.by_namespace.entry(namespace).or_default();
             list.push(workloads.entries.len());
+            if workload.name().is_some() {
+                workloads.named.push((&meta.key, workloads.entries.len()));
+            }
             workloads.add(namespace, workload);
         }
         for object in service_entries {
@@ -146,6 +199,23 @@ impl<'a> Workloads<'a> {
             }
         }
         workloads
+    }
+
+    /// Says which WorkloadEntries' names cannot be resolved.
+    pub(super) fn report_names(
+        &self,
+        wanted: &BTreeMap<String, NameUse>,
+        resolved: &ResolvedNames,
+        report: &mut Report,
+    ) {
+        for (key, index) in &self.named {
+            let name = self.entries.get(*index).and_then(Workload::name);
+            if let Some(name) = name.filter(|name| wanted.contains_key(*name)) {
+                let path = FieldPath::root("spec");
+                let mut report = report.on("WorkloadEntry", key);
+                names::report(name, &path.field("address"), resolved, &mut report);
+            }
+        }
     }
 
     fn add(&mut self, namespace: &'a str, workload: Workload<'a>) {
@@ -241,11 +311,7 @@ pub(super) fn check(
                 format!("the address `{address}` is wrong: {wrong}; the object is not used."),
                 "",
             ),
-            None => report.not_served(
-                &address_path,
-                "A host name as address",
-                "names are not resolved, and this endpoint gets no requests",
-            ),
+            None => {}
         }
     }
     let ports_path = path.field("ports");

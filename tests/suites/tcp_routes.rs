@@ -1,0 +1,154 @@
+//! TCP servers of a Gateway, by the `tcp` routes of VirtualServices.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use gatehouse_e2e::front::services_yaml;
+use gatehouse_e2e::{
+    ConfigDir, DEADLINE, Gatehouse, Node, Upstream, eventually, free_port, loopback_address,
+};
+
+/// A gateway with one TCP server and these `tcp` routes.
+struct Tcp {
+    config: ConfigDir,
+    gatehouse: Gatehouse,
+    address: SocketAddr,
+}
+
+fn routes(tcp: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: routes, namespace: default}}
+spec: {{hosts: ['*'], gateways: [istio-system/gw], tcp: {tcp}}}
+"
+    )
+}
+
+fn start(tcp: &str, services: &[(&str, &[SocketAddr])]) -> Tcp {
+    let own = loopback_address();
+    let address = SocketAddr::from((own, free_port(own)));
+    let config = ConfigDir::new();
+    config.write(
+        "gateway.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: gw, namespace: istio-system}}
+spec:
+  servers: [{{port: {{number: {}, name: tcp, protocol: TCP}}, hosts: ['*']}}]
+",
+            address.port()
+        ),
+    );
+    config.write("services.yaml", &services_yaml(services));
+    config.write("routes.yaml", &routes(tcp));
+    let admin = SocketAddr::from((own, free_port(own))).to_string();
+    let status = SocketAddr::from((own, free_port(own))).to_string();
+    let log = config.file("access.log");
+    let gatehouse = Gatehouse::on(&Node::host())
+        .admin(&admin)
+        .arguments(&["--status", &status, "--health", "off", "--workers", "1"])
+        .arguments(&["--listen", &own.to_string()])
+        .arguments(&["--access-log", log.to_str().expect("the path is text")])
+        .start(config.path());
+    Tcp {
+        config,
+        gatehouse,
+        address,
+    }
+}
+
+/// An upstream that says its name and then returns what it is sent.
+fn named(name: &'static str) -> Upstream {
+    Upstream::start(move |mut incoming| {
+        incoming.send(name.as_bytes())?;
+        let text = incoming.until_closed()?;
+        incoming.send(&text)
+    })
+}
+
+/// What a connection brings after `line` was sent; an error where it was cut.
+fn talk(address: SocketAddr, line: &[u8]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.write_all(line)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn line_of_log(tcp: &Tcp, part: &str) -> String {
+    eventually(part, DEADLINE, || {
+        let text = std::fs::read_to_string(tcp.config.file("access.log")).unwrap_or_default();
+        let mut lines = text.lines();
+        lines.find(|line| line.contains(part)).map(str::to_owned)
+    })
+}
+
+#[test]
+fn connections_are_carried_by_weight() {
+    let (a, b) = (named("a "), named("b "));
+    let tcp = start(
+        "[{route: [{destination: {host: a.test}, weight: 80}, {destination: {host: b.test}, weight: 20}]}]",
+        &[("a.test", &[a.address()]), ("b.test", &[b.address()])],
+    );
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in 0..300 {
+        *counts
+            .entry(talk(tcp.address, b"x\n").expect("carried"))
+            .or_default() += 1;
+    }
+    let share = counts.get("b x\n").copied().unwrap_or_default();
+    // Five sigma around 60.
+    assert!(
+        (25..=95).contains(&share) && counts.len() == 2,
+        "{counts:?}"
+    );
+    let line = line_of_log(&tcp, "outbound|80||b.test");
+    assert!(line.contains("\"- - -\" 0 - - - \"-\" 2 4 "), "{line}");
+    assert!(line.contains(&format!("\"{}\"", b.address())), "{line}");
+    let rows = tcp.gatehouse.rows("routes");
+    assert_eq!(rows[0]["action"], "carry");
+}
+
+#[test]
+fn what_leads_nowhere_closes_the_connection() {
+    let tcp = start(
+        "[{route: [{destination: {host: nobody.test}}]}]",
+        &[("empty.test", &[])],
+    );
+    let cut = |address| match talk(address, b"x\n") {
+        Ok(text) => text.is_empty(),
+        Err(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected
+        ),
+    };
+    assert!(cut(tcp.address));
+    let line = line_of_log(&tcp, "\"- - -\" 0 NC ");
+    assert!(
+        line.contains(" \"-\" - "),
+        "no upstream, no cluster: {line}"
+    );
+    tcp.config.write(
+        "routes.yaml",
+        &routes("[{route: [{destination: {host: empty.test}}]}]"),
+    );
+    eventually("the empty service", DEADLINE, || {
+        assert!(cut(tcp.address));
+        let text = std::fs::read_to_string(tcp.config.file("access.log")).unwrap_or_default();
+        text.contains("\"- - -\" 0 UH ").then_some(())
+    });
+    // Without a route the port is closed.
+    tcp.config.write(
+        "routes.yaml",
+        &routes("[{match: [{port: 1}], route: [{destination: {host: empty.test}}]}]"),
+    );
+    eventually("the port is closed", DEADLINE, || {
+        let refused = TcpStream::connect(tcp.address).err()?;
+        (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
+    });
+}
