@@ -45,7 +45,7 @@ impl HeaderValueTemplate {
     }
 }
 
-/// A piece of a value template. More operators come with the issue that needs them.
+/// A piece of a value template; what is not known where it stands leaves nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValuePiece {
     /// Text as is.
@@ -59,6 +59,38 @@ pub enum ValuePiece {
         /// How many bytes of the value are taken; none: all.
         max_length: Option<usize>,
     },
+    /// `%RESP(name)%`, the same of the response; nothing in a request.
+    ResponseHeader {
+        /// The header.
+        name: HeaderName,
+        /// The one that is read where the first is missing.
+        otherwise: Option<HeaderName>,
+        /// How many bytes of the value are taken; none: all.
+        max_length: Option<usize>,
+    },
+    /// `%START_TIME%`: when the request came, in UTC, and how it is written; none:
+    /// `2026-01-01T00:00:00.000Z`.
+    StartTime(Option<String>),
+    /// `%HOSTNAME%`: of this host.
+    Hostname,
+    /// `%ENVIRONMENT(X)%`: of the daemon.
+    Environment {
+        /// The variable.
+        name: String,
+        /// How many bytes of the value are taken; none: all.
+        max_length: Option<usize>,
+    },
+    /// `%ROUTE_NAME%`.
+    RouteName,
+    /// `%RESPONSE_FLAGS%`: Envoy's letters, or `-`; nothing in a request.
+    ResponseFlags,
+    /// `%RESPONSE_CODE_DETAILS%`; nothing in a request.
+    ResponseCodeDetails,
+    /// `%UPSTREAM_HOST%` and `%UPSTREAM_REMOTE_ADDRESS%` with its parts: the endpoint; in its
+    /// answers alone.
+    UpstreamRemote(AddressPart),
+    /// `%UPSTREAM_LOCAL_ADDRESS%` and its parts: our end; in answers of an upstream alone.
+    UpstreamLocal(AddressPart),
     /// `%PROTOCOL%`: what the client speaks, `HTTP/1.1`.
     Protocol,
     /// `%RESPONSE_CODE%`; 0 in a request.

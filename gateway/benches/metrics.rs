@@ -41,6 +41,7 @@ fn exchange() -> Exchange {
         route: None,
         cluster: None,
         endpoint: None,
+        upstream_remote: None,
         upstream_local: Some(([192, 168, 8, 2], 40_000).into()),
         upstream_service_time: Some(Duration::from_millis(3)),
         set_cookies: Vec::new(),

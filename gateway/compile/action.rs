@@ -7,9 +7,10 @@ use crate::snapshot::{
     Action, Destination, Forward, Mirror, Redirect, TcpRoute, UriRewrite, WeightedDestination,
 };
 
-pub(super) fn compile(action: &model::Action) -> Action {
+/// `route` is the name of the route whose action it is.
+pub(super) fn compile(action: &model::Action, route: &str) -> Action {
     match action {
-        model::Action::Forward(forward) => Action::Forward(compile_forward(forward)),
+        model::Action::Forward(forward) => Action::Forward(compile_forward(forward, route)),
         model::Action::Redirect(redirect) => {
             let model::Redirect {
                 code,
@@ -36,7 +37,7 @@ pub(super) fn compile(action: &model::Action) -> Action {
     }
 }
 
-fn compile_forward(forward: &model::Forward) -> Forward {
+fn compile_forward(forward: &model::Forward, route: &str) -> Forward {
     let model::Forward {
         destinations,
         rewrite,
@@ -44,7 +45,10 @@ fn compile_forward(forward: &model::Forward) -> Forward {
         retry,
         mirrors,
     } = forward;
-    let destinations: Box<[_]> = destinations.iter().map(compile_destination).collect();
+    let destinations: Box<[_]> = destinations
+        .iter()
+        .map(|to| compile_destination(to, route))
+        .collect();
     let model::Rewrite { uri, authority } = rewrite;
     Forward {
         total_weight: destinations
@@ -77,7 +81,7 @@ fn compile_mirror(mirror: &model::Mirror) -> Option<Mirror> {
     }
 }
 
-fn compile_destination(weighted: &model::WeightedDestination) -> WeightedDestination {
+fn compile_destination(weighted: &model::WeightedDestination, route: &str) -> WeightedDestination {
     let model::WeightedDestination {
         destination,
         weight,
@@ -88,8 +92,8 @@ fn compile_destination(weighted: &model::WeightedDestination) -> WeightedDestina
         destination: self::destination(destination),
         weight: *weight,
         authority: authority.as_ref().map(|text| text.as_bytes().into()),
-        request_edits: edits::compile(&headers.request),
-        response_edits: edits::compile(&headers.response),
+        request_edits: edits::compile(&headers.request, route),
+        response_edits: edits::compile(&headers.response, route),
     }
 }
 
@@ -131,13 +135,16 @@ mod tests {
             authority: authority.map(str::to_owned),
             headers: model::HeaderEdits::default(),
         };
-        let compiled = compile_forward(&model::Forward {
-            destinations: vec![share(Some("d.lan")), share(None)],
-            rewrite: model::Rewrite::default(),
-            timeout: None,
-            retry: None,
-            mirrors: Vec::new(),
-        });
+        let compiled = compile_forward(
+            &model::Forward {
+                destinations: vec![share(Some("d.lan")), share(None)],
+                rewrite: model::Rewrite::default(),
+                timeout: None,
+                retry: None,
+                mirrors: Vec::new(),
+            },
+            "",
+        );
         let hosts: Vec<_> = compiled
             .destinations
             .iter()

@@ -107,7 +107,7 @@ fn compile_server(
 
 fn compile_route(route: &Arc<model::Route>) -> Route {
     let model::Route {
-        name: _,
+        name,
         origin: _,
         matches,
         action,
@@ -125,9 +125,9 @@ fn compile_route(route: &Arc<model::Route>) -> Route {
         source: Arc::clone(route),
         matcher: compile_matcher(matches),
         filters,
-        action: action::compile(action),
-        request_edits: edits::compile(&headers.request),
-        response_edits: edits::compile(&headers.response),
+        action: action::compile(action, name),
+        request_edits: edits::compile(&headers.request, name),
+        response_edits: edits::compile(&headers.response, name),
     }
 }
 

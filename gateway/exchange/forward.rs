@@ -269,6 +269,7 @@ impl HttpConnection {
                 }
             },
         };
+        self.exchange.upstream_remote = Some(state.address.clone());
         self.exchange.upstream_local = upstream.local;
         self.encode_request(view, request, deadlines, retry);
         self.await_response(&mut upstream, request, deadlines)

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
+use gatehouse_config::model::EndpointAddress;
+
 use crate::exchange::ResponseFlags;
 use crate::filter::cors_policy::Field;
 use crate::http1::{RequestHead, ResponseHead};
@@ -87,6 +89,8 @@ pub struct Exchange {
     pub cluster: Option<ClusterId>,
     /// The endpoint of the last try.
     pub endpoint: Option<EndpointId>,
+    /// The endpoint of the last try that got a connection.
+    pub upstream_remote: Option<EndpointAddress>,
     /// Our address on the upstream connection.
     pub upstream_local: Option<SocketAddr>,
     /// `x-envoy-upstream-service-time`: from the request's end to the response's head.
@@ -136,6 +140,7 @@ impl Exchange {
             route: None,
             cluster: None,
             endpoint: None,
+            upstream_remote: None,
             upstream_local: None,
             upstream_service_time: None,
             attempts: 0,
@@ -164,6 +169,7 @@ impl Exchange {
         self.route = None;
         self.cluster = None;
         self.endpoint = None;
+        self.upstream_remote = None;
         self.upstream_local = None;
         self.upstream_service_time = None;
         self.attempts = 0;

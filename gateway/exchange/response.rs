@@ -257,6 +257,13 @@ impl HttpConnection {
             connection: &exchange.connection,
             protocol: exchange.protocol,
             status: exchange.status,
+            answer: Some(headers::Answer {
+                started_at: exchange.started_at,
+                flags: exchange.flags,
+                details: "via_upstream",
+                upstream: exchange.upstream_remote.as_ref(),
+                upstream_local: exchange.upstream_local,
+            }),
         };
         headers::edit_response(fields, &to.response_edits, facts);
         headers::edit_response(fields, &route.response_edits, facts);

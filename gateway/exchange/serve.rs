@@ -217,6 +217,13 @@ impl HttpConnection {
                 connection: &exchange.connection,
                 protocol: exchange.protocol,
                 status: exchange.status,
+                answer: Some(headers::Answer {
+                    started_at: exchange.started_at,
+                    flags: exchange.flags,
+                    details: exchange.details,
+                    upstream: exchange.upstream_remote.as_ref(),
+                    upstream_local: exchange.upstream_local,
+                }),
             };
             headers::edit_response(exchange.response.fields_mut(), edits, facts);
         }

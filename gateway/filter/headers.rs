@@ -6,10 +6,12 @@
 use std::fmt::Display;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
-use gatehouse_config::model::{AddressPart, HeaderName, ValuePiece};
+use gatehouse_config::model::{AddressPart, EndpointAddress, HeaderName, ValuePiece};
+use jiff::Timestamp;
 
-use crate::exchange::{Connection, Protocol};
+use crate::exchange::{Connection, Protocol, ResponseFlags};
 use crate::http1::{Fields, RequestHead};
 use crate::snapshot::{Edit, Template};
 
@@ -24,6 +26,23 @@ pub struct Facts<'a> {
     pub protocol: Protocol,
     /// `%RESPONSE_CODE%`; 0 while there is no response.
     pub status: u16,
+    /// What only a response has to tell.
+    pub answer: Option<Answer<'a>>,
+}
+
+/// What is known of an exchange once there is a response.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// `%START_TIME%`.
+    pub started_at: SystemTime,
+    /// `%RESPONSE_FLAGS%`.
+    pub flags: ResponseFlags,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub details: &'a str,
+    /// `%UPSTREAM_HOST%`.
+    pub upstream: Option<&'a EndpointAddress>,
+    /// `%UPSTREAM_LOCAL_ADDRESS%`.
+    pub upstream_local: Option<SocketAddr>,
 }
 
 /// Applies edits to a request. `%REQ(x)%` reads what the removals left of it.
@@ -39,15 +58,17 @@ pub fn edit_request(
         connection,
         protocol,
         status: 0,
+        answer: None,
     };
-    let made = make(edits, facts);
+    let made = make(edits, facts, None);
     write(head.fields_mut(), edits, made);
 }
 
 /// Applies edits to a response's fields.
 pub fn edit_response(fields: &mut Fields, edits: &[Edit], facts: Facts<'_>) {
     remove(fields, edits);
-    write(fields, edits, make(edits, facts));
+    let made = make(edits, facts, Some(fields));
+    write(fields, edits, made);
 }
 
 fn remove(fields: &mut Fields, edits: &[Edit]) {
@@ -59,12 +80,12 @@ fn remove(fields: &mut Fields, edits: &[Edit]) {
 }
 
 /// The values of the edits that have operators, in order.
-fn make(edits: &[Edit], facts: Facts<'_>) -> Vec<Vec<u8>> {
+fn make(edits: &[Edit], facts: Facts<'_>, response: Option<&Fields>) -> Vec<Vec<u8>> {
     edits
         .iter()
         .filter_map(|edit| match edit {
             Edit::Set(_, Template::Pieces(pieces)) | Edit::Add(_, Template::Pieces(pieces)) => {
-                Some(fill(pieces, facts))
+                Some(fill(pieces, facts, response))
             }
             _ => None,
         })
@@ -94,7 +115,7 @@ fn write(fields: &mut Fields, edits: &[Edit], made: Vec<Vec<u8>>) {
 }
 
 /// The value; what is not there leaves nothing.
-fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Vec<u8> {
+fn fill(pieces: &[ValuePiece], facts: Facts<'_>, response: Option<&Fields>) -> Vec<u8> {
     let mut value = Vec::new();
     for piece in pieces {
         match piece {
@@ -108,10 +129,44 @@ fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Vec<u8> {
                     let otherwise = otherwise.as_ref()?;
                     request_header(facts.request, otherwise)
                 });
-                let found = found.unwrap_or_default();
-                let length = max_length.map_or(found.len(), |most| most.min(found.len()));
-                value.extend(found.iter().take(length));
+                value.extend(cut(found, *max_length));
             }
+            ValuePiece::ResponseHeader {
+                name,
+                otherwise,
+                max_length,
+            } => {
+                let find = |name: &HeaderName| response?.get(name.as_str());
+                let found = find(name).or_else(|| find(otherwise.as_ref()?));
+                value.extend(cut(found, *max_length));
+            }
+            ValuePiece::StartTime(format) => {
+                let at = facts.answer.map(|answer| answer.started_at);
+                start_time(&mut value, at, format.as_deref());
+            }
+            ValuePiece::ResponseFlags => {
+                if let Some(answer) = &facts.answer {
+                    print(&mut value, answer.flags);
+                }
+            }
+            ValuePiece::ResponseCodeDetails => {
+                let details = facts.answer.map_or("", |answer| answer.details);
+                value.extend_from_slice(details.as_bytes());
+            }
+            ValuePiece::UpstreamRemote(part) => {
+                match facts.answer.and_then(|answer| answer.upstream) {
+                    Some(EndpointAddress::Inet(at)) => address(&mut value, *at, *part),
+                    Some(at @ EndpointAddress::Unix(_)) => print(&mut value, at),
+                    None => {}
+                }
+            }
+            ValuePiece::UpstreamLocal(part) => {
+                if let Some(at) = facts.answer.and_then(|answer| answer.upstream_local) {
+                    address(&mut value, at, *part);
+                }
+            }
+            // Filled in when the route was compiled.
+            ValuePiece::Hostname | ValuePiece::Environment { .. } | ValuePiece::RouteName => {}
             ValuePiece::Protocol => value.extend_from_slice(facts.protocol.as_str().as_bytes()),
             ValuePiece::ResponseCode => print(&mut value, facts.status),
             ValuePiece::DownstreamRemote(part) => address(&mut value, facts.connection.peer, *part),
@@ -119,6 +174,27 @@ fn fill(pieces: &[ValuePiece], facts: Facts<'_>) -> Vec<u8> {
         }
     }
     value
+}
+
+/// At most so many bytes.
+fn cut(found: Option<&[u8]>, most: Option<usize>) -> &[u8] {
+    let found = found.unwrap_or_default();
+    most.and_then(|most| found.get(..most)).unwrap_or(found)
+}
+
+/// In UTC. A request tells the time at which it is sent on, which is when it came.
+fn start_time(value: &mut Vec<u8>, at: Option<SystemTime>, format: Option<&str>) {
+    let at = Timestamp::try_from(at.unwrap_or_else(SystemTime::now));
+    let at = at.unwrap_or(Timestamp::UNIX_EPOCH);
+    match format {
+        None => print(value, format_args!("{at:.3}")),
+        // Translation lets through what jiff knows; nothing is written if it knows better.
+        Some(format) => {
+            if let Ok(text) = jiff::fmt::strtime::format(format, at) {
+                value.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
 }
 
 fn address(value: &mut Vec<u8>, address: SocketAddr, part: AddressPart) {
@@ -171,6 +247,20 @@ mod tests {
         Connection {
             peer: "192.0.2.7:4711".parse().unwrap(),
             local: "[::ffff:192.0.2.1]:80".parse().unwrap(),
+        }
+    }
+
+    fn answer() -> Answer<'static> {
+        static UPSTREAM: EndpointAddress = EndpointAddress::Inet(SocketAddr::new(
+            std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            9080,
+        ));
+        Answer {
+            started_at: SystemTime::UNIX_EPOCH,
+            flags: ResponseFlags::DI,
+            details: "via_upstream",
+            upstream: Some(&UPSTREAM),
+            upstream_local: Some("127.0.0.2:4000".parse().unwrap()),
         }
     }
 
@@ -241,6 +331,7 @@ mod tests {
             connection: &connection,
             protocol: Protocol::Http11,
             status: 204,
+            answer: Some(answer()),
         };
         for (piece, want) in [
             (header(":path"), "/a?b"),
@@ -250,6 +341,26 @@ mod tests {
             (or("nope", "nope-2", None), ""),
             (ValuePiece::Protocol, "HTTP/1.1"),
             (ValuePiece::ResponseCode, "204"),
+            (ValuePiece::StartTime(None), "1970-01-01T00:00:00.000Z"),
+            (
+                ValuePiece::StartTime(Some("%Y/%m/%d %H:%M:%S.%3f %s".to_owned())),
+                "1970/01/01 00:00:00.000 0",
+            ),
+            (ValuePiece::ResponseFlags, "DI"),
+            (ValuePiece::ResponseCodeDetails, "via_upstream"),
+            (
+                ValuePiece::UpstreamRemote(AddressPart::Whole),
+                "127.0.0.1:9080",
+            ),
+            (ValuePiece::UpstreamLocal(AddressPart::Port), "4000"),
+            (
+                ValuePiece::ResponseHeader {
+                    name: name("x-nope"),
+                    otherwise: Some(name("x-resp")),
+                    max_length: Some(2),
+                },
+                "re",
+            ),
             (
                 ValuePiece::DownstreamRemote(AddressPart::Whole),
                 "192.0.2.7:4711",
@@ -264,6 +375,7 @@ mod tests {
             (ValuePiece::DownstreamLocal(AddressPart::Port), "80"),
         ] {
             let mut fields = Fields::default();
+            fields.append("x-resp", b"resp");
             let edits = [Edit::Add("x".into(), pieces(vec![piece.clone()]))];
             edit_response(&mut fields, &edits, facts);
             let got = fields.get("x").unwrap_or_default();

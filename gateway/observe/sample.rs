@@ -43,6 +43,7 @@ pub(crate) fn exchange() -> Exchange {
         route: None,
         cluster: None,
         endpoint: None,
+        upstream_remote: None,
         upstream_local: Some("192.168.8.2:40000".parse().unwrap()),
         upstream_service_time: Some(Duration::from_millis(3)),
         set_cookies: Vec::new(),

@@ -27,7 +27,9 @@ fn recorder() -> (Upstream, Arc<Mutex<Vec<String>>>) {
     let noted = Arc::clone(&heads);
     let upstream = Upstream::start(move |mut incoming: Incoming| -> io::Result<()> {
         while let Some(head) = incoming.request()? {
-            noted.lock().unwrap().push(head.to_ascii_lowercase());
+            let mut noted = noted.lock().expect("nobody panics with it");
+            noted.push(head.to_ascii_lowercase());
+            drop(noted);
             incoming.send(b"HTTP/1.1 500 Oops\r\ncontent-length: 4\r\n\r\nnope")?;
         }
         Ok(())

@@ -124,7 +124,7 @@ fn an_unknown_field_is_named_with_the_nearest() {
 #[test]
 fn of_kinds_that_do_nothing_here_a_part_is_read() {
     let file = read(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\nspec:\n  nodeName: n\n  \
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\nspec:\n  nodeName: node\n  \
          containers: [{name: c, image: i, ports: [{containerPort: 80}]}]\n---\napiVersion: \
          gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec: {listeners: \
          [{hostname: a.lan, port: 80}]}\nstatus: {conditions: [{type: Accepted, status: \

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::api::istio::http_route::{HeaderOperations, Headers};
-use crate::model::{AddressPart, HeaderEdit, HeaderName, HeaderValueTemplate, ValuePiece};
+use crate::model::{HeaderEdit, HeaderName, HeaderValueTemplate, ValuePiece};
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::report::ObjectReport;
+use crate::translate::virtual_service::header_operators::{self, OperatorError};
 
 /// The edits of one `headers` block, apart by what they do.
 #[derive(Clone, Debug, Default)]
@@ -216,7 +217,15 @@ fn parse_value(
             );
             None
         }
-        Err(TemplateError::Unknown(operator)) => {
+        Err(TemplateError::Operator(operator, OperatorError::Unknown)) => {
+            report.invalid(
+                path,
+                format!("`%{operator}%` is no operator of header values; the object is not used."),
+                "Write `%%` for a percent sign.",
+            );
+            None
+        }
+        Err(TemplateError::Operator(operator, OperatorError::Nothing)) => {
             report.unsupported(
                 path,
                 &format!("the operator `%{operator}%`"),
@@ -229,7 +238,7 @@ fn parse_value(
 
 enum TemplateError {
     Unterminated,
-    Unknown(String),
+    Operator(String, OperatorError),
 }
 
 fn parse_template(value: &str) -> Result<HeaderValueTemplate, TemplateError> {
@@ -255,8 +264,8 @@ fn parse_template(value: &str) -> Result<HeaderValueTemplate, TemplateError> {
             name_end
         };
         let operator = &after[..end];
-        let piece =
-            parse_operator(operator).ok_or_else(|| TemplateError::Unknown(operator.to_owned()))?;
+        let piece = header_operators::parse(operator)
+            .map_err(|error| TemplateError::Operator(operator.to_owned(), error))?;
         if !literal.is_empty() {
             pieces.push(ValuePiece::Literal(std::mem::take(&mut literal)));
         }
@@ -268,42 +277,4 @@ fn parse_template(value: &str) -> Result<HeaderValueTemplate, TemplateError> {
         pieces.push(ValuePiece::Literal(literal));
     }
     Ok(HeaderValueTemplate { pieces })
-}
-
-fn parse_operator(operator: &str) -> Option<ValuePiece> {
-    let part = |part: &str| match part {
-        "ADDRESS" => Some(AddressPart::Whole),
-        "ADDRESS_WITHOUT_PORT" => Some(AddressPart::Ip),
-        "PORT" => Some(AddressPart::Port),
-        _ => None,
-    };
-    if let Some(rest) = operator.strip_prefix("DOWNSTREAM_REMOTE_") {
-        return part(rest).map(ValuePiece::DownstreamRemote);
-    }
-    if let Some(rest) = operator.strip_prefix("DOWNSTREAM_LOCAL_") {
-        return part(rest).map(ValuePiece::DownstreamLocal);
-    }
-    match operator {
-        "PROTOCOL" => Some(ValuePiece::Protocol),
-        "RESPONSE_CODE" => Some(ValuePiece::ResponseCode),
-        _ => parse_request_header(operator),
-    }
-}
-
-/// `REQ(name?otherwise):max_length`.
-fn parse_request_header(operator: &str) -> Option<ValuePiece> {
-    let (names, length) = operator.strip_prefix("REQ(")?.split_once(')')?;
-    let max_length = match length {
-        "" => None,
-        length => Some(length.strip_prefix(':')?.parse().ok()?),
-    };
-    let (name, otherwise) = match names.split_once('?') {
-        Some((name, otherwise)) => (name, Some(HeaderName::parse(otherwise)?)),
-        None => (names, None),
-    };
-    Some(ValuePiece::RequestHeader {
-        name: HeaderName::parse(name)?,
-        otherwise,
-        max_length,
-    })
 }

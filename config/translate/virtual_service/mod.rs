@@ -5,6 +5,7 @@ mod delegate;
 pub(crate) mod destination;
 mod direct_response;
 mod fault;
+mod header_operators;
 pub(crate) mod headers;
 pub(crate) mod matches;
 pub(crate) mod mirror;
