@@ -80,6 +80,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         config: demo.config(),
         state: demo.state(),
         node: daemon::settings::host_name(),
+        locality: String::new(),
         admin: AdminSettings {
             admin: Some(demo.admin()),
             // Closed, so that demos run side by side; the admin address serves them too.

@@ -310,6 +310,7 @@ impl Control {
             namespace: self.settings.namespace.clone(),
             root_namespace: self.settings.namespace.clone(),
             node: self.settings.node.clone(),
+            locality: self.settings.locality.clone(),
             ignore_security_policies: self.settings.ignore_security_policies,
             holding_pools: self
                 .allocator
@@ -446,6 +447,7 @@ impl Control {
                 label_sets_refused: self.gateway.label_sets_refused(),
             },
             labels: self.gateway.labels(),
+            snapshot: Arc::clone(&snapshot),
             pools,
         };
         shown.metrics.publish(known);

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gatehouse_gateway::Counters;
 use gatehouse_gateway::admin::{BoxFuture, Scrape};
 use gatehouse_gateway::observe::exposition::Exposition;
-use gatehouse_gateway::observe::{GatewayState, Labels, RenderOptions, process, render};
+use gatehouse_gateway::observe::{GatewayState, Labels, RenderOptions, clusters, process, render};
+use gatehouse_gateway::snapshot::Snapshot;
 use gatehouse_lb_speaker::Speaker;
 
 /// What the control thread last knew; it stores a new one after every change.
@@ -15,6 +16,8 @@ pub struct Known {
     pub labels: Labels,
     /// The configuration's state.
     pub gateway: GatewayState,
+    /// The clusters, whose limits and detectors count for themselves.
+    pub snapshot: Arc<Snapshot>,
     /// The allocator's metrics, as text.
     pub pools: String,
 }
@@ -63,6 +66,7 @@ impl Scrape for Metrics {
                 &counters,
                 &known.gateway,
             );
+            clusters::render(&mut out, &known.snapshot);
             process::render(&mut out);
             out.append(&known.pools);
             if let Some(speaker) = &self.speaker {

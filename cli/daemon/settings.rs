@@ -24,6 +24,15 @@ pub struct RunArgs {
     /// This node's name [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Where this node stands, for endpoints that are near or far
+    /// [default: what the node's Node object says]
+    #[arg(
+        long,
+        value_name = "REGION/ZONE/SUBZONE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub locality: String,
     /// Where the admin API and the dashboard listen, or `off`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address)]
     pub admin: Address,
@@ -108,6 +117,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// This node's name.
     pub node: String,
+    /// Where it stands, `region/zone/subzone`; empty: not told.
+    pub locality: String,
     /// Where pages, API, metrics and health are served.
     pub admin: AdminSettings,
     /// The gateway's labels.
@@ -144,6 +155,7 @@ impl From<RunArgs> for Settings {
             config,
             state,
             node,
+            locality,
             admin,
             status,
             health,
@@ -175,6 +187,7 @@ impl From<RunArgs> for Settings {
                 host_name: Some(node.clone()),
             },
             node,
+            locality,
             labels: labels.0,
             namespace,
             listen: if listen.is_empty() {

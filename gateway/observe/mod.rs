@@ -5,6 +5,7 @@
 //! thread ([`LabelTable`]), so that a worker never handles a label as text.
 
 pub mod access_log;
+pub mod clusters;
 pub mod exposition;
 pub mod histogram;
 pub mod labels;

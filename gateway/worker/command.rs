@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{BoundTcp, BoundUdp};
 use crate::observe::MetricsSnapshot;
-use crate::snapshot::{Serves, Snapshot};
+use crate::snapshot::{Cluster, EndpointId, Serves, Snapshot};
 use crate::worker::{Drain, Worker};
 
 /// How long a drained connection may take to begin its first request: a client connects and sends
@@ -155,12 +155,33 @@ impl Worker {
 
     fn health(&self) -> Vec<EndpointHealth> {
         let view = self.view();
-        view.states()
+        let snapshot = &view.snapshot;
+        // One run of endpoints after the other, as the snapshot has them.
+        let of_cluster = |cluster: &Cluster| {
+            let outliers = cluster.outliers.clone();
+            if let Some(outliers) = &outliers {
+                outliers.has_ejected(); // lets in those whose time is over
+            }
+            let endpoints = cluster.endpoints.clone();
+            (0..endpoints.len()).zip(endpoints).map(move |(place, id)| {
+                let position = u32::try_from(place).unwrap_or(u32::MAX);
+                (EndpointId(id), position, outliers.clone())
+            })
+        };
+        snapshot
+            .clusters
             .iter()
-            .map(|state| EndpointHealth {
-                address: state.address.clone(),
-                available: state.is_available(),
-                active: state.active.get(),
+            .flat_map(of_cluster)
+            .map(|(id, position, outliers)| {
+                let state = view.state(id);
+                EndpointHealth {
+                    address: state.address.clone(),
+                    available: match outliers {
+                        Some(outliers) => !outliers.is_ejected(position),
+                        None => state.is_available(),
+                    },
+                    active: state.active.get(),
+                }
             })
             .collect()
     }

@@ -64,7 +64,7 @@ pub(crate) fn parse(
         failover_priority,
         enabled,
     } = setting;
-    if !distribute.is_empty() && !(failover.is_empty() && failover_priority.is_empty()) {
+    if !distribute.is_empty() && (!failover.is_empty() || !failover_priority.is_empty()) {
         report.invalid(
             path,
             "distribute and failover exclude each other; the object is not used.",
