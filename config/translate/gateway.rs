@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::api::istio::Gateway as Api;
-use crate::api::istio::gateway::{Port, Server as ApiServer, ServerTls, TlsMode};
+use crate::api::istio::gateway::{Port, Server as ApiServer};
 use crate::codes;
 use crate::finding::Level;
 use crate::resources::{Object, ObjectKey, Resources};
@@ -14,7 +14,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::hosts::{self, ServerHosts};
 use crate::translate::labels;
 use crate::translate::report::{ObjectReport, Report};
-use crate::translate::virtual_service;
+use crate::translate::{registry, server_tls, virtual_service};
 
 /// A valid Gateway.
 #[derive(Debug)]
@@ -328,7 +328,15 @@ fn parse_server(
         }
         parsed
     };
-    if is_socket {
+    if let Some(socket) = bind.strip_prefix("unix://") {
+        registry::check_socket(socket, &path.field("bind"), report);
+        if port.number != 0 {
+            report.invalid(
+                &port_path.field("number"),
+                "a server at a socket has no port; the object is not used.",
+                "Write `number: 0`.",
+            );
+        }
         report.not_served(
             &path.field("bind"),
             "A socket path as bind address",
@@ -340,7 +348,7 @@ fn parse_server(
         number => virtual_service::port(number, &port_path.field("number"), report)?,
     };
     let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
-    check_tls(tls.as_ref(), protocol, path, report);
+    server_tls::check(tls.as_ref(), protocol, path, report);
     if protocol == Protocol::Tls {
         let path = port_path.field("protocol");
         report.not_served(&path, "TLS", "this server does not listen");
@@ -355,7 +363,9 @@ fn parse_server(
         index_of_hosts: ServerHosts::new(hosts.iter().map(String::as_str)),
         hosts,
         has_tls: tls.is_some(),
-        ends_tls: tls.as_ref().is_some_and(|tls| !passes_through(tls)),
+        ends_tls: tls
+            .as_ref()
+            .is_some_and(|tls| !server_tls::passes_through(tls)),
         https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
         inert: is_socket,
     })
@@ -428,50 +438,5 @@ fn parse_protocol(
             );
             None
         }
-    }
-}
-
-fn passes_through(tls: &ServerTls) -> bool {
-    matches!(tls.mode, TlsMode::Passthrough | TlsMode::AutoPassthrough)
-}
-
-fn check_tls(
-    tls: Option<&ServerTls>,
-    protocol: Protocol,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) {
-    let tls_path = path.field("tls");
-    let Some(tls) = tls else {
-        if protocol == Protocol::Tls {
-            report.invalid(
-                &tls_path,
-                "an HTTPS or TLS server needs tls settings; the object is not used.",
-                "Add `tls: {mode: SIMPLE, credentialName: NAME}`.",
-            );
-        }
-        return;
-    };
-    let has_files = !tls.ca_certificates.is_empty()
-        || !tls.private_key.is_empty()
-        || !tls.server_certificate.is_empty();
-    let passes = passes_through(tls);
-    match protocol {
-        Protocol::Http if !passes || has_files => report.invalid(
-            &tls_path,
-            "a plain HTTP server has no TLS; the object is not used.",
-            "Keep `httpsRedirect` alone, or set the protocol to HTTPS.",
-        ),
-        Protocol::Tcp => report.invalid(
-            &tls_path,
-            "a TCP server has no TLS; the object is not used.",
-            "Set the protocol to TLS.",
-        ),
-        Protocol::Tls if tls.https_redirect => report.questionable(
-            &tls_path.field("httpsRedirect"),
-            "httpsRedirect has no effect on a server that speaks TLS already.",
-            "Put it on the plain HTTP server.",
-        ),
-        Protocol::Http | Protocol::Tls => {}
     }
 }

@@ -24,6 +24,35 @@ pub(crate) fn display(labels: &BTreeMap<String, String>) -> String {
     pairs.join(",")
 }
 
+/// What is wrong with the first bad label; none: all are labels as Kubernetes has them.
+pub(crate) fn error(labels: &BTreeMap<String, String>) -> Option<String> {
+    let is_word = |text: &str| {
+        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = text.as_bytes();
+        bytes.len() <= 63
+            && edge(bytes.first())
+            && edge(bytes.last())
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+    };
+    labels.iter().find_map(|(key, value)| {
+        let valid_key = match key.split_once('/') {
+            Some((prefix, name)) => {
+                crate::translate::hosts::domain_error(prefix).is_none() && is_word(name)
+            }
+            None => is_word(key),
+        };
+        if !valid_key {
+            Some(format!("`{key}` is not a label's name"))
+        } else if !value.is_empty() && !is_word(value) {
+            Some(format!("`{value}` is not a label's value"))
+        } else {
+            None
+        }
+    })
+}
+
 /// Reads a Kubernetes label selector.
 pub(crate) fn selector(selector: &ApiSelector) -> Result<LabelSelector, String> {
     let ApiSelector {

@@ -20,6 +20,7 @@ mod re2;
 pub(crate) mod registry;
 pub(crate) mod report;
 mod security;
+pub(crate) mod server_tls;
 pub(crate) mod suggest;
 mod tcp_server;
 mod virtual_hosts;

@@ -79,11 +79,19 @@ pub fn place(
 ) -> Placement {
     let mut builder = Builder::default();
     let gateways: Vec<&Service> = model.services.iter().filter(|s| s.is_gateway).collect();
+    // Servers with an address of their own come first: they are the more specific ones there, as
+    // the kernel would choose between an address and the wildcard.
     for (index, server) in (0_u32..).zip(&model.servers) {
         if let Some(bind) = server.bind {
             builder.server(SocketAddr::new(bind, server.port), index);
+        }
+    }
+    for (index, server) in (0_u32..).zip(&model.servers) {
+        if server.bind.is_some() {
             continue;
         }
+        let before = builder.placement.places.len();
+        let mut wanted = false;
         let mut led_to = false;
         for service in &gateways {
             let given = addresses
@@ -93,6 +101,7 @@ pub fn place(
             for port in ports_leading_to(service, server, &model.servers) {
                 led_to = true;
                 for ip in given {
+                    wanted = true;
                     builder.server(SocketAddr::new(*ip, port), index);
                 }
                 if given.is_empty() {
@@ -105,8 +114,12 @@ pub fn place(
         }
         if gateways.is_empty() || !holds_addresses {
             for ip in listen {
+                wanted = true;
                 builder.server(SocketAddr::new(*ip, server.port), index);
             }
+        }
+        if wanted && builder.placement.places.len() == before {
+            builder.displaced(server);
         }
     }
     for (index, service) in (0_u32..).zip(&model.services) {
@@ -180,6 +193,23 @@ impl Builder {
         });
     }
 
+    fn displaced(&mut self, server: &Server) {
+        let origin = server.origins.first();
+        self.placement.findings.push(Finding {
+            code: codes::CONFLICTING_GATEWAYS,
+            level: Level::Error,
+            object: origin.map(|origin| gateway_ref(&origin.gateway)),
+            field: String::new(),
+            position: None,
+            message: format!(
+                "port {} listens nowhere: servers with a `bind` of their own have all its \
+                 addresses.",
+                server.port
+            ),
+            hint: "Give one of them another port, or remove `bind`.".to_owned(),
+        });
+    }
+
     fn no_port(&mut self, gateways: &[&Service], server: &Server) {
         let names: Vec<String> = gateways
             .iter()
@@ -211,5 +241,56 @@ fn gateway_ref(key: &ObjectKey) -> ObjectRef {
     ObjectRef {
         kind: "Gateway".to_owned(),
         key: key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_config::model::ServerOrigin;
+
+    use super::*;
+
+    fn server(port: u16, bind: Option<&str>) -> Server {
+        Server {
+            port,
+            bind: bind.map(|ip| ip.parse().unwrap()),
+            origins: vec![ServerOrigin {
+                gateway: ObjectKey::new("default", "gw"),
+                port_name: "http".to_owned(),
+            }],
+            virtual_hosts: Vec::new(),
+            tcp: None,
+        }
+    }
+
+    #[test]
+    fn a_server_with_an_address_of_its_own_is_served_there_and_the_other_elsewhere() {
+        let model = Model {
+            servers: vec![server(80, None), server(80, Some("127.0.0.1"))],
+            ..Model::default()
+        };
+        let place = |listen: &[&str]| {
+            let listen: Vec<IpAddr> = listen.iter().map(|ip| ip.parse().unwrap()).collect();
+            super::place(&model, &BTreeMap::new(), &listen, true)
+        };
+        let at = |placement: &Placement| -> Vec<(String, Option<u32>)> {
+            let places = placement.places.iter();
+            places
+                .map(|place| (place.address().to_string(), place.server()))
+                .collect()
+        };
+        let both = place(&["127.0.0.1", "127.0.0.2"]);
+        assert_eq!(
+            at(&both),
+            [
+                ("127.0.0.1:80".to_owned(), Some(1)),
+                ("127.0.0.2:80".to_owned(), Some(0))
+            ]
+        );
+        assert_eq!(both.findings, []);
+        let displaced = place(&["127.0.0.1"]);
+        assert_eq!(at(&displaced), [("127.0.0.1:80".to_owned(), Some(1))]);
+        let codes: Vec<_> = displaced.findings.iter().map(|f| f.code).collect();
+        assert_eq!(codes, [codes::CONFLICTING_GATEWAYS]);
     }
 }

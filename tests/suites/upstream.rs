@@ -411,3 +411,59 @@ fn a_hundred_clients_at_once_are_all_served() {
     });
     assert_eq!(wrong.load(Ordering::Relaxed), 0);
 }
+
+#[test]
+fn an_endpoint_at_a_socket_of_this_host_is_served_and_kept() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+
+    let front = Front::start(TO_API, &[]);
+    let socket = front.config.file("app.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket can be made");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut reader = BufReader::new(stream);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+                if line == "\r\n" {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+                    if reader.get_mut().write_all(answer).is_err() {
+                        break;
+                    }
+                }
+                line.clear();
+            }
+        }
+    });
+    front.config.write(
+        "api.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: api, namespace: default}}
+spec:
+  hosts: [api.test]
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 'unix://{}'}}]
+",
+            socket.display()
+        ),
+    );
+    eventually("the socket is served", DEADLINE, || {
+        (front.get("/", &[]).body == b"hi").then_some(())
+    });
+    for _ in 0..5 {
+        assert_eq!(front.get("/", &[]).body, b"hi");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "kept alive");
+    let rows = front.gatehouse.rows("endpoints");
+    assert!(
+        rows.iter()
+            .any(|row| row["address"] == socket.to_str().unwrap_or("")),
+        "{rows:?}"
+    );
+}

@@ -22,6 +22,7 @@ use crate::translate::visibility::Visibility;
 use kubernetes::Slices;
 pub(crate) use kubernetes::port;
 use workloads::Workloads;
+pub(crate) use workloads::check_socket;
 
 /// A service.
 #[derive(Debug)]

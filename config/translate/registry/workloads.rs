@@ -269,7 +269,7 @@ pub(super) fn check(
     let WorkloadEntry {
         address,
         ports,
-        labels: _,
+        labels: own_labels,
         network,
         locality: _, // any text
         weight: _,
@@ -299,6 +299,13 @@ pub(super) fn check(
                 "",
             );
         }
+        if service_ports.is_some_and(|ports| ports.len() != 1) {
+            report.invalid(
+                &address_path,
+                "an endpoint at a socket serves one port, and the service has another number of them; the object is not used.",
+                "Write a ServiceEntry for each port.",
+            );
+        }
     } else if !hosts::is_ip(address) {
         let wrong = if names_allowed {
             hosts::domain_error(address)
@@ -314,10 +321,24 @@ pub(super) fn check(
             None => {}
         }
     }
+    if let Some(wrong) = labels::error(own_labels) {
+        report.invalid(
+            &path.field("labels"),
+            format!("{wrong}; the object is not used."),
+            "",
+        );
+    }
     let ports_path = path.field("ports");
     for (name, number) in ports {
         let path = ports_path.field(name);
         super::service_entry::check_port(*number, &path, report);
+        if !hosts::is_label(name) {
+            report.invalid(
+                &path,
+                format!("`{name}` is not a port's name; the object is not used."),
+                "",
+            );
+        }
         if service_ports.is_some_and(|known| !known.contains(&name.as_str())) {
             report.invalid(
                 &path,
