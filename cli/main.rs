@@ -95,7 +95,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         namespace: "istio-system".to_owned(),
         listen: demo.listen(),
         workers: daemon::settings::cpus(),
-        access_log: "off".to_owned(),
+        access_log: None,
         access_log_format: "text".to_owned(),
         server_header: None,
         ignore_security_policies: false,

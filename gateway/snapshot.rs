@@ -15,6 +15,7 @@ use gatehouse_config::model::{
 use regex::bytes::Regex;
 
 use crate::filter::guard::Guards;
+use crate::observe::LogPlan;
 use crate::route::{HostTable, Matcher, RouteList};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
@@ -73,6 +74,8 @@ pub struct Snapshot {
     pub endpoints: Vec<Endpoint>,
     /// Settings that hold for every request.
     pub proxy: Proxy,
+    /// Which access logs get lines; none: nothing is logged.
+    pub access_log: Option<Arc<LogPlan>>,
     /// Hosts that must not be served; none: all may.
     pub guards: Option<Box<Guards>>,
 }

@@ -24,9 +24,7 @@ use std::time::Duration;
 use gatehouse_config::source::Dns;
 use gatehouse_config::source::watch::Watch;
 use gatehouse_gateway::admin::{Admin, AdminState, View};
-use gatehouse_gateway::observe::{
-    AccessLog, AccessLogSettings, Identity, LogFormat, LogTarget, RenderOptions,
-};
+use gatehouse_gateway::observe::{AccessLog, Identity, RenderOptions};
 use gatehouse_gateway::worker::WorkerSettings;
 use gatehouse_gateway::{Gateway, admin};
 use gatehouse_lb_speaker::{Speaker, SpeakerSettings, SpeakerState};
@@ -111,7 +109,7 @@ async fn serve(
     let gateway = Gateway::start(
         settings.workers,
         &worker_settings(&settings),
-        access_log.as_ref(),
+        Some(&access_log),
     )
     .map_err(|error| DaemonError::System {
         what: "no worker thread",
@@ -138,8 +136,8 @@ async fn serve(
     let parts = Parts {
         gateway,
         speaker: speaker.clone(),
-        access_log,
         dns: Dns::start(settings.dns.clone()),
+        access_log: Some(access_log),
         capabilities,
     };
     let mut control = Control::open(settings.clone(), parts).map_err(config_error)?;
@@ -238,23 +236,17 @@ fn identity(settings: &Settings) -> RenderOptions {
     }
 }
 
-fn access_log(settings: &Settings) -> Result<Option<AccessLog>, DaemonError> {
-    let target = match settings.access_log.as_str() {
-        "off" | "" => LogTarget::Off,
-        "stdout" | "/dev/stdout" => LogTarget::Stdout,
-        file => LogTarget::File(file.into()),
+/// The writer of access logs; what the command line asks for must be possible.
+fn access_log(settings: &Settings) -> Result<AccessLog, DaemonError> {
+    let refused = |target: &str, error| DaemonError::AccessLog {
+        target: target.to_owned(),
+        error,
     };
-    let format = if settings.access_log_format == "json" {
-        LogFormat::Json
-    } else {
-        LogFormat::Text
-    };
-    AccessLog::start(&AccessLogSettings { target, format }).map_err(|error| {
-        DaemonError::AccessLog {
-            target: settings.access_log.clone(),
-            error,
-        }
-    })
+    for log in settings.access_logs().unwrap_or_default() {
+        let named = settings.access_log.as_deref().unwrap_or_default();
+        AccessLog::check(&log.target).map_err(|error| refused(named, error))?;
+    }
+    AccessLog::start().map_err(|error| refused("", error))
 }
 
 fn speaker(settings: &Settings) -> Result<Option<Arc<Speaker>>, DaemonError> {

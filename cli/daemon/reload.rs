@@ -221,11 +221,14 @@ impl Control {
         self.directory.locate(&resources, &mut findings);
 
         let mut model = translation.model;
+        // The command line wins over the MeshConfig.
         if self.settings.server_header.is_some() {
-            // The command line wins over the MeshConfig.
             model.proxy.headers.server = None;
         }
         self.dns.want(model.names.clone());
+        if let Some(logs) = self.settings.access_logs() {
+            model.proxy.access_logs = logs;
+        }
         let (outcome, state_findings) = self.allocate(&model);
         findings.extend(state_findings);
         let allocations = outcome
@@ -443,6 +446,7 @@ impl Control {
                     ("info", count(Level::Info)),
                 ],
                 workers: self.gateway.workers() as u64,
+                rules: in_force.model.proxy.metrics.clone(),
                 access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
                 label_sets_refused: self.gateway.label_sets_refused(),
             },

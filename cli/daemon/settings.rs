@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gatehouse_config::model::{AccessLog, LogTarget};
 use gatehouse_config::source::DnsSettings;
+use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
 
 /// Where the state is kept if nothing else is said.
@@ -64,9 +66,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
     /// Where access log lines go: `off`, `stdout` or a file
-    #[arg(long, value_name = "off|stdout|FILE", default_value = "off")]
-    pub access_log: String,
-    /// How access log lines look
+    /// [default: as MeshConfig and Telemetries say, or `off`]
+    #[arg(long, value_name = "off|stdout|FILE")]
+    pub access_log: Option<String>,
+    /// How lines of --access-log look
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
     pub access_log_format: String,
     /// The `server` header of responses; empty leaves the upstream's own
@@ -129,8 +132,8 @@ pub struct Settings {
     pub listen: Vec<IpAddr>,
     /// Worker threads.
     pub workers: usize,
-    /// `off`, `stdout` or a file.
-    pub access_log: String,
+    /// `off`, `stdout` or a file; none: as MeshConfig and Telemetries say.
+    pub access_log: Option<String>,
     /// `text` or `json`.
     pub access_log_format: String,
     /// The `server` header, where one was asked for; empty: the upstream's own.
@@ -147,6 +150,23 @@ pub struct Settings {
     pub drain_max: Duration,
     /// Whether addresses are announced at all (not in the demo).
     pub announce: bool,
+}
+
+impl Settings {
+    /// The access logs that the command line asks for; none where it says nothing of them.
+    pub fn access_logs(&self) -> Option<Vec<AccessLog>> {
+        let target = match self.access_log.as_deref()? {
+            "off" | "" => return Some(Vec::new()),
+            "stdout" => LogTarget::Stdout,
+            path => LogTarget::of_path(path),
+        };
+        Some(vec![AccessLog {
+            target,
+            format: istio_format(self.access_log_format == "json"),
+            omit_empty: false,
+            filter: None,
+        }])
+    }
 }
 
 impl From<RunArgs> for Settings {

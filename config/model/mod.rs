@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 
 use crate::resolved::NameUse;
 
+pub mod access_log;
 pub mod address;
 pub mod cluster;
 pub mod cluster_policy;
 pub mod cors_policy;
+pub mod expression;
 pub mod fault;
 pub mod headers;
+pub mod metric_rules;
 pub mod pattern;
 pub mod percent;
 pub mod proxy;
@@ -21,6 +24,9 @@ pub mod route;
 pub mod server;
 pub mod service;
 
+pub use access_log::{
+    AccessLog, LogFormat, LogJson, LogOperator, LogPiece, LogTarget, LogTemplate,
+};
 pub use address::{
     AddressRange, L2Advertisement, LabelRequirement, LabelSelector, Node, Pool, Preference,
     ServiceAllocation,
@@ -34,10 +40,12 @@ pub use cluster_policy::{
     OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive, Warmup,
 };
 pub use cors_policy::CorsPolicy;
+pub use expression::{Attribute, Expression};
 pub use fault::{Abort, AbortStatus, Delay, Fault};
 pub use headers::{
     AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,
 };
+pub use metric_rules::{MetricRule, MetricRules, TagRule};
 pub use pattern::{Domain, Pattern};
 pub use percent::Percent;
 pub use proxy::{

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::model::{AccessLog, MetricRules};
+
 /// Settings that hold for every listener and host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Proxy {
@@ -14,6 +16,10 @@ pub struct Proxy {
     pub headers: ProxyHeaders,
     /// `connectionSettings`.
     pub connections: ConnectionSettings,
+    /// Where access log lines go.
+    pub access_logs: Vec<AccessLog>,
+    /// Changes to metrics.
+    pub metrics: MetricRules,
     /// Hosts that must not be served, for nobody enforces the policies that guard them.
     pub guards: Vec<Guard>,
 }

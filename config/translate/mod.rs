@@ -23,6 +23,7 @@ mod security;
 pub(crate) mod server_tls;
 pub(crate) mod suggest;
 mod tcp_server;
+pub mod telemetry;
 mod virtual_hosts;
 pub(crate) mod virtual_service;
 pub(crate) mod visibility;
@@ -105,6 +106,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
     let mut report = Report::default();
     let (settings, mut proxy) = mesh::read(resources, settings, &mut report);
     let settings = &settings;
+    telemetry::apply(resources, settings, &mut proxy, &mut report);
     proxy.guards = security::guards(resources, settings, &mut report);
     let gateways = gateway::parse_all(resources, settings, &mut report);
     let services = VirtualServices::parse(resources, settings, &mut report);

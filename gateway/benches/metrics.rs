@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use gatehouse_config::model;
+use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::exchange::{Connection, Exchange, Protocol, ResponseFlags};
 use gatehouse_gateway::http1::{RequestHead, ResponseHead};
 use gatehouse_gateway::observe::WorkerMetrics;
-use gatehouse_gateway::observe::{AccessLog, AccessLogSettings, LogFormat, LogTarget, Resolved};
+use gatehouse_gateway::observe::{AccessLog, LogPlan, Resolved};
 use gatehouse_gateway::snapshot::LabelsId;
 
 fn exchange() -> Exchange {
@@ -76,12 +78,14 @@ fn record(c: &mut Criterion) {
 
 fn access_log(c: &mut Criterion) {
     let exchange = exchange();
-    let log = AccessLog::start(&AccessLogSettings {
-        target: LogTarget::File("/dev/null".into()),
-        format: LogFormat::Text,
-    })
-    .expect("/dev/null can be opened")
-    .expect("a file is not off");
+    let log = AccessLog::start().expect("a thread can be started");
+    let plan = LogPlan::new(&[model::AccessLog {
+        target: model::LogTarget::File("/dev/null".into()),
+        format: istio_format(false),
+        omit_empty: false,
+        filter: None,
+    }])
+    .expect("there is a log");
     let mut logger = log.logger();
     let address = std::net::SocketAddr::from(([10, 0, 0, 7], 9_080)).into();
     let resolved = Resolved {
@@ -91,7 +95,7 @@ fn access_log(c: &mut Criterion) {
     };
     // Full queues included: the writer is slower than a worker that does nothing else.
     c.bench_function("log", |b| {
-        b.iter(|| logger.log(black_box(&exchange), resolved))
+        b.iter(|| logger.log(black_box(&exchange), resolved, &plan))
     });
     log.finish(Duration::from_secs(5));
 }

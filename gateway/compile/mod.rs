@@ -13,6 +13,7 @@ use std::sync::Arc;
 use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProtocol};
 
 use crate::filter::guard::Guards;
+use crate::observe::LogPlan;
 use crate::observe::labels::LabelTable;
 use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
 use crate::snapshot::{
@@ -42,6 +43,7 @@ pub fn compile(
         generation: before.generation + 1,
         proxy: model.proxy.clone(),
         guards: Guards::new(&model.proxy.guards),
+        access_log: LogPlan::new(&model.proxy.access_logs),
         ..Snapshot::default()
     };
     let before = Before::new(before);

@@ -14,7 +14,7 @@ pub mod process;
 pub mod render;
 mod series;
 
-pub use access_log::{AccessLog, AccessLogSettings, AccessLogger, LogFormat, LogTarget, Resolved};
+pub use access_log::{AccessLog, AccessLogger, LogPlan, Resolved};
 pub use labels::{Identity, LabelSet, LabelTable, Labels};
 pub use metrics::{MetricsSnapshot, WorkerMetrics};
 pub use render::{GatewayState, RenderOptions, render};

@@ -181,7 +181,7 @@ impl Worker {
     /// Counts and logs a finished exchange.
     pub fn record(&self, labels: LabelsId, exchange: &Exchange, snapshot: &Snapshot) {
         self.metrics.borrow_mut().record(labels, exchange);
-        if let Some(log) = &self.access_log {
+        if let (Some(plan), Some(log)) = (&snapshot.access_log, &self.access_log) {
             let resolved = Resolved {
                 route_name: exchange
                     .route
@@ -189,7 +189,7 @@ impl Worker {
                 cluster: exchange.cluster.map_or("", |id| &snapshot.cluster(id).name),
                 endpoint: exchange.endpoint.map(|id| &snapshot.endpoint(id).address),
             };
-            log.borrow_mut().log(exchange, resolved);
+            log.borrow_mut().log(exchange, resolved, plan);
         }
     }
 

@@ -128,8 +128,8 @@ impl Worker {
         }
         self.with_metrics(|metrics| metrics.l4_closed(labels, TransportProtocol::Tcp, line.flags));
         line.duration = started.elapsed();
-        if let Some(log) = &self.access_log {
-            log.borrow_mut().log_tcp(&line);
+        if let (Some(plan), Some(log)) = (&snapshot.access_log, &self.access_log) {
+            log.borrow_mut().log_tcp(&line, plan);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use gatehouse_e2e::http::Response;
-use gatehouse_e2e::{Echo, Front, Node, loopback_address};
+use gatehouse_e2e::{DEADLINE, Echo, Front, Node, loopback_address};
 
 const TO_ONE: &str = "- route: [{destination: {host: one.test}}]\n";
 
@@ -171,4 +171,59 @@ fn hosts_that_a_policy_guards_are_not_served() {
 
     let ignoring = front_with(&echo, TO_ONE, policy, &["--ignore-security-policies"]);
     assert_eq!(ask(&ignoring, "a.guarded.test").status, 200);
+}
+
+/// Waits until the file holds what `fits` wants, and gives its text.
+fn log_text(path: &std::path::Path, fits: impl Fn(&str) -> bool) -> String {
+    gatehouse_e2e::eventually("the log has its lines", DEADLINE, || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        fits(&text).then_some(text)
+    })
+}
+
+#[test]
+fn access_logs_are_as_mesh_and_telemetries_say() {
+    let echo = echo();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (all, errors) = (folder.path().join("all"), folder.path().join("errors"));
+    let rules = "- match: [{uri: {prefix: /bad}}]\n  directResponse: {status: 503}\n- route: \
+                 [{destination: {host: one.test}}]\n";
+    let documents = format!(
+        "kind: MeshConfig\nextensionProviders:\n- name: all\n  envoyFileAccessLog: {{path: {}, \
+         logFormat: {{text: '%REQ(X-WHO)% %RESPONSE_CODE% %RESP(X-ECHO)%'}}}}\n- name: errors\n  \
+         envoyFileAccessLog: {{path: {}, logFormat: {{labels: {{code: '%RESPONSE_CODE%', path: \
+         '%REQ(:PATH)%'}}}}}}\n---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: \
+         {{name: logs, namespace: istio-system}}\nspec:\n  accessLogging:\n  - providers: [{{name: \
+         all}}]\n  - providers: [{{name: errors}}]\n    filter: {{expression: 'response.code >= \
+         500'}}\n  metrics:\n  - overrides: [{{match: {{metric: REQUEST_COUNT}}, tagOverrides: \
+         {{site: {{value: '\"lan\"'}}}}}}, {{match: {{metric: REQUEST_SIZE}}, disabled: true}}]\n",
+        all.display(),
+        errors.display()
+    );
+    let front = front(&echo, rules, &documents);
+    assert_eq!(front.get("/good", &["x-who: me"]).status, 200);
+    assert_eq!(front.get("/bad", &[]).status, 503);
+    let text = log_text(&all, |text| text.lines().count() == 2);
+    assert_eq!(text, "me 200 one\n- 503 -\n");
+    let text = log_text(&errors, |text| text.lines().count() == 1);
+    assert_eq!(text, "{\"code\":503,\"path\":\"/bad\"}\n");
+
+    let metrics = front.gatehouse.api("/stats/prometheus");
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("site=\"lan\""), "{metrics}");
+    assert!(!metrics.contains("istio_request_bytes"), "{metrics}");
+
+    // While it runs: no Telemetry, and the mesh's own file.
+    let own = folder.path().join("own");
+    let mesh = format!(
+        "kind: MeshConfig\naccessLogFile: {}\naccessLogFormat: '%PROTOCOL%'\n",
+        own.display()
+    );
+    front.config.write("more.yaml", &mesh);
+    let text = gatehouse_e2e::eventually("the new log has a line", DEADLINE, || {
+        front.get("/good", &[]);
+        let text = std::fs::read_to_string(&own).unwrap_or_default();
+        (!text.is_empty()).then_some(text)
+    });
+    assert!(text.starts_with("HTTP/1.1\n"), "{text}");
 }

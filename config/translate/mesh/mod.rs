@@ -191,7 +191,7 @@ macro_rules! without_effect {
 }
 use without_effect;
 
-fn report_unused(
+pub(crate) fn report_unused(
     report: &mut ObjectReport<'_>,
     path: &FieldPath<'_>,
     message: &'static str,

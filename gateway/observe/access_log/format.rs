@@ -1,131 +1,232 @@
-//! A record to a line: Istio's default text and JSON formats (reference: Istio's
-//! `telemetry_logging.go`).
+//! A record to a line, by the format of its log (reference: Istio §3.3; Envoy's substitution
+//! formatter).
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use gatehouse_config::model::{
+    AccessLog, AddressPart, LogFormat, LogJson, LogOperator, LogPiece, LogTemplate,
+};
 use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
 
-use crate::observe::access_log::LogFormat;
 use crate::observe::access_log::record::{Record, Text};
 
 /// Appends the line of a record, line feed included.
-pub(super) fn format(out: &mut Vec<u8>, record: &Record, format: LogFormat) {
-    match format {
-        LogFormat::Text => text(out, record),
-        LogFormat::Json => json(out, record),
-    }
-}
-
-fn text(out: &mut Vec<u8>, record: &Record) {
-    // Writing into a Vec cannot fail.
-    let _ = write!(out, "[{}] \"", start_time(record.started_at));
-    put(out, record.text(Text::Method));
-    out.push(b' ');
-    put(out, record.text(Text::Path));
-    out.push(b' ');
-    put(
-        out,
-        Some(record.protocol.as_bytes()).filter(|p| !p.is_empty()),
-    );
-    let _ = write!(out, "\" {} {} ", record.status, record.flags);
-    put(out, record.text(Text::Details));
-    out.push(b' ');
-    put(out, record.text(Text::TerminationDetails));
-    out.push(b' ');
-    quoted(out, record.text(Text::TransportFailure));
-    let _ = write!(
-        out,
-        "{} {} {} ",
-        record.received,
-        record.sent,
-        millis(record.duration)
-    );
-    put_display(out, record.upstream_service_time.map(millis));
-    out.push(b' ');
-    quoted(out, record.text(Text::ForwardedFor));
-    quoted(out, record.text(Text::UserAgent));
-    quoted(out, record.text(Text::RequestId));
-    quoted(out, record.text(Text::Authority));
-    out.push(b'"');
-    put_display(out, record.endpoint.as_ref());
-    out.extend_from_slice(b"\" ");
-    put(out, record.text(Text::Cluster));
-    out.push(b' ');
-    put_display(out, record.upstream_local);
-    // The requested server name comes with TLS.
-    let _ = write!(out, " {} {} - ", record.local, record.peer);
-    put(out, record.text(Text::RouteName));
-    out.push(b'\n');
-}
-
-/// Numbers are numbers, header values strings, and what is missing `null`, as Envoy's typed JSON
-/// has it; keys in the order of Istio's format.
-fn json(out: &mut Vec<u8>, record: &Record) {
-    out.push(b'{');
-    key(out, "start_time", b"");
-    let _ = write!(out, "\"{}\"", start_time(record.started_at));
-    string(out, "route_name", record.text(Text::RouteName));
-    string(out, "method", record.text(Text::Method));
-    string(out, "path", record.text(Text::Path));
-    let protocol = Some(record.protocol.as_bytes()).filter(|p| !p.is_empty());
-    string(out, "protocol", protocol);
-    number(out, "response_code", u64::from(record.status));
-    string(
-        out,
-        "response_flags",
-        Some(record.flags.to_string().as_bytes()),
-    );
-    string(out, "response_code_details", record.text(Text::Details));
-    string(
-        out,
-        "connection_termination_details",
-        record.text(Text::TerminationDetails),
-    );
-    number(out, "bytes_received", record.received);
-    number(out, "bytes_sent", record.sent);
-    number(out, "duration", millis(record.duration));
-    display(
-        out,
-        "upstream_service_time",
-        record.upstream_service_time.map(millis),
-    );
-    string(out, "x_forwarded_for", record.text(Text::ForwardedFor));
-    string(out, "user_agent", record.text(Text::UserAgent));
-    string(out, "request_id", record.text(Text::RequestId));
-    string(out, "authority", record.text(Text::Authority));
-    display(out, "upstream_host", record.endpoint.as_ref());
-    string(out, "upstream_cluster", record.text(Text::Cluster));
-    display(out, "upstream_local_address", record.upstream_local);
-    display(out, "downstream_local_address", Some(record.local));
-    display(out, "downstream_remote_address", Some(record.peer));
-    string(out, "requested_server_name", None);
-    string(
-        out,
-        "upstream_transport_failure_reason",
-        record.text(Text::TransportFailure),
-    );
-    out.extend_from_slice(b"}\n");
-}
-
-/// `%START_TIME%`: `2026-08-22T12:00:00.000Z`.
-fn start_time(time: SystemTime) -> impl std::fmt::Display {
-    struct StartTime(Timestamp);
-    impl std::fmt::Display for StartTime {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "{:.3}", self.0)
+pub(super) fn format(out: &mut Vec<u8>, record: &Record, log: &AccessLog) {
+    match &log.format {
+        LogFormat::Text(template) => text(out, record, template, log.omit_empty),
+        LogFormat::Json(value) => {
+            json(out, record, value, log.omit_empty);
+            out.push(b'\n');
         }
     }
-    StartTime(Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+fn text(out: &mut Vec<u8>, record: &Record, template: &LogTemplate, omit_empty: bool) {
+    let mut value = Vec::new();
+    for piece in &template.pieces {
+        match piece {
+            LogPiece::Literal(literal) => out.extend_from_slice(literal.as_bytes()),
+            LogPiece::Operator {
+                operator,
+                max_length,
+            } => {
+                value.clear();
+                match write(&mut value, record, operator) {
+                    Written::Nothing if omit_empty => {}
+                    Written::Nothing => out.push(b'-'),
+                    Written::Number | Written::Text => put(out, shortened(&value, *max_length)),
+                }
+            }
+        }
+    }
+}
+
+/// Numbers are numbers, texts strings, and what is missing `null` or left out, as Envoy's JSON has
+/// it; what is mixed of several pieces is text.
+fn json(out: &mut Vec<u8>, record: &Record, value: &LogJson, omit_empty: bool) {
+    match value {
+        LogJson::Object(entries) => {
+            out.push(b'{');
+            let mut first = true;
+            for (key, value) in entries {
+                if omit_empty && is_nothing(record, value) {
+                    continue;
+                }
+                if !std::mem::take(&mut first) {
+                    out.push(b',');
+                }
+                string(out, key.as_bytes());
+                out.push(b':');
+                json(out, record, value, omit_empty);
+            }
+            out.push(b'}');
+        }
+        LogJson::List(items) => {
+            out.push(b'[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                json(out, record, item, omit_empty);
+            }
+            out.push(b']');
+        }
+        LogJson::Text(template) => json_text(out, record, template, omit_empty),
+        // A value that was read as JSON can be written as JSON.
+        LogJson::Fixed(value) => drop(serde_json::to_writer(out, value)),
+    }
+}
+
+fn json_text(out: &mut Vec<u8>, record: &Record, template: &LogTemplate, omit_empty: bool) {
+    let mut value = Vec::new();
+    if let [
+        LogPiece::Operator {
+            operator,
+            max_length,
+        },
+    ] = template.pieces.as_slice()
+    {
+        match write(&mut value, record, operator) {
+            Written::Nothing => out.extend_from_slice(b"null"),
+            Written::Number => out.extend_from_slice(&value),
+            Written::Text => string(out, shortened(&value, *max_length)),
+        }
+    } else {
+        text(&mut value, record, template, omit_empty);
+        string(out, &value);
+    }
+}
+
+fn is_nothing(record: &Record, value: &LogJson) -> bool {
+    let LogJson::Text(template) = value else {
+        return false;
+    };
+    let [LogPiece::Operator { operator, .. }] = template.pieces.as_slice() else {
+        return false;
+    };
+    matches!(write(&mut Vec::new(), record, operator), Written::Nothing)
+}
+
+/// What an operator came to.
+enum Written {
+    Nothing,
+    Number,
+    Text,
+}
+
+fn write(out: &mut Vec<u8>, record: &Record, operator: &LogOperator) -> Written {
+    match operator {
+        LogOperator::StartTime(format) => {
+            start_time(out, record.started_at, format.as_deref());
+            Written::Text
+        }
+        LogOperator::Request { name, otherwise } => {
+            let otherwise = || record.request(otherwise.as_ref()?);
+            bytes(out, record.request(name).or_else(otherwise))
+        }
+        LogOperator::Response { name, otherwise } => {
+            if name.as_str() == "x-envoy-upstream-service-time"
+                && let Some(time) = record.upstream_service_time
+            {
+                display(out, millis(time));
+                return Written::Text;
+            }
+            let otherwise = || record.response(otherwise.as_ref()?);
+            bytes(out, record.response(name).or_else(otherwise))
+        }
+        LogOperator::Protocol => bytes(
+            out,
+            Some(record.protocol.as_bytes()).filter(|p| !p.is_empty()),
+        ),
+        LogOperator::ResponseCode => number(out, u64::from(record.status)),
+        LogOperator::ResponseCodeDetails => bytes(out, record.text(Text::Details)),
+        LogOperator::ResponseFlags => {
+            display(out, record.flags);
+            Written::Text
+        }
+        LogOperator::TerminationDetails => bytes(out, record.text(Text::TerminationDetails)),
+        LogOperator::TransportFailure => bytes(out, record.text(Text::TransportFailure)),
+        LogOperator::BytesReceived => number(out, record.received),
+        LogOperator::BytesSent => number(out, record.sent),
+        LogOperator::Duration => number(out, millis(record.duration)),
+        LogOperator::UpstreamHost => match &record.endpoint {
+            Some(endpoint) => {
+                display(out, endpoint);
+                Written::Text
+            }
+            None => Written::Nothing,
+        },
+        LogOperator::UpstreamCluster => bytes(out, record.text(Text::Cluster)),
+        LogOperator::UpstreamLocal(part) => address(out, record.upstream_local, *part),
+        LogOperator::DownstreamLocal(part) => address(out, Some(record.local), *part),
+        LogOperator::DownstreamRemote(part) => address(out, Some(record.peer), *part),
+        LogOperator::RouteName => bytes(out, record.text(Text::RouteName)),
+        LogOperator::AttemptCount => number(out, u64::from(record.attempts)),
+        LogOperator::Absent => Written::Nothing,
+    }
+}
+
+/// `%START_TIME%`: `2026-08-22T12:00:00.000Z`, or as a format of strftime says.
+fn start_time(out: &mut Vec<u8>, time: SystemTime, format: Option<&str>) {
+    let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    let formatted = format.and_then(|format| {
+        let zoned = time.to_zoned(TimeZone::UTC);
+        strtime::format(format, &zoned).ok()
+    });
+    match formatted {
+        Some(text) => out.extend_from_slice(text.as_bytes()),
+        None => display(out, format_args!("{time:.3}")),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A value, or `-`. Control bytes are escaped, so that a value cannot end the line.
-fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    for &byte in value.unwrap_or(b"-") {
+fn bytes(out: &mut Vec<u8>, value: Option<&[u8]>) -> Written {
+    match value {
+        Some(value) => {
+            out.extend_from_slice(value);
+            Written::Text
+        }
+        None => Written::Nothing,
+    }
+}
+
+fn number(out: &mut Vec<u8>, value: u64) -> Written {
+    display(out, value);
+    Written::Number
+}
+
+fn address(out: &mut Vec<u8>, address: Option<SocketAddr>, part: AddressPart) -> Written {
+    let Some(address) = address else {
+        return Written::Nothing;
+    };
+    match part {
+        AddressPart::Whole => display(out, address),
+        AddressPart::Ip => display(out, address.ip()),
+        AddressPart::Port => return number(out, u64::from(address.port())),
+    }
+    Written::Text
+}
+
+fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    // Writing into a Vec cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+fn shortened(value: &[u8], max_length: Option<usize>) -> &[u8] {
+    let length = max_length.unwrap_or(usize::MAX).min(value.len());
+    value.get(..length).unwrap_or(value)
+}
+
+/// Control bytes are escaped, so that a value cannot end the line.
+fn put(out: &mut Vec<u8>, value: &[u8]) {
+    for &byte in value {
         if byte < 0x20 || byte == 0x7f {
             let _ = write!(out, "\\x{byte:02x}");
         } else {
@@ -134,45 +235,7 @@ fn put(out: &mut Vec<u8>, value: Option<&[u8]>) {
     }
 }
 
-fn quoted(out: &mut Vec<u8>, value: Option<&[u8]>) {
-    out.push(b'"');
-    put(out, value);
-    out.extend_from_slice(b"\" ");
-}
-
-fn put_display(out: &mut Vec<u8>, value: Option<impl std::fmt::Display>) {
-    match value {
-        Some(value) => {
-            let _ = write!(out, "{value}");
-        }
-        None => out.push(b'-'),
-    }
-}
-
-fn key(out: &mut Vec<u8>, key: &str, before: &[u8]) {
-    out.extend_from_slice(before);
-    let _ = write!(out, "\"{key}\":");
-}
-
-fn string(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    key(out, name, b",");
-    match value.map(String::from_utf8_lossy) {
-        // A string always serializes, and the Vec takes all of it.
-        Some(value) => drop(serde_json::to_writer(out, &value)),
-        None => out.extend_from_slice(b"null"),
-    }
-}
-
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    key(out, name, b",");
-    let _ = write!(out, "{value}");
-}
-
-/// A value whose text needs no escaping, as a string.
-fn display(out: &mut Vec<u8>, name: &str, value: Option<impl std::fmt::Display>) {
-    key(out, name, b",");
-    let _ = match value {
-        Some(value) => write!(out, "\"{value}\""),
-        None => write!(out, "null"),
-    };
+fn string(out: &mut Vec<u8>, value: &[u8]) {
+    // A string always serializes, and the Vec takes all of it.
+    drop(serde_json::to_writer(out, &String::from_utf8_lossy(value)));
 }

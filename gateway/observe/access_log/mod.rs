@@ -1,24 +1,26 @@
-//! The access log in Istio's formats, formatted on a thread of its own.
+//! Access logs, in Istio's formats or others, formatted on a thread of its own.
 //!
 //! A worker copies the fields of an exchange into an owned record and puts it into a bounded
 //! queue; when the queue is full the line is dropped and counted. A worker never waits for a
 //! disk, a pipe or a terminal.
 
+mod attributes;
 mod format;
+mod plan;
 mod record;
 mod writer;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use gatehouse_config::model::EndpointAddress;
+use gatehouse_config::model::{EndpointAddress, LogTarget};
 
 use crate::exchange::{Exchange, ResponseFlags};
+pub use plan::LogPlan;
 use record::Record;
 use writer::{Message, Output, Returns, Shared};
 
@@ -30,37 +32,6 @@ const QUEUED_BYTES: u64 = 8 << 20;
 
 /// Emptied records kept for a worker to use again.
 const RECYCLED: usize = 256;
-
-/// How a line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Istio's default text format.
-    #[default]
-    Text,
-    /// Istio's default JSON format.
-    Json,
-}
-
-/// Where lines go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LogTarget {
-    /// Nowhere (Istio's default).
-    #[default]
-    Off,
-    /// Standard output.
-    Stdout,
-    /// A file; made if missing, appended to.
-    File(PathBuf),
-}
-
-/// Settings of the access log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccessLogSettings {
-    /// Where lines go.
-    pub target: LogTarget,
-    /// How they look.
-    pub format: LogFormat,
-}
 
 /// The names behind an exchange's numbers; empty prints as `-`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,19 +78,25 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Opens the target and starts the writer; none when the target is off.
+    /// Starts the writer. It opens a log when the first line for it comes.
     ///
     /// # Errors
     ///
-    /// The file cannot be opened or the thread cannot be started.
-    pub fn start(settings: &AccessLogSettings) -> io::Result<Option<Self>> {
-        let Some(output) = Output::open(&settings.target)? else {
-            return Ok(None);
-        };
+    /// The thread cannot be started.
+    pub fn start() -> io::Result<Self> {
         let (queue, records) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        writer::spawn(records, output, settings.format, shared.clone())?;
-        Ok(Some(Self { queue, shared }))
+        writer::spawn(records, shared.clone())?;
+        Ok(Self { queue, shared })
+    }
+
+    /// Whether a log can be opened.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened.
+    pub fn check(target: &LogTarget) -> io::Result<()> {
+        Output::open(target).map(drop)
     }
 
     /// The handle of one worker; move it there.
@@ -137,8 +114,8 @@ impl AccessLog {
         }
     }
 
-    /// Opens the file anew, after a rotation moved it away. Returns at once; lines queued before
-    /// the call may still go to the old file.
+    /// Opens the files anew, after a rotation moved them away. Returns at once; lines queued
+    /// before the call may still go to the old files.
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
         // Wakes an idle writer; one that is behind looks at the flag anyway.
@@ -184,17 +161,17 @@ pub struct AccessLogger {
 }
 
 impl AccessLogger {
-    /// Queues the line of a finished exchange.
-    pub fn log(&mut self, exchange: &Exchange, resolved: Resolved<'_>) {
+    /// Queues the lines of a finished exchange.
+    pub fn log(&mut self, exchange: &Exchange, resolved: Resolved<'_>, plan: &Arc<LogPlan>) {
         let mut record = self.empty_record();
-        record.fill_http(exchange, resolved);
+        record.fill_http(exchange, resolved, plan);
         self.send(record);
     }
 
-    /// Queues the line of a carried TCP connection.
-    pub fn log_tcp(&mut self, connection: &TcpConnection<'_>) {
+    /// Queues the lines of a carried TCP connection.
+    pub fn log_tcp(&mut self, connection: &TcpConnection<'_>, plan: &Arc<LogPlan>) {
         let mut record = self.empty_record();
-        record.fill_tcp(connection);
+        record.fill_tcp(connection, plan);
         self.send(record);
     }
 

@@ -1,66 +1,39 @@
 //! An owned copy of what one line needs: fixed fields, and all text in one buffer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gatehouse_config::model::EndpointAddress;
+use gatehouse_config::model::{EndpointAddress, HeaderName};
 
 use crate::exchange::{Exchange, ResponseFlags};
-use crate::http1::RequestHead;
+use crate::http1::{Fields, RequestHead};
+use crate::observe::access_log::plan::LogPlan;
 use crate::observe::access_log::{Resolved, TcpConnection};
 
 /// A buffer that grew past this is not kept for the next line.
 const KEPT: usize = 4_096;
 
-/// The texts of a record, in the order in which they are pushed.
+/// The texts that every record has, in the order in which they are pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
-    Method,
-    Path,
     Details,
     TerminationDetails,
     TransportFailure,
-    ForwardedFor,
-    UserAgent,
-    RequestId,
-    Authority,
     Cluster,
     RouteName,
+    /// These three are asked for by filters.
+    Method,
+    Target,
+    Authority,
 }
 
-const TEXTS: usize = Text::RouteName as usize + 1;
-
-/// What a line shows of the request's head.
-struct RequestTexts<'a> {
-    method: &'a [u8],
-    path: &'a [u8],
-    forwarded_for: &'a [u8],
-    user_agent: &'a [u8],
-    request_id: &'a [u8],
-    authority: &'a [u8],
-}
-
-impl<'a> RequestTexts<'a> {
-    fn of(request: &'a RequestHead) -> Self {
-        let fields = request.fields();
-        let field = |name| fields.get(name).unwrap_or_default();
-        Self {
-            method: request.method(),
-            // %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%: the path before a rewrite.
-            path: fields
-                .get("x-envoy-original-path")
-                .unwrap_or_else(|| request.target()),
-            forwarded_for: field("x-forwarded-for"),
-            user_agent: field("user-agent"),
-            request_id: field("x-request-id"),
-            authority: request.authority(),
-        }
-    }
-}
+const TEXTS: usize = Text::Authority as usize + 1;
 
 /// One line in the making.
 #[derive(Debug)]
 pub(super) struct Record {
+    pub(super) plan: Option<Arc<LogPlan>>,
     pub(super) started_at: SystemTime,
     pub(super) duration: Duration,
     /// Empty for TCP.
@@ -69,20 +42,25 @@ pub(super) struct Record {
     pub(super) flags: ResponseFlags,
     pub(super) received: u64,
     pub(super) sent: u64,
+    pub(super) attempts: u32,
     pub(super) upstream_service_time: Option<Duration>,
     pub(super) endpoint: Option<EndpointAddress>,
     pub(super) upstream_local: Option<SocketAddr>,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
     text: Vec<u8>,
-    /// Where each text ends.
-    ends: [usize; TEXTS],
+    /// Where each text ends: the fixed ones, the headers that the plan names, and then, where it
+    /// asks for them, name and value of every header.
+    ends: Vec<usize>,
+    /// How many of the headers at the end are the request's.
+    request_headers: usize,
 }
 
 impl Default for Record {
     fn default() -> Self {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         Self {
+            plan: None,
             started_at: SystemTime::UNIX_EPOCH,
             duration: Duration::ZERO,
             protocol: "",
@@ -90,19 +68,26 @@ impl Default for Record {
             flags: ResponseFlags::default(),
             received: 0,
             sent: 0,
+            attempts: 0,
             upstream_service_time: None,
             endpoint: None,
             upstream_local: None,
             local: nowhere,
             peer: nowhere,
             text: Vec::with_capacity(512),
-            ends: [0; TEXTS],
+            ends: Vec::with_capacity(TEXTS + 8),
+            request_headers: 0,
         }
     }
 }
 
 impl Record {
-    pub(super) fn fill_http(&mut self, exchange: &Exchange, resolved: Resolved<'_>) {
+    pub(super) fn fill_http(
+        &mut self,
+        exchange: &Exchange,
+        resolved: Resolved<'_>,
+        plan: &Arc<LogPlan>,
+    ) {
         self.started_at = exchange.started_at;
         self.duration = exchange.duration;
         self.protocol = exchange.protocol.as_str();
@@ -110,28 +95,38 @@ impl Record {
         self.flags = exchange.flags;
         self.received = exchange.request_body_bytes;
         self.sent = exchange.response_body_bytes;
+        self.attempts = exchange.attempts;
         self.upstream_service_time = exchange.upstream_service_time;
         self.endpoint = resolved.endpoint.cloned();
         self.upstream_local = exchange.upstream_local;
         self.local = exchange.connection.local;
         self.peer = exchange.connection.peer;
-        let request = RequestTexts::of(&exchange.request);
-        self.set_texts([
-            request.method,
-            request.path,
+        let request = &exchange.request;
+        self.start([
             exchange.details.as_bytes(),
             exchange.termination_details.as_bytes(),
             exchange.transport_failure.as_bytes(),
-            request.forwarded_for,
-            request.user_agent,
-            request.request_id,
-            request.authority,
             resolved.cluster.as_bytes(),
             resolved.route_name.as_bytes(),
+            request.method(),
+            request.target(),
+            request.authority(),
         ]);
+        for name in &plan.request {
+            self.push(request_header(request, name).unwrap_or_default());
+        }
+        let response = exchange.response.fields();
+        for name in &plan.response {
+            self.push(response.get(name.as_str()).unwrap_or_default());
+        }
+        if plan.all_headers {
+            self.request_headers = self.push_all(request.fields());
+            self.push_all(response);
+        }
+        self.plan = Some(Arc::clone(plan));
     }
 
-    pub(super) fn fill_tcp(&mut self, connection: &TcpConnection<'_>) {
+    pub(super) fn fill_tcp(&mut self, connection: &TcpConnection<'_>, plan: &Arc<LogPlan>) {
         self.started_at = connection.started_at;
         self.duration = connection.duration;
         self.protocol = "";
@@ -139,6 +134,7 @@ impl Record {
         self.flags = connection.flags;
         self.received = connection.received;
         self.sent = connection.sent;
+        self.attempts = 0;
         self.upstream_service_time = None;
         self.endpoint = connection.resolved.endpoint.cloned();
         self.upstream_local = connection.upstream_local;
@@ -148,37 +144,103 @@ impl Record {
         texts[Text::TransportFailure as usize] = connection.transport_failure.as_bytes();
         texts[Text::Cluster as usize] = connection.resolved.cluster.as_bytes();
         texts[Text::RouteName as usize] = connection.resolved.route_name.as_bytes();
-        self.set_texts(texts);
+        self.start(texts);
+        for _ in 0..plan.request.len() + plan.response.len() {
+            self.push(b"");
+        }
+        self.plan = Some(Arc::clone(plan));
     }
 
     /// A text; none where it is empty.
     pub(super) fn text(&self, text: Text) -> Option<&[u8]> {
-        let index = text as usize;
-        let start = match index {
-            0 => 0,
-            _ => self.ends[index - 1],
+        self.at(text as usize)
+    }
+
+    /// A request header that the plan names; none where it is missing or empty.
+    pub(super) fn request(&self, name: &HeaderName) -> Option<&[u8]> {
+        let names = &self.plan.as_ref()?.request;
+        let place = names.iter().position(|known| known == name)?;
+        self.at(TEXTS + place)
+    }
+
+    /// A response header that the plan names; none where it is missing or empty.
+    pub(super) fn response(&self, name: &HeaderName) -> Option<&[u8]> {
+        let plan = self.plan.as_ref()?;
+        let place = plan.response.iter().position(|known| known == name)?;
+        self.at(TEXTS + plan.request.len() + place)
+    }
+
+    /// Every header of the request, or of the response, where the plan asks for them.
+    pub(super) fn headers(&self, of_request: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let first = TEXTS
+            + self
+                .plan
+                .as_ref()
+                .map_or(0, |plan| plan.request.len() + plan.response.len());
+        let all = self.ends.len().saturating_sub(first) / 2;
+        let range = match of_request {
+            true => 0..self.request_headers.min(all),
+            false => self.request_headers.min(all)..all,
         };
-        self.text
-            .get(start..self.ends[index])
-            .filter(|text| !text.is_empty())
+        range.map(move |i| {
+            let at = |place| self.at(place).unwrap_or_default();
+            (at(first + 2 * i), at(first + 2 * i + 1))
+        })
     }
 
     /// What the record costs in memory, roughly.
     pub(super) fn size(&self) -> u64 {
-        (size_of::<Self>() + self.text.len()) as u64
+        (size_of::<Self>() + self.text.len() + self.ends.len() * size_of::<usize>()) as u64
     }
 
     /// Makes the record fit to be kept for another line.
     pub(super) fn recycle(&mut self) {
+        self.plan = None;
         self.text.clear();
         self.text.shrink_to(KEPT);
+        self.ends.clear();
+        self.ends.shrink_to(KEPT / size_of::<usize>());
     }
 
-    fn set_texts(&mut self, texts: [&[u8]; TEXTS]) {
+    fn at(&self, index: usize) -> Option<&[u8]> {
+        let start = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => *self.ends.get(before)?,
+        };
+        let text = self.text.get(start..*self.ends.get(index)?);
+        text.filter(|text| !text.is_empty())
+    }
+
+    fn start(&mut self, texts: [&[u8]; TEXTS]) {
         self.text.clear();
-        for (text, end) in texts.into_iter().zip(&mut self.ends) {
-            self.text.extend_from_slice(text);
-            *end = self.text.len();
+        self.ends.clear();
+        self.request_headers = 0;
+        for text in texts {
+            self.push(text);
         }
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        self.text.extend_from_slice(text);
+        self.ends.push(self.text.len());
+    }
+
+    fn push_all(&mut self, fields: &Fields) -> usize {
+        let mut count = 0;
+        for (name, value) in fields.iter() {
+            self.push(name);
+            self.push(value);
+            count += 1;
+        }
+        count
+    }
+}
+
+fn request_header<'a>(head: &'a RequestHead, name: &HeaderName) -> Option<&'a [u8]> {
+    match name.as_str() {
+        ":method" => Some(head.method()),
+        ":path" | "path" => Some(head.target()),
+        ":authority" | "host" => Some(head.authority()),
+        name => head.fields().get(name),
     }
 }

@@ -35,7 +35,7 @@ pub struct Exposition {
 }
 
 /// Labels of one sample, ready to print: `a="b",c="d"`; empty for none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SampleLabels(String);
 
 impl SampleLabels {

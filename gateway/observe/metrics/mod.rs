@@ -233,20 +233,10 @@ impl MetricsSnapshot {
     /// Adds another worker's counters.
     pub fn merge(&mut self, other: Self) {
         for (key, theirs) in other.http {
-            let mine = self.http.entry(key).or_default();
-            mine.requests += theirs.requests;
-            mine.duration.merge(&theirs.duration);
-            mine.request_bytes.merge(&theirs.request_bytes);
-            mine.response_bytes.merge(&theirs.response_bytes);
-            mine.request_messages += theirs.request_messages;
-            mine.response_messages += theirs.response_messages;
+            self.http.entry(key).or_default().merge(&theirs);
         }
         for (key, theirs) in other.l4 {
-            let mine = self.l4.entry(key).or_default();
-            mine.opened += theirs.opened;
-            mine.closed += theirs.closed;
-            mine.received_bytes += theirs.received_bytes;
-            mine.sent_bytes += theirs.sent_bytes;
+            self.l4.entry(key).or_default().merge(&theirs);
         }
         self.totals.connections += other.totals.connections;
         self.totals.connections_active += other.totals.connections_active;
@@ -256,6 +246,28 @@ impl MetricsSnapshot {
         for (limit, n) in other.totals.limits {
             count(&mut self.totals.limits, limit, n);
         }
+    }
+}
+
+impl HttpSeries {
+    /// Adds another series.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.duration.merge(&other.duration);
+        self.request_bytes.merge(&other.request_bytes);
+        self.response_bytes.merge(&other.response_bytes);
+        self.request_messages += other.request_messages;
+        self.response_messages += other.response_messages;
+    }
+}
+
+impl L4Series {
+    /// Adds another series.
+    pub fn merge(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.closed += other.closed;
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
     }
 }
 

@@ -1,11 +1,16 @@
 //! Counters to text: Istio's ten metrics, and gatehouse's own.
 
-use gatehouse_config::model::TransportProtocol;
+mod rules;
+
+use std::borrow::Cow;
+
+use gatehouse_config::model::{MetricRule, MetricRules, TransportProtocol};
 
 use crate::observe::exposition::{Exposition, Kind, SampleLabels};
 use crate::observe::histogram::{BYTES, Histogram, NANOS_AS_MILLIS, Scale};
 use crate::observe::labels::{Identity, Labels, UNKNOWN};
 use crate::observe::metrics::{HttpSeries, L4Series, MetricsSnapshot, SeriesKey};
+use rules::Merge;
 
 /// How metrics are rendered.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +35,8 @@ pub struct GatewayState {
     pub workers: u64,
     /// Access log lines that were dropped.
     pub access_log_dropped: u64,
+    /// Changes to metrics that Telemetries ask for.
+    pub rules: MetricRules,
     /// Label sets refused by [`MAX_LABEL_SETS`](crate::observe::labels::MAX_LABEL_SETS).
     pub label_sets_refused: u64,
 }
@@ -45,8 +52,8 @@ pub fn render(
     counters: &MetricsSnapshot,
     state: &GatewayState,
 ) {
-    http(out, options, labels, counters);
-    l4(out, options, labels, counters);
+    http(out, options, labels, counters, &state.rules);
+    l4(out, options, labels, counters, &state.rules);
     out.family("istio_build", "The version of the proxy.", Kind::Gauge);
     let build = [("component", "proxy"), ("tag", env!("CARGO_PKG_VERSION"))];
     out.integer("istio_build", &SampleLabels::new(build), 1);
@@ -58,21 +65,18 @@ fn http(
     options: &RenderOptions,
     labels: &Labels,
     counters: &MetricsSnapshot,
+    rules: &MetricRules,
 ) {
     let mut series: Vec<_> = counters.http.iter().collect();
     series.sort_unstable_by_key(|(key, _)| key.order());
-    let rows: Vec<(SampleLabels, &HttpSeries)> = reporters(options)
-        .flat_map(|reporter| {
-            series
-                .iter()
-                .map(move |(key, value)| (reporter, *key, *value))
-        })
-        .map(|(reporter, key, value)| (sample_labels(reporter, options, labels, key), value))
-        .collect();
+    let plain = rows(options, labels, &series);
+    let rows_of = |name| rows_of(name, rules, &plain, options, labels, &series);
 
-    out.family("istio_requests_total", "Requests.", Kind::Counter);
-    for (labels, series) in &rows {
-        out.integer("istio_requests_total", labels, series.requests);
+    if let Some(rows) = rows_of("istio_requests_total") {
+        out.family("istio_requests_total", "Requests.", Kind::Counter);
+        for (labels, series) in rows.iter() {
+            out.integer("istio_requests_total", labels, series.requests);
+        }
     }
     type Pick = fn(&HttpSeries) -> &Histogram;
     let histograms: [(&str, &str, Pick, &Scale); 3] = [
@@ -96,8 +100,9 @@ fn http(
         ),
     ];
     for (name, help, pick, scale) in histograms {
+        let Some(rows) = rows_of(name) else { continue };
         out.family(name, help, Kind::Histogram);
-        for (labels, series) in &rows {
+        for (labels, series) in rows.iter() {
             out.histogram(name, labels, pick(series), scale);
         }
     }
@@ -115,8 +120,9 @@ fn http(
         ),
     ];
     for (name, help, count) in messages {
+        let Some(rows) = rows_of(name) else { continue };
         out.family(name, help, Kind::Counter);
-        for (labels, series) in &rows {
+        for (labels, series) in rows.iter() {
             if count(series) > 0 {
                 out.integer(name, labels, count(series));
             }
@@ -124,7 +130,13 @@ fn http(
     }
 }
 
-fn l4(out: &mut Exposition, options: &RenderOptions, labels: &Labels, counters: &MetricsSnapshot) {
+fn l4(
+    out: &mut Exposition,
+    options: &RenderOptions,
+    labels: &Labels,
+    counters: &MetricsSnapshot,
+    rules: &MetricRules,
+) {
     type Count = fn(&L4Series) -> u64;
     let families: [(&str, &str, &str, Count); 4] = [
         (
@@ -155,15 +167,11 @@ fn l4(out: &mut Exposition, options: &RenderOptions, labels: &Labels, counters: 
     let mut series: Vec<_> = counters.l4.iter().collect();
     series.sort_unstable_by_key(|(key, _)| key.order());
     for transport in [TransportProtocol::Tcp, TransportProtocol::Udp] {
-        let rows: Vec<(SampleLabels, &L4Series)> = reporters(options)
-            .flat_map(|reporter| {
-                series
-                    .iter()
-                    .map(move |(key, value)| (reporter, *key, *value))
-            })
-            .filter(|(_, key, _)| key.protocol == transport.into())
-            .map(|(reporter, key, value)| (sample_labels(reporter, options, labels, key), value))
+        let of_transport = series.iter().copied();
+        let series: Vec<_> = of_transport
+            .filter(|(key, _)| key.protocol == transport.into())
             .collect();
+        let plain = rows(options, labels, &series);
         for (tcp, udp, what, count) in families {
             let bytes = tcp.contains("bytes");
             let (name, help) = match transport {
@@ -183,8 +191,11 @@ fn l4(out: &mut Exposition, options: &RenderOptions, labels: &Labels, counters: 
                     (format!("gatehouse_udp_{udp}"), format!("UDP flows {what}."))
                 }
             };
+            let Some(rows) = rows_of(&name, rules, &plain, options, labels, &series) else {
+                continue;
+            };
             out.family(&name, &help, Kind::Counter);
-            for (labels, series) in &rows {
+            for (labels, series) in rows.iter() {
                 if count(series) > 0 {
                     out.integer(&name, labels, count(series));
                 }
@@ -281,13 +292,72 @@ fn reporters(options: &RenderOptions) -> impl Iterator<Item = &'static str> {
     std::iter::once("source").chain(destination)
 }
 
+/// Rows of a metric: labels and values.
+type Rows<'r, V> = Vec<(SampleLabels, Cow<'r, V>)>;
+
+fn rows<'r, V: Merge>(
+    options: &RenderOptions,
+    labels: &Labels,
+    series: &[(&'r SeriesKey, &'r V)],
+) -> Rows<'r, V> {
+    reporters(options)
+        .flat_map(|reporter| {
+            let row = move |(key, value): &(&'r SeriesKey, &'r V)| {
+                let labels = with_labels(reporter, options, labels, key, |labels| {
+                    SampleLabels::new(labels.iter().copied())
+                });
+                (labels, Cow::Borrowed(*value))
+            };
+            series.iter().map(row)
+        })
+        .collect()
+}
+
+/// The rows of one metric, changed as the rules say; none where it is not shown.
+fn rows_of<'r, V: Merge>(
+    name: &str,
+    rules: &MetricRules,
+    plain: &'r Rows<'r, V>,
+    options: &RenderOptions,
+    labels: &Labels,
+    series: &[(&'r SeriesKey, &'r V)],
+) -> Option<Cow<'r, [(SampleLabels, Cow<'r, V>)]>> {
+    let rule = match rules.by_metric.get(name) {
+        None => return Some(Cow::Borrowed(plain)),
+        Some(MetricRule { disabled: true, .. }) => return None,
+        Some(rule) => rule,
+    };
+    let all = reporters(options).flat_map(|reporter| {
+        series.iter().map(move |(key, value)| {
+            let own = |labels: &[(&str, &str)]| -> Vec<rules::Label> {
+                let pairs = labels.iter();
+                pairs
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect()
+            };
+            (
+                *key,
+                with_labels(reporter, options, labels, key, own),
+                *value,
+            )
+        })
+    });
+    let changed = rules::changed(all, rule).into_iter();
+    Some(
+        changed
+            .map(|(labels, value)| (labels, Cow::Owned(value)))
+            .collect(),
+    )
+}
+
 /// The labels in Istio's order; none is empty but `grpc_response_status`.
-fn sample_labels(
+fn with_labels<T>(
     reporter: &str,
     options: &RenderOptions,
     labels: &Labels,
     key: &SeriesKey,
-) -> SampleLabels {
+    make: impl FnOnce(&[(&str, &str)]) -> T,
+) -> T {
     let source = &options.identity;
     let set = labels.get(key.labels);
     let flags = key.flags.to_string();
@@ -337,7 +407,8 @@ fn sample_labels(
         ("connection_security_policy", UNKNOWN),
     ];
     let codes = codes.into_iter().filter(|_| is_http);
-    SampleLabels::new(common.into_iter().chain(codes).chain(last))
+    let all: Vec<_> = common.into_iter().chain(codes).chain(last).collect();
+    make(&all)
 }
 
 #[cfg(test)]

@@ -245,3 +245,61 @@ fn a_limit_that_bit_has_its_metric() {
     assert_eq!(refused.len(), 2);
     assert_eq!(refused[0].label("reason"), Some("bad_framing"));
 }
+
+#[test]
+fn labels_are_removed_and_set_and_metrics_left_out() {
+    use gatehouse_config::model::{Expression, MetricRule, MetricRules, TagRule};
+
+    let mut table = LabelTable::new();
+    let labels = productpage(&mut table, "productpage");
+    let mut metrics = WorkerMetrics::new();
+    let mut exchange = exchange();
+    for flags in [ResponseFlags::default(), ResponseFlags::UF] {
+        exchange.flags = flags;
+        metrics.record(labels, &exchange);
+    }
+    let class = Expression::parse("response.code >= 400 ? 'bad' : 'good'").unwrap();
+    let rule = MetricRule {
+        disabled: false,
+        tags: [
+            ("response_flags".to_owned(), TagRule::Remove),
+            ("my.class".to_owned(), TagRule::Value(class)),
+        ]
+        .into(),
+    };
+    let off = MetricRule {
+        disabled: true,
+        ..MetricRule::default()
+    };
+    let state = GatewayState {
+        rules: MetricRules {
+            by_metric: [("istio_requests_total", rule), ("istio_request_bytes", off)].into(),
+        },
+        ..GatewayState::default()
+    };
+    let mut out = Exposition::new();
+    let options = RenderOptions::default();
+    render(
+        &mut out,
+        &options,
+        &table.labels(),
+        &metrics.snapshot(),
+        &state,
+    );
+    let text = out.finish();
+    let requests: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("istio_requests_total{"))
+        .collect();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert!(
+        requests[0].ends_with("my_class=\"good\"} 2"),
+        "{requests:?}"
+    );
+    assert!(!requests[0].contains("response_flags"), "{requests:?}");
+    assert!(!text.contains("istio_request_bytes"), "it is left out");
+    let sizes = text
+        .lines()
+        .filter(|line| line.starts_with("istio_response_bytes_count"));
+    assert_eq!(sizes.count(), 2, "other metrics are as they were");
+}
