@@ -13,7 +13,7 @@ use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
 use gatehouse_config::source::{Directory, Dns, LastGood};
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
-use gatehouse_config::translate;
+use gatehouse_config::translate::{self, Translator};
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::admin::view::Rows;
 use gatehouse_gateway::compile::{Placement, place};
@@ -34,6 +34,7 @@ pub struct Control {
     settings: Settings,
     directory: Directory,
     last_good: LastGood,
+    translator: Translator,
     allocator: Allocator,
     state: State,
     gateway: Gateway,
@@ -110,6 +111,7 @@ impl Control {
         let mut control = Self {
             directory,
             last_good: LastGood::default(),
+            translator: Translator::default(),
             allocator: Allocator::new(),
             state: State::Forgotten,
             counters: gateway.counters(),
@@ -289,7 +291,7 @@ impl Control {
         let newest = resources.clone();
         let mut first = true;
         loop {
-            let translation = translate::translate(resources, &settings);
+            let translation = self.translator.translate(resources, &settings);
             // Findings of the newest versions are what the user has to read; those of a version
             // that stays in force were read before.
             if first {

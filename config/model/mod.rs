@@ -5,6 +5,7 @@
 //! ([`ClusterIndex`]), so nothing is looked up by name later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::resolved::NameUse;
 
@@ -64,8 +65,8 @@ pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy}
 pub struct Model {
     /// Servers of the Gateways that select this daemon, merged per port.
     pub servers: Vec<Server>,
-    /// Groups of endpoints; [`ClusterIndex`] points into it.
-    pub clusters: Vec<Cluster>,
+    /// Groups of endpoints; [`ClusterIndex`] points into it. Some may serve no route any more.
+    pub clusters: Vec<Arc<Cluster>>,
     /// Services of type LoadBalancer, in the order in which they are allocated
     /// (oldest first, then namespace and name).
     pub services: Vec<Service>,

@@ -13,16 +13,52 @@ use crate::translate::locality::Nearness;
 use crate::translate::registry::{Registry, Service, ServicePort};
 use crate::translate::{Settings, labels};
 
+/// Clusters and their numbers, kept from one translation to the next: a route that did not change
+/// still means the right one.
+#[derive(Debug, Default)]
+pub(crate) struct KnownClusters {
+    list: Vec<Arc<Cluster>>,
+    /// What each was built of.
+    of: Vec<Of>,
+    /// Those that the newest translation leads to.
+    used: Vec<bool>,
+    by_name: HashMap<String, Destination>,
+}
+
+#[derive(Debug)]
+struct Of {
+    host: String,
+    subset: String,
+    port: u16,
+}
+
+impl KnownClusters {
+    /// Whether most of them serve nobody any more.
+    pub(crate) fn is_wasteful(&self) -> bool {
+        const FEW: usize = 64;
+        let used = self.used.iter().filter(|used| **used).count();
+        self.list.len() > 2 * used + FEW
+    }
+
+    /// Nothing leads to them yet.
+    pub(crate) fn begin(&mut self) {
+        self.used.fill(false);
+    }
+
+    /// All of them; the place is the number.
+    pub(crate) fn list(&self) -> Vec<Arc<Cluster>> {
+        self.list.clone()
+    }
+}
+
 /// Builds clusters on demand.
 pub(crate) struct Clusters<'a> {
     registry: &'a Registry<'a>,
     rules: &'a DestinationRules,
     nearness: Nearness,
     settings: &'a Settings,
-    pub(crate) list: Vec<Cluster>,
-    /// The names that their endpoints are reached by.
-    pub(crate) names: BTreeMap<String, NameUse>,
-    known: HashMap<String, Destination>,
+    known: &'a mut KnownClusters,
+    led_to: Vec<u32>,
 }
 
 /// A destination that leads somewhere.
@@ -32,22 +68,64 @@ pub(crate) struct Resolved<'s, 'a> {
 }
 
 impl<'a> Clusters<'a> {
-    /// None yet.
+    /// Those that are known already get their endpoints of now.
     pub(crate) fn new(
         registry: &'a Registry<'a>,
         rules: &'a DestinationRules,
         resources: &Resources,
         settings: &'a Settings,
+        known: &'a mut KnownClusters,
     ) -> Self {
-        Self {
+        let mut clusters = Self {
             registry,
             rules,
             nearness: Nearness::new(resources, settings),
             settings,
-            list: Vec::new(),
-            names: BTreeMap::new(),
-            known: HashMap::new(),
+            known,
+            led_to: Vec::new(),
+        };
+        clusters.refresh();
+        clusters
+    }
+
+    fn refresh(&mut self) {
+        for i in 0..self.known.list.len() {
+            let (Some(of), Some(before)) = (self.known.of.get(i), self.known.list.get(i)) else {
+                continue;
+            };
+            let fresh = self.build(&before.name, &of.host, &of.subset, of.port);
+            // It is still defined: otherwise nothing would be known.
+            if let (Some(fresh), Some(place)) = (fresh, self.known.list.get_mut(i)) {
+                *place = Arc::new(fresh);
+            }
         }
+    }
+
+    /// The clusters that were asked for since the last call.
+    pub(crate) fn led_to(&mut self) -> Box<[u32]> {
+        self.led_to.sort_unstable();
+        self.led_to.dedup();
+        std::mem::take(&mut self.led_to).into()
+    }
+
+    /// Routes that were built before lead to these.
+    pub(crate) fn use_again(&mut self, clusters: &[u32]) {
+        for cluster in clusters {
+            if let Some(used) = self.known.used.get_mut(*cluster as usize) {
+                *used = true;
+            }
+        }
+    }
+
+    /// The names that the endpoints of those in use are reached by.
+    pub(crate) fn names(&self) -> BTreeMap<String, NameUse> {
+        let mut names = BTreeMap::new();
+        for (of, used) in self.known.of.iter().zip(&self.known.used) {
+            if let (true, Some(resolved)) = (*used, resolve(self.registry, &of.host, of.port)) {
+                self.registry.names(resolved.service, &mut names);
+            }
+        }
+        names
     }
 
     /// Where a route leads; `namespace` is the VirtualService's.
@@ -61,23 +139,36 @@ impl<'a> Clusters<'a> {
     ) -> Destination {
         let (host, port) = target(self.registry, host, port, listener_port, namespace);
         let name = format!("outbound|{port}|{subset}|{host}");
-        if let Some(known) = self.known.get(&name) {
-            return known.clone();
+        let known = self.known.by_name.get(&name).cloned();
+        let destination = known.unwrap_or_else(|| self.add(name, host, subset, port));
+        if let Destination::Cluster(ClusterIndex(index)) = destination {
+            self.use_again(&[index]);
+            self.led_to.push(index);
         }
+        destination
+    }
+
+    fn add(&mut self, name: String, host: &str, subset: &str, port: u16) -> Destination {
         let destination = match self.build(&name, host, subset, port) {
             Some(cluster) => {
-                let index = u32::try_from(self.list.len())
+                let index = u32::try_from(self.known.list.len())
                     .expect("there are fewer clusters than bytes of memory");
-                self.list.push(cluster);
+                self.known.list.push(Arc::new(cluster));
+                self.known.used.push(true);
+                self.known.of.push(Of {
+                    host: host.to_owned(),
+                    subset: subset.to_owned(),
+                    port,
+                });
                 Destination::Cluster(ClusterIndex(index))
             }
             None => Destination::Unknown { name: name.clone() },
         };
-        self.known.insert(name, destination.clone());
+        self.known.by_name.insert(name, destination.clone());
         destination
     }
 
-    fn build(&mut self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
+    fn build(&self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
         let Resolved { service, port } = resolve(self.registry, host, port)?;
         let rule = self.rules.find(host, &service.namespace);
         let subset = if subset.is_empty() {
@@ -98,7 +189,6 @@ impl<'a> Clusters<'a> {
             proxy_protocol,
         } = self.rules.policy(rule, port.number, subset);
         let backends = self.registry.backends(service, port);
-        self.registry.names(service, &mut self.names);
         let in_subset = |backend: &&crate::translate::registry::Backend| {
             subset.is_none_or(|subset| labels::is_subset(&subset.labels, &backend.labels))
         };

@@ -14,6 +14,7 @@ pub(crate) mod hosts;
 pub(crate) mod labels;
 mod load_balancer;
 pub(crate) mod locality;
+pub(crate) mod memory;
 pub mod mesh;
 mod pool;
 mod re2;
@@ -39,6 +40,8 @@ use crate::resolved::ResolvedNames;
 use crate::resources::{ObjectRef, Resources};
 use clusters::Clusters;
 use destination_rule::DestinationRules;
+use memory::Memory;
+pub use memory::Work;
 use registry::Registry;
 use report::Report;
 use virtual_service::VirtualServices;
@@ -101,19 +104,49 @@ pub struct Translation {
     pub refused: Vec<ObjectRef>,
 }
 
-/// Turns objects into the model, and looks at the whole for what no single object shows.
+/// Translates again and again, and does anew only what changed since the last time.
+#[derive(Debug, Default)]
+pub struct Translator {
+    memory: Memory,
+}
+
+impl Translator {
+    /// Turns objects into the model, and looks at the whole for what no single object shows. The
+    /// result is that of [`translate`], whatever was translated before.
+    pub fn translate(&mut self, resources: &Resources, settings: &Settings) -> Translation {
+        translate_with(&mut self.memory, resources, settings)
+    }
+
+    /// What the last translation did anew.
+    pub fn work(&self) -> Work {
+        self.memory.work
+    }
+}
+
+/// Turns objects into the model once.
 pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
+    Translator::default().translate(resources, settings)
+}
+
+fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Settings) -> Translation {
     let mut report = Report::default();
     let (settings, mut proxy) = mesh::read(resources, settings, &mut report);
     let settings = &settings;
     telemetry::apply(resources, settings, &mut proxy, &mut report);
+    memory.begin(resources, settings);
     proxy.guards = security::guards(resources, settings, &mut report);
     let gateways = gateway::parse_all(resources, settings, &mut report);
-    let services = VirtualServices::parse(resources, settings, &mut report);
+    let services = VirtualServices::parse(resources, settings, memory, &mut report);
     let rules = DestinationRules::parse(resources, settings, &mut report);
     let registry = Registry::new(resources, settings, &mut report);
 
-    let mut clusters = Clusters::new(&registry, &rules, resources, settings);
+    let Memory {
+        lists,
+        clusters: known,
+        work,
+        ..
+    } = memory;
+    let mut clusters = Clusters::new(&registry, &rules, resources, settings, known);
     let merged = gateway::merge(&gateways, &mut report);
     let servers = merged
         .iter()
@@ -121,16 +154,17 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
             gateway::Protocol::Tcp => {
                 tcp_server::build(merged, &services, &mut clusters, &mut report)
             }
-            gateway::Protocol::Http | gateway::Protocol::Tls => {
-                Some(virtual_hosts::build(merged, &services, &mut clusters))
-            }
+            gateway::Protocol::Http | gateway::Protocol::Tls => Some(virtual_hosts::build(
+                merged,
+                &services,
+                &mut clusters,
+                lists,
+                work,
+            )),
         })
         .collect();
-    let Clusters {
-        list: clusters,
-        names,
-        ..
-    } = clusters;
+    let names = clusters.names();
+    let clusters = known.list();
     registry.report_names(&names, &mut report);
     let pools = pool::pools(resources, settings, &mut report);
     let model = Model {
@@ -155,6 +189,7 @@ pub fn translate(resources: &Resources, settings: &Settings) -> Translation {
         },
         &mut report,
     );
+    memory.end();
     Translation {
         model,
         findings: report.findings,

@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Domain, Route, Server, ServerOrigin, VirtualHost};
+use crate::model::{Domain, Server, ServerOrigin, VirtualHost};
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
 use crate::translate::gateway::Merged;
+use crate::translate::memory::{Lists, Routes, Work};
 use crate::translate::virtual_service::VirtualServices;
 use crate::translate::virtual_service::matches;
 use crate::translate::virtual_service::routes::{self, Listener};
-
-/// The routes of one VirtualService on one listener.
-type Routes = Arc<[Arc<Route>]>;
 
 #[derive(Default)]
 struct Host {
@@ -27,10 +25,11 @@ pub(crate) fn build(
     merged: &Merged<'_>,
     services: &VirtualServices,
     clusters: &mut Clusters<'_>,
+    lists: &mut Lists,
+    work: &mut Work,
 ) -> Server {
     let mut by_domain: BTreeMap<String, Host> = BTreeMap::new();
     let mut gateways: HashMap<&ObjectKey, usize> = HashMap::new();
-    let mut built: HashMap<(usize, usize), Routes> = HashMap::new();
     for (gateway, server) in &merged.servers {
         let next = gateways.len();
         let gateway_index = *gateways.entry(&gateway.key).or_insert(next);
@@ -49,20 +48,22 @@ pub(crate) fn build(
                 continue;
             }
             let id = (gateway_index, service_index);
-            let mut build = || {
-                let listener = Listener {
-                    gateway: &gateway.key,
-                    port: server.port,
-                    has_tls: server.has_tls,
-                };
-                Routes::from(routes::build(service, listener, clusters))
+            let listener = Listener {
+                gateway: &gateway.key,
+                port: server.port,
+                has_tls: server.has_tls,
             };
-            let fresh;
-            let routes = if is_repeated {
-                &*built.entry(id).or_insert_with(build)
-            } else {
-                fresh = build();
-                &fresh
+            let routes = match lists.built(service, listener) {
+                Some((routes, led_to)) => {
+                    clusters.use_again(led_to);
+                    routes
+                }
+                None => {
+                    work.route_lists += 1;
+                    let routes = Routes::from(routes::build(service, listener, clusters));
+                    lists.keep(service, listener, &routes, clusters.led_to());
+                    routes
+                }
             };
             // Without routes it makes no virtual host: others may still serve the name.
             if routes.is_empty() {
@@ -72,7 +73,7 @@ pub(crate) fn build(
                 let host = by_domain.entry(host.to_ascii_lowercase()).or_default();
                 host.require_tls |= server.https_redirect;
                 if !is_repeated || host.from.insert(id) {
-                    host.lists.push(Arc::clone(routes));
+                    host.lists.push(Arc::clone(&routes));
                 }
             }
         }
@@ -98,12 +99,12 @@ pub(crate) fn build(
         tcp: None,
         virtual_hosts: by_domain
             .into_iter()
-            .map(|(domain, host)| virtual_host(&domain, host))
+            .map(|(domain, host)| virtual_host(&domain, host, lists))
             .collect(),
     }
 }
 
-fn virtual_host(domain: &str, host: Host) -> VirtualHost {
+fn virtual_host(domain: &str, host: Host, known: &mut Lists) -> VirtualHost {
     let Host {
         lists,
         require_tls,
@@ -115,17 +116,14 @@ fn virtual_host(domain: &str, host: Host) -> VirtualHost {
             Some(suffix) => Domain::Suffix(suffix.to_owned()),
             None => Domain::Exact(domain.to_owned()),
         },
-        routes: joined(&lists),
+        routes: known.joined(lists, join),
         require_tls,
     }
 }
 
-/// Catch-alls go last, whoever wrote them; all else keeps its order (the sort is stable).
-fn joined(lists: &[Routes]) -> Routes {
-    if let [only] = lists {
-        // The routes of one VirtualService end with its catch-all.
-        return Arc::clone(only);
-    }
+/// Catch-alls go last, whoever wrote them; all else keeps its order (the sort is stable). The
+/// routes of a single VirtualService end with its catch-all already.
+fn join(lists: &[Routes]) -> Routes {
     let mut routes: Vec<_> = lists.iter().flat_map(|list| list.iter().cloned()).collect();
     routes.sort_by_key(|route| matches::is_catch_all(&route.matches));
     routes.into()

@@ -60,7 +60,7 @@ fn model(port: u16) -> Model {
             virtual_hosts: vec![host],
             tcp: None,
         }],
-        clusters: vec![productpage()],
+        clusters: vec![Arc::new(productpage())],
         ..Model::default()
     }
 }

@@ -226,7 +226,7 @@ mod tests {
             policy: ClusterPolicy::default(),
         };
         let model = Model {
-            clusters: vec![cluster],
+            clusters: vec![cluster.into()],
             ..Model::default()
         };
         let (places, mut labels) = (Placement::default(), LabelTable::new());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
-use crate::resources::{Object, ObjectKey, ObjectRef, Origin, Resources};
+use crate::resources::{Object, ObjectKey, ObjectRef, Objects, Origin, Resources};
 
 /// The versions of `networking.istio.io`; their schema is the same (reference: Istio API).
 pub(crate) const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -94,6 +94,11 @@ macro_rules! kinds {
             /// Takes an object out; tells whether it was there.
             pub fn remove(&mut self, kind: Kind, key: &ObjectKey) -> bool {
                 match kind { $(Kind::$variant => self.$field.remove(key).is_some(),)* }
+            }
+
+            /// Whether both have the very same versions of the objects of a kind.
+            pub fn same_objects(&self, other: &Self, kind: Kind) -> bool {
+                match kind { $(Kind::$variant => same(&self.$field, &other.$field),)* }
             }
 
             /// How many objects there are, of all kinds.
@@ -209,4 +214,11 @@ impl AnyObject {
     pub fn reference(&self) -> ObjectRef {
         self.kind().reference(self.key())
     }
+}
+
+fn same<T>(a: &Objects<T>, b: &Objects<T>) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|((a_key, a), (b_key, b))| Arc::ptr_eq(a, b) && a_key == b_key)
 }

@@ -6,6 +6,7 @@ mod destinations;
 mod faults;
 mod gateways;
 mod hosts;
+mod incremental;
 mod mirrors;
 mod refusals;
 mod routes;

@@ -24,7 +24,7 @@ fn with_policy(policy: &str) -> Translation {
 fn cluster(policy: &str) -> Cluster {
     let translation = with_policy(policy);
     assert_eq!(translation.refused, [], "{:#?}", findings(&translation));
-    translation.model.clusters[0].clone()
+    Cluster::clone(&translation.model.clusters[0])
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! level only: a delegate that delegates was refused when it was read.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::api::istio::http_route::{HttpMatch, HttpRoute, StringMatch};
 use crate::codes;
@@ -19,7 +20,7 @@ use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::rule::{self, Delegated, Rule, RuleAction};
 
 /// Puts the rules of delegates in the place of the rules that delegate to them.
-pub(super) fn resolve(all: &mut [VirtualService], settings: &Settings, report: &mut Report) {
+pub(super) fn resolve(all: &mut [Arc<VirtualService>], settings: &Settings, report: &mut Report) {
     let delegates: HashMap<ObjectKey, usize> = all
         .iter()
         .enumerate()
@@ -35,7 +36,10 @@ pub(super) fn resolve(all: &mut [VirtualService], settings: &Settings, report: &
         for rule in &root.rules {
             match &rule.action {
                 RuleAction::Delegate(key) => {
-                    let delegate = delegates.get(key).and_then(|i| all.get(*i));
+                    let delegate = delegates
+                        .get(key)
+                        .and_then(|i| all.get(*i))
+                        .map(Arc::as_ref);
                     let path = FieldPath::root("spec");
                     let path = path.field("http");
                     let path = path.index(rule.index);
@@ -56,7 +60,8 @@ pub(super) fn resolve(all: &mut [VirtualService], settings: &Settings, report: &
             }
         }
         if let Some(root) = all.get_mut(i) {
-            root.rules = rules;
+            // As it was read, it is remembered for the next translation.
+            Arc::make_mut(root).rules = rules;
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::resources::{Object, ObjectKey, Origin, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
+use crate::translate::memory::Memory;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::visibility::Visibility;
 use rule::Rule;
@@ -37,7 +38,7 @@ use tcp::TcpRule;
 const MESH: &str = "mesh";
 
 /// A valid VirtualService.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct VirtualService {
     pub(crate) key: ObjectKey,
     created: Option<i64>,
@@ -57,18 +58,25 @@ pub(crate) struct VirtualService {
 /// All valid VirtualServices.
 #[derive(Debug, Default)]
 pub(crate) struct VirtualServices {
-    pub(crate) all: Vec<VirtualService>,
+    pub(crate) all: Vec<Arc<VirtualService>>,
     /// Those that the gateway's namespace sees, by Gateway, in Istio's order.
     by_gateway: HashMap<ObjectKey, Vec<usize>>,
 }
 
 impl VirtualServices {
-    /// Reads every VirtualService.
-    pub(crate) fn parse(resources: &Resources, settings: &Settings, report: &mut Report) -> Self {
+    /// Reads every VirtualService that changed since the last time.
+    pub(crate) fn parse(
+        resources: &Resources,
+        settings: &Settings,
+        memory: &mut Memory,
+        report: &mut Report,
+    ) -> Self {
         let mut all: Vec<_> = resources
             .virtual_services
             .values()
-            .filter_map(|object| parse(object, settings, report))
+            .filter_map(|object| {
+                memory.read(object, report, |report| parse(object, settings, report))
+            })
             .collect();
         all.sort_by(|a, b| order(a).cmp(&order(b)));
         delegate::resolve(&mut all, settings, report);

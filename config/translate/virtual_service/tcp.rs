@@ -22,7 +22,7 @@ use crate::translate::virtual_service::destination::{self, DestinationTo};
 use crate::translate::virtual_service::routes::Listener;
 
 /// A `tcp[]` route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TcpRule {
     /// Any must hold; empty: all do.
     matches: Vec<TcpMatch>,
@@ -30,7 +30,7 @@ pub(crate) struct TcpRule {
 }
 
 /// The part of an L4 match that a gateway looks at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TcpMatch {
     port: Option<u16>,
     gateways: Vec<ObjectKey>,

@@ -59,7 +59,7 @@ fn snapshot(
         workload: Arc::clone(&workload),
     });
     let model = Model {
-        clusters: vec![ModelCluster {
+        clusters: vec![Arc::new(ModelCluster {
             name: "one".to_owned(),
             labels: service,
             endpoints: endpoints.collect(),
@@ -67,7 +67,7 @@ fn snapshot(
             protocol: UpstreamProtocol::Http1,
             connect_timeout: Duration::from_secs(1),
             policy,
-        }],
+        })],
         ..Model::default()
     };
     let (mut labels, mut lists) = (LabelTable::new(), RouteLists::default());
