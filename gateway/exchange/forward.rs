@@ -182,11 +182,11 @@ impl HttpConnection {
             deadlines.per_try_timeout = retry.and_then(|retry| retry.per_try_timeout);
             let attempt =
                 self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
-            let attempted = attempt.await;
-            self.report_outcome(view, cluster, endpoint, attempted.as_ref().err());
-            drop(retry_slot.take());
-            let failure = match attempted {
+            let failure = match attempt.await {
                 Ok(upstream) => {
+                    self.report_outcome(view, cluster, endpoint, None);
+                    // The retry is over once its answer has begun (Envoy).
+                    drop(retry_slot.take());
                     self.copy_sent(view, &copies, &request);
                     request.forget();
                     return self
@@ -205,6 +205,8 @@ impl HttpConnection {
                 self.exchange.attempts -= 1;
                 continue;
             }
+            self.report_outcome(view, cluster, endpoint, Some(&failure));
+            drop(retry_slot.take());
             let decision = self.after_failure(&failure, retry, &request);
             let again = retry.filter(|_| decision == Decision::Again);
             let again = again.filter(|_| match &view.snapshot.cluster(cluster).breaker {

@@ -24,6 +24,27 @@ pub(super) fn status_of(http: u16) -> u8 {
     }
 }
 
+/// The HTTP status that a gRPC status stands for (Envoy: `grpcToHttpStatus`); none if it is no
+/// status.
+pub(super) fn http_status_of(grpc: &[u8]) -> Option<u16> {
+    let status: u8 = std::str::from_utf8(grpc).ok()?.trim().parse().ok()?;
+    Some(match status {
+        0 => 200,
+        1 => 499,
+        2 | 13 | 15 => 500,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => return None,
+    })
+}
+
 /// A text as `grpc-message` holds it.
 pub(super) fn message(text: &[u8]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

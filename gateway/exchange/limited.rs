@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure};
 use crate::exchange::response::poll_client_gone;
 use crate::exchange::serve::HttpConnection;
+use crate::exchange::{ResponseFlags, grpc};
 use crate::net::proxy_header;
 use crate::snapshot::{Cluster, ClusterId, Destination, EndpointId, Forward};
 use crate::upstream::circuit_breaker::{Resource, Slot};
@@ -167,6 +167,16 @@ impl HttpConnection {
             .with_metrics(|metrics| metrics.limit_reached(limit));
     }
 
+    /// The status that an answer is judged by: for gRPC, the HTTP status that its own stands for.
+    fn judged_status(&self) -> u16 {
+        let response = &self.exchange.response;
+        let of_call = grpc::is_call(self.exchange.request.fields())
+            .then(|| response.fields().get("grpc-status"))
+            .flatten()
+            .and_then(grpc::http_status_of);
+        of_call.unwrap_or_else(|| response.status())
+    }
+
     /// Tells the cluster's detector what a try came to; none: an answer.
     pub(super) fn report_outcome(
         &self,
@@ -180,7 +190,7 @@ impl HttpConnection {
             return;
         };
         let position = endpoint.0 - cluster.endpoints.start;
-        let status = Outcome::Status(self.exchange.response.status());
+        let status = Outcome::Status(self.judged_status());
         let outcome = match failure {
             None | Some(Failure::Status) => status,
             Some(Failure::Connect(error)) if !error.is_endpoint() => return,
