@@ -312,13 +312,12 @@ pub(super) fn check(
         } else {
             Some("only IP addresses may stand there with resolution STATIC".to_owned())
         };
-        match wrong {
-            Some(wrong) => report.invalid(
+        if let Some(wrong) = wrong {
+            report.invalid(
                 &address_path,
                 format!("the address `{address}` is wrong: {wrong}; the object is not used."),
                 "",
-            ),
-            None => {}
+            );
         }
     }
     if let Some(wrong) = labels::error(own_labels) {
