@@ -109,9 +109,9 @@ codes! {
         "A rule of a VirtualService can never match, because rules before it take all its requests.";
     INEFFECTIVE_MATCH = "IST0131", "Match never used",
         "A match of a rule can never be reached, because one before it takes all its requests.";
-    CONFLICTING_GATEWAYS = "IST0145", "Gateways in conflict",
-        "Two servers want the same port for different protocols. The one of the older Gateway (then \
-         the first by name) listens, the other does not.";
+    PORT_CONFLICT = "GH0108", "Port or host taken by another server",
+        "Two servers want the same port for different protocols, or the same host where only one can \
+         have it. The one of the older Gateway (then the first by name) is in force, the other is not.";
     EMPTY_SERVICE = "GH0102", "Service without endpoints",
         "The service can have no endpoints, so every request to it is answered with 503.";
     OTHER_CLASS = "GH0103", "Another load balancer's Service",
@@ -151,6 +151,9 @@ codes! {
     NO_ENDPOINTS = "GH0206", "Nothing behind a Service",
         "A Service of type LoadBalancer has a port without a ready endpoint, so connections to it \
          are closed.";
+    NOT_AT_GATEWAY = "GH0207", "Not there for the gateway",
+        "The object exists, but the gateway does not see it: exportTo hides it, a rule of its API \
+         refuses it, or it is not where the gateway looks.";
     PORT_REQUIRED = "IST0112", "Port of the destination needed",
         "The destination has several ports and the route chooses none.";
     HOST_NOT_IN_GATEWAY = "IST0132", "Host not in the Gateway",
@@ -159,6 +162,115 @@ codes! {
         "No endpoint has the labels of a subset, so requests to it are answered with 503.";
     UNKNOWN_RULE_HOST = "IST0174", "DestinationRule for an unknown host",
         "The host of a DestinationRule is defined by no Service and no ServiceEntry.";
+    DEPRECATED = "IST0002", "Deprecated",
+        "A field or kind that Istio has given up, or is about to.";
+    NOT_INJECTED = "IST0102", "Namespace without sidecars",
+        "Pods of the namespace get no sidecar. A gateway reaches them all the same; they are not in \
+         a mesh.";
+    POD_WITHOUT_PROXY = "IST0103", "Pod without its sidecar",
+        "The namespace asks for sidecars and the Pod has none. Restart it, so that the injector sees \
+         it.";
+    OLD_PROXY_IMAGE = "IST0105", "Sidecars of an old version",
+        "Pods run a sidecar of another version than the injector would give them now. Restart them.";
+    MISPLACED_ANNOTATION = "IST0107", "Annotation on the wrong object",
+        "Istio knows the annotation, but not on objects of this kind, where it has no effect.";
+    UNKNOWN_ANNOTATION = "IST0108", "Unknown annotation",
+        "The annotation has the form of Istio's, and Istio has none of this name. Most often it is \
+         misspelt.";
+    MESH_HOST_CONFLICT = "IST0109", "Two VirtualServices of the mesh for one host",
+        "Sidecars take one VirtualService for a host. Merge the two; at a gateway neither acts.";
+    SIDECAR_CONFLICT = "IST0110", "Two Sidecars for one workload",
+        "A workload takes one Sidecar. Let their selectors select different Pods.";
+    SIDECARS_WITHOUT_SELECTOR = "IST0111", "Two Sidecars for one namespace",
+        "A namespace takes one Sidecar without a workloadSelector.";
+    TWO_PROTOCOLS = "IST0116", "One port, two protocols",
+        "Several Services lead to one port of a Deployment with different protocols.";
+    PORT_NAME = "IST0118", "Port name without a protocol",
+        "The name of a Service's port, or its appProtocol, says what is spoken there: `http`, \
+         `http2-api`, `grpc-web`. Without it HTTP/1.1 is taken for routes, TCP for the rest.";
+    TWO_INJECTION_LABELS = "IST0123", "Labels for several kinds of injection",
+        "A namespace carries more than one of the labels that ask for sidecars or ambient mode.";
+    INVALID_ANNOTATION = "IST0125", "Annotation with a wrong value",
+        "The value of one of Istio's annotations cannot be read, so it has no effect.";
+    NO_WORKLOADS = "IST0127", "Policy for nobody",
+        "No workload has the labels that a policy selects, so it guards nothing.";
+    UNVERIFIED_UPSTREAM = "IST0128", "TLS to an upstream that anybody may be",
+        "A DestinationRule asks for TLS and names no CA, so that the upstream's certificate is not \
+         verified. Set caCertificates.";
+    UNVERIFIED_UPSTREAM_PORT = "IST0129", "TLS to a port that anybody may be",
+        "A DestinationRule asks for TLS for a port and names no CA, so that the upstream's \
+         certificate is not verified. Set caCertificates.";
+    ADDRESSES_REQUIRED = "IST0134", "ServiceEntry without addresses",
+        "Sidecars tell the TCP traffic of a ServiceEntry by its addresses. A gateway does not need \
+         them.";
+    DEPRECATED_ANNOTATION = "IST0135", "Annotation deprecated",
+        "Istio still honours the annotation, but will not for ever.";
+    CONFLICTING_PORTS = "IST0137", "One target port, two ports",
+        "Several ports of Services lead to one port of a Deployment.";
+    DUPLICATE_CERTIFICATE = "IST0138", "One certificate in two Gateways",
+        "A browser that has an HTTP/2 connection to one Gateway sends requests for the other over it, \
+         since the certificate is good for both, and gets 404. Serve both hosts from one Gateway.";
+    INVALID_WEBHOOK = "IST0139", "Webhook wrong",
+        "Two injectors take the same Pods, or an injector calls a Service that is not there.";
+    SUBSET_NOT_AT_INGRESS = "IST0140", "Subsets not chosen at the gateway",
+        "A VirtualService divides a host into subsets for the mesh, but a route of the gateway to \
+         the same host names no subset and goes to all endpoints.";
+    SIDECAR_USER = "IST0144", "Application runs as the sidecar's user",
+        "Traffic of the user 1337 does not go through a sidecar. Run the application as another.";
+    CONFLICTING_GATEWAYS = "IST0145", "Gateways in conflict",
+        "Two Gateways serve the same host on the same port at the same workloads. Routes of both are \
+         merged, the older Gateway's first; keep the host in one of them.";
+    AUTO_IMAGE_POD = "IST0147", "Image `auto` in a Pod",
+        "The injector replaces the image `auto`; this Pod was not injected and cannot start.";
+    AUTO_IMAGE_DEPLOYMENT = "IST0146", "Image `auto` without injection",
+        "The injector replaces the image `auto`, and no injector looks at these Pods.";
+    INJECTED_BY_DEFAULT = "IST0148", "Injection by default",
+        "The injector gives sidecars to every namespace that does not refuse them.";
+    UNVERIFIED_CLAIM = "IST0149", "JWT claim that nobody verifies",
+        "A route depends on a claim of a token, and no RequestAuthentication verifies tokens at the \
+         gateway, so that the match never holds.";
+    EXTERNAL_NAME_PORT = "IST0150", "Port of an ExternalName Service",
+        "The port of an ExternalName Service needs a name that begins with its protocol, and not \
+         `tcp` alone.";
+    ENVOY_FILTER_RELATIVE = "IST0151", "EnvoyFilter relative to others",
+        "A patch whose place depends on what other filters insert, without a priority.";
+    ENVOY_FILTER_REPLACE = "IST0152", "EnvoyFilter: REPLACE without effect",
+        "REPLACE works on HTTP filters, network filters and virtual hosts only.";
+    ENVOY_FILTER_ADD = "IST0153", "EnvoyFilter: ADD without effect",
+        "ADD does nothing on a route configuration or an HTTP route.";
+    ENVOY_FILTER_REMOVE = "IST0154", "EnvoyFilter: REMOVE without effect",
+        "REMOVE does nothing on a route configuration or an HTTP route.";
+    ENVOY_FILTER_VERSION = "IST0155", "EnvoyFilter relative to a versioned one",
+        "A patch whose place depends on a filter that is there for some proxy versions only, without \
+         a priority.";
+    IDLE_TELEMETRY = "IST0157", "Telemetry without a provider",
+        "Access logging is asked for without a provider, and MeshConfig names no default one.";
+    TELEMETRY_CONFLICT = "IST0159", "Two Telemetries for one workload",
+        "Several Telemetries select one workload; which of them counts is left open.";
+    TELEMETRIES_WITHOUT_SELECTOR = "IST0160", "Two Telemetries for one namespace",
+        "Several Telemetries without a selector lie in one namespace; which of them counts is left \
+         open.";
+    INVALID_CREDENTIAL = "IST0161", "Secret without a usable certificate",
+        "The Secret that a Gateway names holds no certificate, or one that has expired.";
+    CONTROL_PLANE_ADDRESS = "IST0163", "Webhook without an address",
+        "A webhook of Istio's control plane has no valid URL and no Service.";
+    CONTROL_PLANE_IP = "IST0164", "Webhook calls an IP address",
+        "A webhook of Istio's control plane is called by its IP address, not by a host name.";
+    INTERNAL_GATEWAY = "IST0165", "Gateway that Istio made",
+        "A VirtualService names a Gateway that Istio generates from the Gateway API's.";
+    IDLE_SELECTOR = "IST0166", "Selector without effect",
+        "A policy selects the Pods of a Gateway of the Gateway API, which go by targetRefs only.";
+    IDLE_POLICY = "IST0167", "Policy without effect",
+        "What the policy is for does not look at policies of this kind.";
+    NEGATIVE_CONDITION = "IST0171", "Condition says no",
+        "The status that a controller wrote says that it could not do what the object asks for.";
+    OPEN_JWKS = "IST0175", "Keys may be fetched from anywhere",
+        "istiod fetches keys for RequestAuthentications from any address, also inside of the network, \
+         unless BLOCKED_CIDRS_IN_JWKS_URIS says otherwise.";
+    OLD_GATEWAY_API = "IST0176", "Gateway API too old",
+        "A CRD of the Gateway API is older than Istio needs, so that Istio does not read its objects.";
+    CONFLICTING_PROTOCOLS = "IST0177", "ServiceEntries disagree on a protocol",
+        "Several ServiceEntries define one host and port with different protocols.";
     // The daemon: listening and announcing.
     PORT_NOT_ON_SERVICE = "IST0162", "Gateway port not on the Service",
         "No port of the LoadBalancer Service that selects the gateway leads to this port of the \

@@ -169,6 +169,7 @@ pub fn check(args: &CheckArgs) -> io::Result<Checked> {
         labels: args.labels.0.clone(),
         namespace: args.namespace.clone(),
         root_namespace: args.namespace.clone(),
+        offline: true,
         ..translate::Settings::default()
     };
     let mut findings = loaded.findings;

@@ -1,4 +1,8 @@
-//! Destinations that lead nowhere, and DestinationRules for nothing.
+//! Destinations that exist, but not for the gateway: hidden by exportTo, or in the wrong place.
+//!
+//! What exists nowhere is told by the analyzers before.
+
+use std::collections::HashSet;
 
 use crate::check::Configuration;
 use crate::codes;
@@ -7,8 +11,6 @@ use crate::model::TransportProtocol;
 use crate::resources::ObjectKey;
 use crate::translate::clusters;
 use crate::translate::field_path::FieldPath;
-use crate::translate::hosts;
-use crate::translate::labels;
 use crate::translate::registry::Service;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
@@ -22,6 +24,16 @@ const LISTED: usize = 8;
 const MOST_COMPARED: usize = 2_000;
 
 pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
+    // Said already, of the same destination.
+    let references = [codes::REFERENCE, codes::PORT_REQUIRED];
+    let findings = report.findings.iter();
+    let told: HashSet<(ObjectKey, String)> = findings
+        .filter(|finding| references.contains(&finding.code))
+        .filter_map(|finding| {
+            let object = finding.object.as_ref()?;
+            Some((object.key.clone(), finding.field.clone()))
+        })
+        .collect();
     let spec = FieldPath::root("spec");
     let (http, tcp) = (spec.field("http"), spec.field("tcp"));
     let mut budget = MOST_COMPARED;
@@ -43,6 +55,9 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
             let route = rule_path.field("route");
             for to in &forward.destinations {
                 let path = route.index(to.index);
+                if !told.is_empty() && is_told(&told, &service.key, &path.field("destination")) {
+                    continue;
+                }
                 destination(
                     configuration,
                     service,
@@ -72,7 +87,16 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
             }
         }
     }
-    rules(configuration, report);
+}
+
+fn is_told(
+    told: &HashSet<(ObjectKey, String)>,
+    key: &ObjectKey,
+    destination: &FieldPath<'_>,
+) -> bool {
+    let fields = ["host", "port", "subset"].map(|field| destination.field(field).to_string());
+    let mut fields = fields.into_iter().chain([destination.to_string()]);
+    fields.any(|field| told.contains(&(key.clone(), field)))
 }
 
 fn destination(
@@ -92,11 +116,11 @@ fn destination(
             *budget = budget.saturating_sub(candidates.len());
         }
         report.add(
-            codes::REFERENCE,
+            codes::NOT_AT_GATEWAY,
             Level::Error,
             &path.field("host"),
             format!(
-                "no Service and no ServiceEntry has the host `{}`: requests sent there get 503.",
+                "nothing that the gateway sees has the host `{}`: requests sent there get 503.",
                 to.host
             ),
             did_you_mean(&to.host, candidates),
@@ -111,21 +135,12 @@ fn destination(
             .collect()
     };
     let ports = tcp(found);
-    let Some(number) = to.port.or(match found.ports.as_slice() {
+    let only = match found.ports.as_slice() {
         [only] => Some(only.number),
         _ => None,
-    }) else {
-        report.add(
-            codes::PORT_REQUIRED,
-            Level::Error,
-            path,
-            format!(
-                "`{}` has the ports {} and none is chosen: the listener's number is taken, and requests get 503 unless it is one of them.",
-                to.host,
-                list(&ports)
-            ),
-            format!("Add `port: {{number: {}}}`.", ports.first().copied().unwrap_or(80)),
-        );
+    };
+    // Without a port that could be told: said already.
+    let Some(number) = to.port.or(only) else {
         return;
     };
     let (host, number) = clusters::target(registry, &to.host, Some(number), number, namespace);
@@ -148,7 +163,7 @@ fn destination(
             [only] => format!("Did you mean {only}?"),
             _ => String::new(),
         };
-        report.add(codes::REFERENCE, Level::Error, &field, message, hint);
+        report.add(codes::NOT_AT_GATEWAY, Level::Error, &field, message, hint);
         return;
     };
     if to.subset.is_empty() {
@@ -172,7 +187,7 @@ fn destination(
         ),
     };
     report.add(
-        codes::REFERENCE,
+        codes::NOT_AT_GATEWAY,
         Level::Error,
         &path.field("subset"),
         format!(
@@ -192,88 +207,5 @@ fn list(ports: &[u16]) -> String {
         "none".to_owned()
     } else {
         text.join(", ")
-    }
-}
-
-/// DestinationRules whose host nothing defines, and subsets that select nothing.
-fn rules(configuration: &Configuration<'_>, report: &mut Report) {
-    let spec = FieldPath::root("spec");
-    let mut rules: Vec<_> = configuration.rules.iter().collect();
-    rules.sort_by_key(|rule| &rule.key);
-    let mut budget = MOST_COMPARED;
-    for rule in rules {
-        if hosts::is_wildcard(&rule.host) {
-            continue;
-        }
-        let mut report = report.on("DestinationRule", &rule.key);
-        let Some(service) = configuration.registry.find(&rule.host, None) else {
-            let mut candidates: Vec<&str> = Vec::new();
-            if budget > 0 {
-                candidates = configuration.registry.hosts().take(MOST_COMPARED).collect();
-                budget = budget.saturating_sub(candidates.len());
-            }
-            report.add(
-                codes::UNKNOWN_RULE_HOST,
-                Level::Warning,
-                &spec.field("host"),
-                format!(
-                    "no Service and no ServiceEntry has the host `{}`, so the rule has no effect.",
-                    rule.host
-                ),
-                did_you_mean(&rule.host, candidates),
-            );
-            continue;
-        };
-        subsets(
-            configuration,
-            rule.subsets(),
-            service,
-            &rule.key,
-            &mut report,
-        );
-    }
-}
-
-fn subsets(
-    configuration: &Configuration<'_>,
-    subsets: &[crate::translate::destination_rule::Subset],
-    service: &Service<'_>,
-    rule: &ObjectKey,
-    report: &mut ObjectReport<'_>,
-) {
-    let backends: Vec<_> = service
-        .ports
-        .iter()
-        .flat_map(|port| configuration.registry.backends(service, port))
-        .collect();
-    if backends.is_empty() {
-        return;
-    }
-    // A subset that came from another object by merging is reported there.
-    let Some(object) = configuration.resources.destination_rules.get(rule) else {
-        return;
-    };
-    let spec = FieldPath::root("spec");
-    let list = spec.field("subsets");
-    for (i, written) in object.body.subsets.iter().enumerate() {
-        let Some(subset) = subsets.iter().find(|subset| subset.name == written.name) else {
-            continue;
-        };
-        let mut chosen = backends.iter();
-        if chosen.any(|backend| labels::is_subset(&subset.labels, &backend.labels)) {
-            continue;
-        }
-        report.add(
-            codes::SUBSET_WITHOUT_ENDPOINTS,
-            Level::Warning,
-            &list.index(i).field("labels"),
-            format!(
-                "no endpoint of `{}` has the labels {}: requests to the subset `{}` get 503.",
-                service.host,
-                labels::display(&subset.labels),
-                subset.name
-            ),
-            "Give the endpoints these labels, or change the subset's.",
-        );
     }
 }

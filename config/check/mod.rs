@@ -4,14 +4,15 @@
 //! its analyzers have one for the same thing.
 
 mod addresses;
+mod analysis;
 mod destinations;
-mod gateways;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 use crate::model::Model;
 use crate::resources::Resources;
+use crate::source::Kind;
 use crate::translate::Settings;
 use crate::translate::destination_rule::DestinationRules;
 use crate::translate::gateway::Gateway;
@@ -33,8 +34,29 @@ pub(crate) struct Configuration<'a> {
 
 /// Reports everything that the objects show only together.
 pub(crate) fn check(configuration: &Configuration<'_>, report: &mut Report) {
-    gateways::check(configuration, report);
+    analysis::check(configuration, report);
     routes::check(configuration, report);
     destinations::check(configuration, report);
     addresses::check(configuration, report);
+    if configuration.settings.offline {
+        suppress(configuration.resources, report);
+    }
+}
+
+/// Takes out what the objects themselves ask not to be told (Istio's annotation). A daemon tells
+/// it all the same: nobody should wonder why an object is not in force.
+fn suppress(resources: &Resources, report: &mut Report) {
+    const SUPPRESS: &str = "galley.istio.io/analyze-suppress";
+    report.findings.retain(|finding| {
+        let Some(object) = &finding.object else {
+            return true;
+        };
+        let kinds = Kind::ALL.iter().filter(|kind| kind.name() == object.kind);
+        let mut metadata = kinds.filter_map(|kind| resources.metadata(*kind, &object.key));
+        let codes = metadata.find_map(|metadata| metadata.annotations.get(SUPPRESS));
+        !codes.is_some_and(|codes| {
+            let mut codes = codes.split(',');
+            codes.any(|code| code == "*" || code == finding.code)
+        })
+    });
 }

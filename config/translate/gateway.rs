@@ -1,7 +1,7 @@
 //! Gateways: which select this daemon, and their servers merged per port.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::api::istio::Gateway as Api;
@@ -21,7 +21,6 @@ use crate::translate::{registry, server_tls, virtual_service};
 pub(crate) struct Gateway {
     pub(crate) key: ObjectKey,
     created: Option<i64>,
-    pub(crate) selector: BTreeMap<String, String>,
     /// Whether its selector selects this daemon.
     pub(crate) selected: bool,
     pub(crate) servers: Vec<Server>,
@@ -116,7 +115,7 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
             };
             match taken.refuses(server) {
                 Some((field, message, hint)) => report.add(
-                    codes::CONFLICTING_GATEWAYS,
+                    codes::PORT_CONFLICT,
                     Level::Error,
                     &FieldPath::root("spec")
                         .field("servers")
@@ -256,7 +255,6 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
     report.is_valid().then(|| Gateway {
         key: meta.key.clone(),
         created: meta.created,
-        selector: selector.clone(),
         selected,
         servers: parsed,
     })
@@ -373,7 +371,7 @@ fn parse_server(
 
 /// `./host` means the Gateway's namespace, `*/host` any, and `*/*` any host whatever else is
 /// listed (Istio: `sanitizeServerHostNamespace`).
-fn resolve_hosts(names: &[String], namespace: &str) -> Vec<String> {
+pub(crate) fn resolve_hosts(names: &[String], namespace: &str) -> Vec<String> {
     if names.iter().any(|name| name == "*/*") {
         return vec!["*".to_owned()];
     }

@@ -70,6 +70,10 @@ pub struct Settings {
     pub holding_pools: BTreeSet<String>,
     /// What DNS said of the names that an earlier translation wanted.
     pub names: Arc<ResolvedNames>,
+    /// Whether this is `gatehouse check`, which is given everything there is: it also tells what
+    /// concerns sidecars only, and takes a selector that selects nobody for an error. A daemon
+    /// sees no Pods, and other gateways may run beside it.
+    pub offline: bool,
 }
 
 impl Default for Settings {
@@ -89,6 +93,7 @@ impl Default for Settings {
             locality: String::new(),
             holding_pools: BTreeSet::new(),
             names: Arc::default(),
+            offline: false,
         }
     }
 }

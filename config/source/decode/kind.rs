@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
-use crate::resources::{Object, ObjectKey, ObjectRef, Objects, Origin, Resources};
+use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Objects, Origin, Resources};
 
 /// The versions of `networking.istio.io`; their schema is the same (reference: Istio API).
 pub(crate) const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -79,6 +79,13 @@ macro_rules! kinds {
             pub fn object(&self, kind: Kind, key: &ObjectKey) -> Option<AnyObject> {
                 match kind {
                     $(Kind::$variant => self.$field.get(key).cloned().map(AnyObject::$variant),)*
+                }
+            }
+
+            /// The metadata of the object of this kind and key.
+            pub fn metadata(&self, kind: Kind, key: &ObjectKey) -> Option<&Metadata> {
+                match kind {
+                    $(Kind::$variant => self.$field.get(key).map(|object| &object.meta),)*
                 }
             }
 

@@ -143,7 +143,7 @@ fn of_kinds_that_do_nothing_here_a_part_is_read() {
     };
     assert_eq!(
         (pod.meta.labels["app"].as_str(), pod.body.node_name.as_str()),
-        ("a", "n")
+        ("a", "node")
     );
     let hostname = gateway.body.listeners[0].hostname.as_deref();
     assert_eq!(hostname, Some("a.lan"));

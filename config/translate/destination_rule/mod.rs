@@ -166,11 +166,6 @@ impl DestinationRules {
         ];
         policy::effective(levels.into_iter().flatten(), port)
     }
-
-    /// Every rule, in no order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.by_host.values().flat_map(HashMap::values).flatten()
-    }
 }
 
 /// Joins a rule to the older ones of its host: subsets are added, the policy is the first one

@@ -150,6 +150,12 @@ impl<'a> Registry<'a> {
         own.or_else(|| visible().next())
     }
 
+    /// The services of a host, whoever sees them.
+    pub(crate) fn all(&self, host: &str) -> impl Iterator<Item = &Service<'a>> {
+        let of_host = self.by_host.get(host).into_iter().flatten();
+        of_host.map(|i| &self.services[*i])
+    }
+
     /// Every host that the gateway sees.
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
         let services = self.services.iter();

@@ -202,7 +202,7 @@ spec:
     let found = findings(&translation);
     assert!(
         found.iter().any(|f| f.starts_with(
-            "IST0145 spec.servers[2].port: port 80 is taken by Gateway default/a for HTTP"
+            "GH0108 spec.servers[2].port: port 80 is taken by Gateway default/a for HTTP"
         )),
         "{found:#?}"
     );
@@ -293,7 +293,7 @@ spec:
 "#;
     let translation = translated(yaml);
     let found = findings(&translation);
-    let want = "IST0145 spec.servers[1].hosts: the host `b.lan` on port 80 is taken";
+    let want = "GH0108 spec.servers[1].hosts: the host `b.lan` on port 80 is taken";
     assert!(found.iter().any(|f| f.starts_with(want)), "{found:#?}");
     assert_eq!(domains(&translation), ["a.lan", "b.lan", "d.lan"]);
 }

@@ -187,7 +187,7 @@ fn a_port_has_one_kind_of_server_and_the_first_stands() {
         let translation = translated(&yaml);
         let conflicts: Vec<_> = findings(&translation)
             .into_iter()
-            .filter(|finding| finding.starts_with("IST0145"))
+            .filter(|finding| finding.starts_with("GH0108"))
             .collect();
         match conflict {
             "" => assert_eq!(conflicts, [""; 0], "{yaml}"),

@@ -165,10 +165,17 @@ fn parse(
     tcp::check_tls(tls, names, namespace, settings, &tls_path, report);
     let tcp_path = spec.field("tcp");
     let tcp = tcp::parse_tcp(tcp_routes, namespace, settings, &tcp_path, report);
+    unreachable::check(http, &http_path, report);
+    let matches: Vec<_> = tcp_routes
+        .iter()
+        .map(|route| route.matches.as_slice())
+        .collect();
+    unreachable::check_l4(&matches, &tcp_path, report);
+    let matches: Vec<_> = tls.iter().map(|route| route.matches.as_slice()).collect();
+    unreachable::check_l4(&matches, &tls_path, report);
     if !report.is_valid() {
         return None;
     }
-    unreachable::check(http, &http_path, report);
     let named = || {
         gateways
             .iter()
