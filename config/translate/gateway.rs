@@ -16,6 +16,9 @@ use crate::translate::labels;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::{registry, server_tls, virtual_service};
 
+/// ProxyConfig for a single pod.
+const PROXY_CONFIG: &str = "proxy.istio.io/config";
+
 /// A valid Gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
@@ -219,6 +222,17 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
     let mut report = report.on("Gateway", &meta.key);
     let report = &mut report;
     let spec = FieldPath::root("spec");
+    if meta.annotations.contains_key(PROXY_CONFIG) {
+        let metadata = FieldPath::root("metadata");
+        report.add(
+            codes::NO_EFFECT,
+            Level::Warning,
+            &metadata.field("annotations").field(PROXY_CONFIG),
+            "the annotation configures the pod that carries it, and a Gateway is none; it has no \
+             effect, nor has it in Istio.",
+            "Write `defaultConfig` in a document of `kind: MeshConfig`.",
+        );
+    }
     if !hosts::is_label(&meta.key.name) {
         report.invalid(
             &FieldPath::root("metadata").field("name"),

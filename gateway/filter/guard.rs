@@ -21,6 +21,12 @@ impl Guards {
         })
     }
 
+    /// Whether a policy guards whatever comes, so that carried TCP is guarded too: it has no Host.
+    pub fn guard_everything(&self) -> bool {
+        let mut guards = self.list.iter();
+        guards.any(|guard| guard.hosts == GuardedHosts::Every)
+    }
+
     /// The policy that guards this Host, if one does.
     pub fn policy(&self, authority: &[u8]) -> Option<&str> {
         let authority = authority.to_ascii_lowercase();
@@ -100,5 +106,11 @@ mod tests {
             assert_eq!(guards.policy(host.as_bytes()), None, "{host}");
         }
         assert!(Guards::new(&[]).is_none());
+        assert!(!guards.guard_everything());
+        let every = Guards::new(&[Guard {
+            policy: "RequestAuthentication a/b".to_owned(),
+            hosts: GuardedHosts::Every,
+        }]);
+        assert!(every.is_some_and(|guards| guards.guard_everything()));
     }
 }

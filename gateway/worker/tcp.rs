@@ -134,8 +134,12 @@ impl Worker {
     }
 
     /// The cluster of a new connection, by the shares of a server's route; none where that share
-    /// leads to nothing.
+    /// leads to nothing, or where a policy guards everything that comes and nobody enforces it.
     fn share(&self, snapshot: &Snapshot, server: ServerId) -> Option<ClusterId> {
+        let guards = snapshot.guards.as_ref();
+        if guards.is_some_and(|guards| guards.guard_everything()) {
+            return None;
+        }
         let route = snapshot.servers.get(server.index())?.tcp.as_ref()?;
         let mut left = match &*route.destinations {
             [_] => 0,

@@ -81,7 +81,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "dnsRefreshRate",
-                Note("where the answer names no time to live"),
+                Ignored("a name is asked for again when its time to live is over"),
             ),
             (
                 "h2UpgradePolicy",

@@ -2,9 +2,14 @@
 //!
 //! The same words stand in the reference pages and in the findings about such fields.
 
+mod addresses;
+mod destination_rule;
+mod gateway;
 mod mesh;
 mod security;
+mod service_entry;
 mod telemetry;
+mod virtual_service;
 
 /// Whether a field is honoured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +50,18 @@ pub(super) struct Message {
 
 /// All messages, whichever kind they belong to.
 pub(super) fn messages() -> impl Iterator<Item = &'static Message> {
-    [mesh::MESSAGES, telemetry::MESSAGES, security::MESSAGES]
-        .into_iter()
-        .flatten()
+    [
+        gateway::MESSAGES,
+        virtual_service::MESSAGES,
+        destination_rule::MESSAGES,
+        service_entry::MESSAGES,
+        telemetry::MESSAGES,
+        mesh::MESSAGES,
+        security::MESSAGES,
+        addresses::MESSAGES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// What is said of a field.

@@ -49,8 +49,6 @@ pub struct MeshDefaults {
     pub outlier_detection: Option<OutlierDetection>,
     /// `localityLbSetting`.
     pub locality: Option<LocalityBalancing>,
-    /// `dnsRefreshRate`; none: Istio's own.
-    pub dns_refresh_rate: Option<Duration>,
     /// `extensionProviders`, as Telemetries name them.
     pub providers: Vec<ExtensionProvider>,
     /// `defaultProviders.accessLogging`.
@@ -289,6 +287,7 @@ fn apply(
         trust_domain_aliases = "trustDomainAliases",
         ca_certificates = "caCertificates",
         zone_aware_lb_setting = "zoneAwareLbSetting",
+        dns_refresh_rate = "dnsRefreshRate",
         inbound_cluster_stat_name = "inboundClusterStatName",
         outbound_cluster_stat_name = "outboundClusterStatName",
         certificates = "certificates",
@@ -303,8 +302,6 @@ fn apply(
     let defaults = &mut settings.mesh;
     defaults.connect_timeout =
         connect_timeout.and_then(|time| positive(time, &path.field("connectTimeout"), report));
-    defaults.dns_refresh_rate =
-        dns_refresh_rate.and_then(|time| positive(time, &path.field("dnsRefreshRate"), report));
     defaults.locality.clone_from(locality_lb_setting);
     if let Some(DefaultTrafficPolicy {
         connection_pool,

@@ -127,6 +127,16 @@ fn defaults_hold_where_nothing_else_is_said() {
 }
 
 #[test]
+fn a_proxys_own_config_is_nothing_to_a_gateway() {
+    let yaml = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gw, namespace: \
+                istio-system, annotations: {proxy.istio.io/config: 'concurrency: 2'}}\nspec: \
+                {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n";
+    let found = findings(&translated(yaml));
+    let field = "GH0120 metadata.annotations[\"proxy.istio.io/config\"]: ";
+    assert!(found.iter().any(|f| f.starts_with(field)), "{found:?}");
+}
+
+#[test]
 fn what_reaches_no_gateway_is_told_with_the_reason() {
     let mesh = "kind: MeshConfig\ningressClass: nginx\nh2UpgradePolicy: UPGRADE\ntlsDefaults: \
                 {cipherSuites: [a, a]}\nconnectTimeout: 0s\ndefaultConfig: {concurrency: 2, \

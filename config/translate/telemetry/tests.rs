@@ -60,9 +60,9 @@ fn a_lower_level_goes_on_from_the_one_above() {
         1,
         "{accessLogging: [{providers: [{name: a}]}]}",
     );
-    let a = ("/log/a".to_owned(), None);
+    let a = [("/log/a".to_owned(), None)];
     let b = ("/log/b".to_owned(), None);
-    assert_eq!(targets(&format!("{files}{root}")), [a.clone()]);
+    assert_eq!(targets(&format!("{files}{root}")), a);
     let own = |spec: &str| {
         let selector = "selector: {matchLabels: {istio: ingressgateway}}";
         telemetry("own", "istio-system", 2, &format!("{{{selector}, {spec}}}"))
@@ -80,16 +80,16 @@ fn a_lower_level_goes_on_from_the_one_above() {
         [("/log/a".to_owned(), Some("response.code >= 400".to_owned()))]
     );
     let server = all("accessLogging: [{match: {mode: SERVER}, disabled: true}]");
-    assert_eq!(server, [a.clone()], "a gateway is a client");
+    assert_eq!(server, a, "a gateway is a client");
     let other = telemetry(
         "other",
         "istio-system",
         0,
         "{selector: {matchLabels: {app: x}}, accessLogging: [{disabled: true}]}",
     );
-    assert_eq!(targets(&format!("{files}{root}{other}")), [a.clone()]);
+    assert_eq!(targets(&format!("{files}{root}{other}")), a);
     let elsewhere = telemetry("x", "shop", 0, "{accessLogging: [{disabled: true}]}");
-    assert_eq!(targets(&format!("{files}{root}{elsewhere}")), [a]);
+    assert_eq!(targets(&format!("{files}{root}{elsewhere}")), a);
 }
 
 #[test]

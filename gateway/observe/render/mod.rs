@@ -293,7 +293,8 @@ fn reporters(options: &RenderOptions) -> impl Iterator<Item = &'static str> {
 }
 
 /// Rows of a metric: labels and values.
-type Rows<'r, V> = Vec<(SampleLabels, Cow<'r, V>)>;
+type Row<'r, V> = (SampleLabels, Cow<'r, V>);
+type Rows<'r, V> = Vec<Row<'r, V>>;
 
 fn rows<'r, V: Merge>(
     options: &RenderOptions,
@@ -321,7 +322,7 @@ fn rows_of<'r, V: Merge>(
     options: &RenderOptions,
     labels: &Labels,
     series: &[(&'r SeriesKey, &'r V)],
-) -> Option<Cow<'r, [(SampleLabels, Cow<'r, V>)]>> {
+) -> Option<Cow<'r, [Row<'r, V>]>> {
     let rule = match rules.by_metric.get(name) {
         None => return Some(Cow::Borrowed(plain)),
         Some(MetricRule { disabled: true, .. }) => return None,

@@ -1,0 +1,320 @@
+//! DestinationRule.
+
+use super::Message;
+use super::Support::{Ignored, NotYet, Note, Supported};
+
+pub(super) const MESSAGES: &[Message] = &[
+    Message {
+        name: "DestinationRule",
+        fields: &[
+            ("host", Supported),
+            ("trafficPolicy", Supported),
+            ("subsets", Supported),
+            ("exportTo", Supported),
+            ("workloadSelector", Supported),
+        ],
+    },
+    Message {
+        name: "Subset",
+        fields: &[
+            ("name", Supported),
+            ("labels", Supported),
+            ("trafficPolicy", Supported),
+        ],
+    },
+    Message {
+        name: "TrafficPolicy",
+        fields: &[
+            ("loadBalancer", Supported),
+            ("connectionPool", Supported),
+            ("outlierDetection", Supported),
+            (
+                "tls",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            ("portLevelSettings", Supported),
+            (
+                "tunnel",
+                NotYet(
+                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
+                ),
+            ),
+            ("proxyProtocol", Supported),
+            ("retryBudget", Supported),
+        ],
+    },
+    Message {
+        name: "PortTrafficPolicy",
+        fields: &[
+            ("port", Supported),
+            ("loadBalancer", Supported),
+            ("connectionPool", Supported),
+            ("outlierDetection", Supported),
+            (
+                "tls",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+        ],
+    },
+    Message {
+        name: "LoadBalancer",
+        fields: &[
+            ("simple", Supported),
+            ("consistentHash", Supported),
+            ("localityLbSetting", Supported),
+            ("zoneAwareLbSetting", Supported),
+            ("warmupDurationSecs", Note("deprecated: warmup")),
+            ("warmup", Supported),
+            (
+                "backendUtilization",
+                NotYet("the endpoints' own load does not count"),
+            ),
+        ],
+    },
+    Message {
+        name: "ConsistentHash",
+        fields: &[
+            ("httpHeaderName", Supported),
+            ("httpCookie", Supported),
+            ("useSourceIp", Supported),
+            ("httpQueryParameterName", Supported),
+            ("ringHash", Supported),
+            ("maglev", Supported),
+            (
+                "minimumRingSize",
+                Note("deprecated: ringHash.minimumRingSize"),
+            ),
+        ],
+    },
+    Message {
+        name: "HttpCookie",
+        fields: &[
+            ("name", Supported),
+            ("path", Supported),
+            ("ttl", Supported),
+            ("attributes", Supported),
+        ],
+    },
+    Message {
+        name: "CookieAttribute",
+        fields: &[("name", Supported), ("value", Supported)],
+    },
+    Message {
+        name: "RingHash",
+        fields: &[("minimumRingSize", Supported)],
+    },
+    Message {
+        name: "Maglev",
+        fields: &[("tableSize", Supported)],
+    },
+    Message {
+        name: "LocalityBalancing",
+        fields: &[
+            ("distribute", Supported),
+            ("failover", Supported),
+            ("failoverPriority", Supported),
+            ("enabled", Supported),
+        ],
+    },
+    Message {
+        name: "Distribute",
+        fields: &[("from", Supported), ("to", Supported)],
+    },
+    Message {
+        name: "Failover",
+        fields: &[("from", Supported), ("to", Supported)],
+    },
+    Message {
+        name: "ZoneAwareBalancing",
+        fields: &[
+            ("enabled", Supported),
+            ("failover", Supported),
+            ("failoverPriority", Supported),
+            (
+                "minClusterSize",
+                Ignored("zones count whatever the number of endpoints"),
+            ),
+        ],
+    },
+    Message {
+        name: "Warmup",
+        fields: &[
+            ("duration", Supported),
+            ("minimumPercent", Supported),
+            ("aggression", Supported),
+        ],
+    },
+    Message {
+        name: "BackendUtilization",
+        fields: &[
+            (
+                "weightStabilizationPeriod",
+                NotYet("the endpoints' own load does not count"),
+            ),
+            (
+                "weightExpirationPeriod",
+                NotYet("the endpoints' own load does not count"),
+            ),
+            (
+                "weightUpdatePeriod",
+                NotYet("the endpoints' own load does not count"),
+            ),
+            (
+                "errorUtilizationPenaltyPercent",
+                NotYet("the endpoints' own load does not count"),
+            ),
+            (
+                "metricNamesForComputingUtilization",
+                NotYet("the endpoints' own load does not count"),
+            ),
+        ],
+    },
+    Message {
+        name: "ConnectionPool",
+        fields: &[("tcp", Supported), ("http", Supported)],
+    },
+    Message {
+        name: "TcpSettings",
+        fields: &[
+            ("maxConnections", Supported),
+            ("connectTimeout", Supported),
+            ("tcpKeepalive", Supported),
+            ("maxConnectionDuration", Supported),
+            ("idleTimeout", Supported),
+        ],
+    },
+    Message {
+        name: "TcpKeepalive",
+        fields: &[
+            ("probes", Supported),
+            ("time", Supported),
+            ("interval", Supported),
+        ],
+    },
+    Message {
+        name: "HttpSettings",
+        fields: &[
+            ("http1MaxPendingRequests", Supported),
+            ("http2MaxRequests", Supported),
+            ("maxRequestsPerConnection", Supported),
+            ("maxRetries", Supported),
+            ("idleTimeout", Supported),
+            (
+                "h2UpgradePolicy",
+                NotYet(
+                    "endpoints are spoken to in HTTP/1.1 unless their port's protocol says otherwise",
+                ),
+            ),
+            (
+                "useClientProtocol",
+                NotYet("clients speak HTTP/1.1, until HTTP/2 is served"),
+            ),
+            ("maxConcurrentStreams", NotYet("HTTP/2 is not served yet")),
+            ("http2KeepAlive", NotYet("HTTP/2 is not served yet")),
+        ],
+    },
+    Message {
+        name: "Http2KeepAlive",
+        fields: &[
+            ("interval", NotYet("HTTP/2 is not served yet")),
+            ("timeout", NotYet("HTTP/2 is not served yet")),
+        ],
+    },
+    Message {
+        name: "OutlierDetection",
+        fields: &[
+            (
+                "consecutiveErrors",
+                Note("deprecated: consecutive5xxErrors"),
+            ),
+            ("splitExternalLocalOriginErrors", Supported),
+            ("consecutiveLocalOriginFailures", Supported),
+            ("consecutiveGatewayErrors", Supported),
+            ("consecutive5xxErrors", Supported),
+            ("interval", Supported),
+            ("baseEjectionTime", Supported),
+            ("maxEjectionPercent", Supported),
+            ("minHealthPercent", Supported),
+            ("outlierDetectionHttpErrorCodes", Supported),
+        ],
+    },
+    Message {
+        name: "ClientTls",
+        fields: &[
+            (
+                "mode",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "clientCertificate",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "privateKey",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "caCertificates",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "caCrl",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "credentialName",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "subjectAltNames",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "sni",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+            (
+                "insecureSkipVerify",
+                NotYet("it is judged, and endpoints are spoken to in plain text"),
+            ),
+        ],
+    },
+    Message {
+        name: "Tunnel",
+        fields: &[
+            (
+                "protocol",
+                NotYet(
+                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
+                ),
+            ),
+            (
+                "targetHost",
+                NotYet(
+                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
+                ),
+            ),
+            (
+                "targetPort",
+                NotYet(
+                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
+                ),
+            ),
+        ],
+    },
+    Message {
+        name: "ProxyProtocol",
+        fields: &[("version", Supported)],
+    },
+    Message {
+        name: "RetryBudget",
+        fields: &[
+            ("percent", Supported),
+            ("minRetryConcurrency", Supported),
+            (
+                "budgetInterval",
+                NotYet("the budget is a share of the requests that are under way"),
+            ),
+        ],
+    },
+];
