@@ -5,6 +5,7 @@ mod daemon;
 mod demo;
 mod get;
 mod table;
+mod why;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ Examples:
   gatehouse demo                              try it: bookinfo on http://127.0.0.1:8080/productpage
   sudo gatehouse run --config DIR             serve a directory of YAML
   gatehouse check .                           what is wrong with a directory of YAML, offline
+  gatehouse why http://bookinfo.lan/x         what would become of a request, and why
   gatehouse get services                      who has which address, and who waits for one
   gatehouse get findings                      what is wrong with the configuration
 
@@ -45,6 +47,8 @@ enum Verb {
     Run(Box<RunArgs>),
     /// Say what is wrong with files of YAML, without serving them
     Check(check::CheckArgs),
+    /// Say what would become of a request, and why, without sending it
+    Why(Box<why::WhyArgs>),
     /// Ask the running daemon
     Get(get::GetArgs),
 }
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => done(run_demo(&args)),
         Verb::Run(args) => done(run(*args)),
         Verb::Check(args) => check::run(&args),
+        Verb::Why(args) => why::run(&args),
         Verb::Get(args) => get::run(args),
     }
 }
@@ -98,6 +103,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         access_log: None,
         access_log_format: "text".to_owned(),
         server_header: None,
+        reason_header: daemon::settings::ReasonHeader::All,
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
         dns: gatehouse_config::source::DnsSettings::default(),

@@ -30,6 +30,7 @@ pub mod observe;
 pub mod route;
 pub mod snapshot;
 pub mod upstream;
+pub mod why;
 pub mod worker;
 
 pub use control::{Counters, Gateway};

@@ -25,7 +25,7 @@ use gatehouse_config::source::Dns;
 use gatehouse_config::source::watch::Watch;
 use gatehouse_gateway::admin::{Admin, AdminState, View};
 use gatehouse_gateway::observe::{AccessLog, Identity, RenderOptions};
-use gatehouse_gateway::worker::WorkerSettings;
+use gatehouse_gateway::worker::{Reasons, WorkerSettings};
 use gatehouse_gateway::{Gateway, admin};
 use gatehouse_lb_speaker::{Speaker, SpeakerSettings, SpeakerState};
 use thiserror::Error;
@@ -37,6 +37,7 @@ use logging::Log;
 use notify::Notify;
 use reload::{Control, Parts};
 use scrape::Metrics;
+use settings::ReasonHeader;
 pub use settings::{RunArgs, Settings};
 
 /// How often listeners that could not be opened are tried again, and health is shown anew.
@@ -216,6 +217,11 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
             None => WorkerSettings::default().server_header,
             Some("") => None,
             Some(name) => Some(name.to_owned()),
+        },
+        reasons: match settings.reason_header {
+            ReasonHeader::Off => Reasons::Off,
+            ReasonHeader::Lan => Reasons::Lan,
+            ReasonHeader::All => Reasons::All,
         },
         ..WorkerSettings::default()
     }

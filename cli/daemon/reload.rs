@@ -15,7 +15,7 @@ use gatehouse_config::source::{Directory, Dns, LastGood};
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_config::translate::{self, Translator};
 use gatehouse_gateway::admin::View;
-use gatehouse_gateway::admin::view::Rows;
+use gatehouse_gateway::admin::view::{Asked, Rows};
 use gatehouse_gateway::compile::{Placement, place};
 use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_gateway::{Counters, Gateway};
@@ -477,6 +477,10 @@ impl Control {
             }),
             endpoints: rows::endpoints(&snapshot, health),
             findings,
+            asked: Asked {
+                available: rows::available(health),
+                snapshot,
+            },
         }));
     }
 

@@ -131,6 +131,19 @@ fn show_state(row: &mut AddressRow, state: &AddressState, node: &str) {
     row.reason = reason;
 }
 
+/// Whether each endpoint may be chosen: by any worker.
+pub fn available(health: &[Vec<EndpointHealth>]) -> Vec<bool> {
+    let longest = health.iter().map(Vec::len).max().unwrap_or_default();
+    (0..longest)
+        .map(|i| {
+            health
+                .iter()
+                .filter_map(|worker| worker.get(i))
+                .any(|endpoint| endpoint.available)
+        })
+        .collect()
+}
+
 /// Every socket that accepts.
 pub fn listeners<'a>(
     model: &Model,

@@ -14,6 +14,18 @@ use gatehouse_gateway::admin::AdminSettings;
 /// Where the state is kept if nothing else is said.
 const STATE: &str = "/var/lib/gatehouse";
 
+/// Whom `x-gatehouse-reason` is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReasonHeader {
+    /// Nobody
+    Off,
+    /// Clients with a private or link-local address
+    #[default]
+    Lan,
+    /// Everybody
+    All,
+}
+
 /// The flags of `gatehouse run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -76,6 +88,10 @@ pub struct RunArgs {
     /// [default: what the MeshConfig says, or `gatehouse`]
     #[arg(long, value_name = "NAME")]
     pub server_header: Option<String>,
+    /// Who is told in `x-gatehouse-reason` why a request was answered 404 or 503: clients with a
+    /// private address, everybody, or nobody
+    #[arg(long, value_enum, value_name = "WHO", default_value_t = ReasonHeader::Lan)]
+    pub reason_header: ReasonHeader,
     /// Serve hosts that an AuthorizationPolicy or RequestAuthentication guards, although their
     /// rules are not enforced
     #[arg(long)]
@@ -138,6 +154,8 @@ pub struct Settings {
     pub access_log_format: String,
     /// The `server` header, where one was asked for; empty: the upstream's own.
     pub server_header: Option<String>,
+    /// Who is told why a request was answered 404 or 503.
+    pub reason_header: ReasonHeader,
     /// Guarded hosts are served all the same.
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
@@ -187,6 +205,7 @@ impl From<RunArgs> for Settings {
             access_log,
             access_log_format,
             server_header,
+            reason_header,
             ignore_security_policies,
             gratuitous_interval,
             resolver,
@@ -219,6 +238,7 @@ impl From<RunArgs> for Settings {
             access_log,
             access_log_format,
             server_header,
+            reason_header,
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
             dns: DnsSettings {

@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 256 << 20;
 
 /// Why there is nothing to print.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Nobody listens, or nobody answers.
     #[error("no gatehouse answers at {address} ({why})")]
     NotRunning { address: String, why: String },
@@ -30,6 +30,21 @@ pub(super) enum Failure {
     /// Standard output is full or broken.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
+}
+
+/// [`get`] for a program that has nothing else to do.
+pub(crate) fn ask_once(admin: &str, path: &str) -> Result<Bytes, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(get(admin, path)),
+        Err(error) => Err(Failure::NotRunning {
+            address: admin.to_owned(),
+            why: format!("the network cannot be used: {error}"),
+        }),
+    }
 }
 
 /// The body of `GET path` at an admin address (`127.0.0.1:15000`, also with `http://` before).

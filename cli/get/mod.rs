@@ -4,7 +4,7 @@
 //! 3 no daemon answers.
 
 mod age;
-mod client;
+pub(crate) mod client;
 mod columns;
 
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::get::client::Failure;
 use crate::table;
 
 /// The exit code when no daemon answers.
-const NOT_RUNNING: u8 = 3;
+pub(crate) const NOT_RUNNING: u8 = 3;
 
 /// Arguments of `gatehouse get`.
 #[derive(Args, Clone, Debug)]

@@ -14,8 +14,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::admin::server::Server;
+use crate::admin::view::Asked;
 use crate::admin::{AdminState, View, guard, page};
 use crate::observe::exposition;
+use crate::why::{Health, Question, explain};
 
 /// A response with its whole body.
 pub(super) type Answer = Response<Full<Bytes>>;
@@ -86,6 +88,7 @@ impl Site {
             "/api/v1/endpoints" => rows(&view, &view.endpoints),
             "/api/v1/listeners" => rows(&view, &view.listeners),
             "/api/v1/findings" => rows(&view, &view.findings),
+            "/api/v1/why" => why(&view, query.unwrap_or_default()),
             "/config_dump" => rows(&view, &**view),
             "/clusters" if wants_json(query) => rows(&view, &view.endpoints),
             "/clusters" => text(StatusCode::OK, clusters(&view)),
@@ -156,6 +159,51 @@ impl Site {
 }
 
 /// Envoy's text form: `cluster::address::key::value`.
+/// What would become of the request that the query describes: `url`, and perhaps `method`, `from`
+/// and any number of `header=NAME:VALUE`.
+fn why(view: &View, query: &str) -> Answer {
+    match question(query) {
+        Ok(question) => {
+            let Asked {
+                snapshot,
+                available,
+            } = &view.asked;
+            match explain(snapshot, Health(available), &question) {
+                Ok(explanation) => rows(view, &explanation),
+                Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+            }
+        }
+        Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}
+
+fn question(query: &str) -> Result<Question, String> {
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    let url = pairs().find(|(name, _)| name == "url");
+    let (_, url) = url.ok_or("say which request: ?url=http://HOST/PATH")?;
+    let mut question = Question::get(&url).map_err(|error| error.to_string())?;
+    for (name, value) in pairs() {
+        match &*name {
+            "url" => {}
+            "method" => question.method = value.into_owned(),
+            "from" => {
+                let from = value.parse();
+                question.from = from.map_err(|_| format!("`{value}` is no IP address"))?;
+            }
+            "header" => {
+                let (name, value) = value
+                    .split_once(':')
+                    .ok_or_else(|| format!("`{value}` is no header: write NAME:VALUE"))?;
+                question
+                    .fields
+                    .push((name.to_owned(), value.trim().to_owned()));
+            }
+            other => return Err(format!("nothing is known of `{other}`")),
+        }
+    }
+    Ok(question)
+}
+
 fn clusters(view: &View) -> String {
     let mut out = String::new();
     for endpoint in &view.endpoints {

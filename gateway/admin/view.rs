@@ -10,6 +10,8 @@ use std::sync::{Arc, LazyLock};
 use gatehouse_config::Finding;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::snapshot::Snapshot;
+
 /// Everything the admin API knows about the configuration, published by the daemon.
 #[derive(Clone, Debug, Serialize)]
 pub struct View {
@@ -31,6 +33,18 @@ pub struct View {
     pub endpoints: Vec<EndpointRow>,
     /// Findings about the configuration, worst first.
     pub findings: Vec<Finding>,
+    /// What `why` is answered from.
+    #[serde(skip)]
+    pub asked: Asked,
+}
+
+/// What questions about requests are answered from.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// Whether each endpoint may be chosen, in the order of the snapshot's.
+    pub available: Vec<bool>,
 }
 
 impl Default for View {
@@ -45,6 +59,7 @@ impl Default for View {
             routes: Rows::default(),
             endpoints: Vec::new(),
             findings: Vec::new(),
+            asked: Asked::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, d
 use crate::filter::{headers, redirect};
 use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
 use crate::snapshot::{Action, Edit, LabelsId};
+use crate::why;
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
@@ -188,6 +189,7 @@ impl HttpConnection {
             crate::http1::BodyLength::Empty
         );
         let keep = !reply.close && !unread && self.keep_alive();
+        let reason = self.reason(&reply);
         let reply = self.as_grpc(reply);
         let exchange = &mut self.exchange;
         exchange.status = reply.status;
@@ -210,6 +212,9 @@ impl HttpConnection {
         }
         if reply.overloaded {
             fields.append("x-envoy-overloaded", b"true");
+        }
+        if let Some(reason) = reason {
+            fields.append("x-gatehouse-reason", &reason);
         }
         for edits in edits {
             let facts = headers::Facts {
@@ -253,6 +258,23 @@ impl HttpConnection {
             Ok(()) if keep => Next::Keep,
             Ok(()) => Next::Linger,
         }
+    }
+
+    /// Why this is the answer, for clients that are to know.
+    fn reason(&self, reply: &Reply) -> Option<Vec<u8>> {
+        let settings = &self.worker.settings;
+        let is_error = matches!(reply.status, 404 | 503);
+        if !is_error || !settings.reasons.are_for(self.connection.peer.ip()) {
+            return None;
+        }
+        let view = self.worker.view();
+        why::reason(
+            &view.snapshot,
+            self.slot.server(),
+            &self.exchange,
+            self.scheme,
+            reply,
+        )
     }
 
     /// A gRPC call is answered 200 without a body, and told the rest in fields (Envoy:

@@ -60,6 +60,41 @@ impl HostTable {
         self.wildcard(name).or(self.any)
     }
 
+    /// Every domain that fits a Host, the one that [`find`](Self::find) chooses first.
+    pub fn fitting(&self, authority: &[u8]) -> Vec<String> {
+        let name = without_port(authority).to_ascii_lowercase();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let exact = self
+            .exact
+            .get_key_value(&*name)
+            .filter(|_| name.len() <= MAX_HOST);
+        let mut wildcards: Vec<&[u8]> = memchr::memchr_iter(b'.', &name)
+            .filter(|dot| *dot > 0)
+            .filter_map(|dot| self.suffix.get_key_value(&name[dot..]))
+            .map(|(suffix, _)| &**suffix)
+            .chain(
+                self.partial
+                    .iter()
+                    .map(|(suffix, _)| &**suffix)
+                    .filter(|suffix| name.len() > suffix.len() && name.ends_with(suffix)),
+            )
+            .collect();
+        wildcards.sort_by_key(|suffix| std::cmp::Reverse(suffix.len()));
+        let wildcards = wildcards
+            .into_iter()
+            .map(|suffix| format!("*{}", text(suffix)));
+        let exact = exact.map(|(name, _)| text(name));
+        let any = self.any.map(|_| "*".to_owned());
+        exact.into_iter().chain(wildcards).chain(any).collect()
+    }
+
+    /// The domains that are no wildcards, in no order.
+    pub fn exact_names(&self) -> impl Iterator<Item = &str> {
+        self.exact
+            .keys()
+            .filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     fn wildcard(&self, name: &[u8]) -> Option<HostId> {
         // Something must stand in for the `*`, hence the search from 1.
         let by_label = if self.suffix.is_empty() {

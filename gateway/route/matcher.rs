@@ -86,7 +86,16 @@ impl Matcher {
     pub fn conditions_match(&self, request: &RequestView<'_>) -> bool {
         self.conditions
             .as_deref()
-            .is_none_or(|conditions| conditions.match_all(request))
+            .is_none_or(|conditions| conditions.first_unmet(request).is_none())
+    }
+
+    /// The first condition that the request fails; none: it fits, as [`matches`](Self::matches)
+    /// says.
+    pub fn first_unmet(&self, request: &RequestView<'_>) -> Option<Unmet<'_>> {
+        if !self.path.matches(request.path) {
+            return Some(Unmet::Path(&self.path));
+        }
+        self.conditions.as_deref()?.first_unmet(request)
     }
 }
 
@@ -105,6 +114,21 @@ impl Path {
         }
     }
 
+    /// What a path that does not fit lacks.
+    fn wants(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Any => "fits".to_owned(),
+            Self::Exact(want) => format!("is not exactly `{}`", text(want)),
+            Self::ExactIgnoreCase(want) => format!("is not `{}` in any case", text(want)),
+            Self::Prefix(want) => format!("does not begin with `{}`", text(want)),
+            Self::PrefixIgnoreCase(want) => {
+                format!("does not begin with `{}` in any case", text(want))
+            }
+            Self::Regex(want) => format!("does not match the regex `{want}`"),
+        }
+    }
+
     /// How much of a path the prefix covers: what `rewrite.uri` replaces. Exact and regex matches
     /// cover all of it; no condition is Envoy's prefix `/`.
     pub fn matched_length(&self, path: &[u8]) -> usize {
@@ -117,27 +141,112 @@ impl Path {
 }
 
 impl Conditions {
-    fn match_all(&self, request: &RequestView<'_>) -> bool {
-        let fits = |pattern: &Option<Pattern>, value: &[u8]| {
-            pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(value))
+    #[inline]
+    fn first_unmet(&self, request: &RequestView<'_>) -> Option<Unmet<'_>> {
+        fn fails<'p>(pattern: &'p Option<Pattern>, value: &[u8]) -> Option<&'p Pattern> {
+            pattern.as_ref().filter(|pattern| !pattern.matches(value))
+        }
+        if let Some(pattern) = fails(&self.method, request.method) {
+            return Some(Unmet::Method(pattern));
+        }
+        if let Some(pattern) = fails(&self.scheme, request.scheme) {
+            return Some(Unmet::Scheme(pattern));
+        }
+        if let Some(pattern) = fails(&self.authority, request.authority) {
+            return Some(Unmet::Authority(pattern));
+        }
+        let mut headers = self.headers.iter();
+        if let Some(condition) = headers.find(|condition| !condition.holds(request)) {
+            return Some(Unmet::Header(condition));
+        }
+        let mut without = self.without_headers.iter();
+        if let Some(condition) = without.find(|condition| !condition.is_absent_or_differs(request))
+        {
+            return Some(Unmet::WithoutHeader(condition));
+        }
+        let query = request.query.unwrap_or_default();
+        let mut parameters = self.query_params.iter();
+        let parameter = parameters.find(|(name, pattern)| {
+            !query_param(query, name.as_bytes()).is_some_and(|value| pattern.matches(value))
+        })?;
+        Some(Unmet::QueryParam(&parameter.0, &parameter.1))
+    }
+}
+
+/// A condition that a request fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Unmet<'a> {
+    /// Of the path.
+    Path(&'a Path),
+    /// Of the method.
+    Method(&'a Pattern),
+    /// Of the scheme.
+    Scheme(&'a Pattern),
+    /// Of the Host as sent.
+    Authority(&'a Pattern),
+    /// Of a header.
+    Header(&'a HeaderCondition),
+    /// Of a header that must not match.
+    WithoutHeader(&'a HeaderCondition),
+    /// Of a query parameter.
+    QueryParam(&'a str, &'a Pattern),
+}
+
+impl Unmet<'_> {
+    /// How many kinds of conditions held before this one: the route that fails latest is the
+    /// nearest one.
+    pub fn depth(&self) -> u8 {
+        match self {
+            Self::Path(_) => 0,
+            Self::Method(_) => 1,
+            Self::Scheme(_) => 2,
+            Self::Authority(_) => 3,
+            Self::Header(_) => 4,
+            Self::WithoutHeader(_) => 5,
+            Self::QueryParam(..) => 6,
+        }
+    }
+
+    /// In words, with what the request has instead.
+    pub fn describe(&self, request: &RequestView<'_>) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let header = |condition: &HeaderCondition| match condition.value(request) {
+            Some(value) => format!("is `{}`", text(&value)),
+            None => "is missing".to_owned(),
         };
-        fits(&self.method, request.method)
-            && fits(&self.scheme, request.scheme)
-            && fits(&self.authority, request.authority)
-            && self
-                .headers
-                .iter()
-                .all(|condition| condition.holds(request))
-            && self
-                .without_headers
-                .iter()
-                .all(|condition| condition.is_absent_or_differs(request))
-            && self.query_params.iter().all(|(name, pattern)| {
-                query_param(request.query.unwrap_or_default(), name.as_bytes())
-                    .is_some_and(|value| pattern.matches(value))
-            })
+        match self {
+            Self::Path(path) => format!("the path `{}` {}", text(request.path), path.wants()),
+            Self::Method(want) => format!("the method is {}, not {want}", text(request.method)),
+            Self::Scheme(want) => format!("the scheme is {}, not {want}", text(request.scheme)),
+            Self::Authority(want) => {
+                format!("the authority is `{}`, not {want}", text(request.authority))
+            }
+            Self::Header(condition) => {
+                let HeaderCondition { name, pattern } = condition;
+                format!(
+                    "the header {name} {}, wanted is {pattern}",
+                    header(condition)
+                )
+            }
+            Self::WithoutHeader(condition) => {
+                let HeaderCondition { name, pattern } = condition;
+                format!(
+                    "the header {name} {}, and withoutHeaders excludes {pattern}",
+                    header(condition)
+                )
+            }
+            Self::QueryParam(name, pattern) => {
+                match query_param(request.query.unwrap_or_default(), name.as_bytes()) {
+                    Some(value) => {
+                        format!(
+                            "the query parameter {name} is `{}`, not {pattern}",
+                            text(value)
+                        )
+                    }
+                    None => format!("the query parameter {name} is missing, wanted is {pattern}"),
+                }
+            }
+        }
     }
 }
 

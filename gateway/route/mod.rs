@@ -9,7 +9,7 @@ mod matcher;
 pub use host::HostTable;
 pub(crate) use host::without_port;
 pub use list::RouteList;
-pub use matcher::{Conditions, HeaderCondition, Matcher, Path, RequestView, query_param};
+pub use matcher::{Conditions, HeaderCondition, Matcher, Path, RequestView, Unmet, query_param};
 
 #[cfg(test)]
 mod tests;

@@ -76,6 +76,34 @@ pub struct WorkerSettings {
     pub max_connections: usize,
     /// `server` in responses; none: the upstream's own.
     pub server_header: Option<String>,
+    /// Who is told in `x-gatehouse-reason` why a request was answered 404 or 503.
+    pub reasons: Reasons,
+}
+
+/// Whom `x-gatehouse-reason` is for: it names hosts, files and objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reasons {
+    /// Nobody.
+    Off,
+    /// Clients with a private or link-local address (RFC 1918, RFC 3927, RFC 4193, RFC 4291).
+    #[default]
+    Lan,
+    /// Everybody.
+    All,
+}
+
+impl Reasons {
+    /// Whether a client is told.
+    pub fn are_for(self, client: std::net::IpAddr) -> bool {
+        match (self, client.to_canonical()) {
+            (Self::Off, _) => false,
+            (Self::All, _) => true,
+            (Self::Lan, std::net::IpAddr::V4(ip)) => ip.is_private() || ip.is_link_local(),
+            (Self::Lan, std::net::IpAddr::V6(ip)) => {
+                ip.is_unique_local() || ip.is_unicast_link_local()
+            }
+        }
+    }
 }
 
 impl Default for WorkerSettings {
@@ -95,6 +123,7 @@ impl Default for WorkerSettings {
             mirror_timeout: Duration::from_secs(30),
             max_connections: 50_000,
             server_header: Some("gatehouse".to_owned()),
+            reasons: Reasons::default(),
         }
     }
 }

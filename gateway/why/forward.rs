@@ -1,0 +1,204 @@
+//! Where a request goes, and what the upstream sees of it.
+
+use gatehouse_config::model::Balancing;
+
+use crate::exchange::reply::Reply;
+use crate::exchange::{Protocol, decide};
+use crate::http1::{Limits, ReadBuffer, RequestHead};
+use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
+use crate::why::{
+    Answer, DestinationRow, EndpointRow, Explainer, FilterRow, Outcome, UpstreamRequest, answer,
+    reason,
+};
+
+/// So many endpoints of a cluster are told at most.
+const MOST_ENDPOINTS: usize = 200;
+
+impl Explainer<'_> {
+    pub(super) fn forwarded(&mut self, head: &RequestHead, route: &Route, forward: &Forward) {
+        self.explanation
+            .filters
+            .extend(policies(self.snapshot, forward));
+        let rows: Vec<_> = forward
+            .destinations
+            .iter()
+            .map(|to| self.destination(head, route, forward, to))
+            .collect();
+        // Chance decides among several: then the likeliest answer is told, and each beside its
+        // share.
+        let likeliest = rows.iter().max_by(|a, b| a.percent.total_cmp(&b.percent));
+        if let Some(likeliest) = likeliest {
+            self.explanation.answer = likeliest.answer.clone();
+        }
+        let failing = forward
+            .destinations
+            .iter()
+            .zip(&rows)
+            .find(|(_, row)| row.answer.outcome != Outcome::Upstream);
+        let (why, hint) = match failing {
+            Some((to, _)) => reason::no_upstream(self.snapshot, self.health, route, to),
+            None => ("the route sends it on".to_owned(), String::new()),
+        };
+        self.explanation.because(why, hint);
+        self.explanation.destinations = rows;
+    }
+
+    fn destination(
+        &self,
+        head: &RequestHead,
+        route: &Route,
+        forward: &Forward,
+        to: &WeightedDestination,
+    ) -> DestinationRow {
+        let percent = f64::from(to.weight) * 100.0 / f64::from(forward.total_weight);
+        let cluster = match &to.destination {
+            Destination::Unknown { name } => {
+                return DestinationRow {
+                    cluster: name.clone(),
+                    percent,
+                    answer: Answer::of(&Reply::no_cluster()),
+                    ..DestinationRow::default()
+                };
+            }
+            Destination::Cluster(cluster) => self.snapshot.cluster(*cluster),
+        };
+        let endpoints: Vec<_> = cluster
+            .endpoints
+            .clone()
+            .map(EndpointId)
+            .map(|id| {
+                let endpoint = self.snapshot.endpoint(id);
+                EndpointRow {
+                    address: endpoint.address.to_string(),
+                    workload: endpoint.workload.workload.clone(),
+                    weight: endpoint.weight,
+                    available: self.health.is_available(id),
+                }
+            })
+            .take(MOST_ENDPOINTS)
+            .collect();
+        let answer = if endpoints.is_empty() {
+            Answer::of(&Reply::no_endpoint())
+        } else {
+            Answer::upstream()
+        };
+        DestinationRow {
+            cluster: cluster.name.to_string(),
+            percent,
+            balancing: balancing(cluster.balancing).to_owned(),
+            upstream: (!endpoints.is_empty()).then(|| self.upstream(head, route, forward, to)),
+            endpoints,
+            answer,
+        }
+    }
+
+    /// The request as the upstream is sent it, by the code that prepares it.
+    fn upstream(
+        &self,
+        head: &RequestHead,
+        route: &Route,
+        forward: &Forward,
+        to: &WeightedDestination,
+    ) -> UpstreamRequest {
+        let mut head = copied(head);
+        decide::prepare(
+            &mut head,
+            &self.connection,
+            Protocol::Http11,
+            route,
+            forward,
+            to,
+            &self.snapshot.proxy,
+        );
+        if self.snapshot.proxy.headers.attempt_count {
+            head.fields_mut().set("x-envoy-attempt-count", b"1");
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut headers = vec![("host".to_owned(), text(head.authority()))];
+        headers.extend(
+            head.fields()
+                .iter()
+                .map(|(name, value)| (text(name), text(value))),
+        );
+        UpstreamRequest {
+            method: text(head.method()),
+            target: text(head.target()),
+            headers,
+        }
+    }
+}
+
+/// A head of its own with the same content.
+fn copied(head: &RequestHead) -> RequestHead {
+    let mut bytes = Vec::new();
+    head.encode(&mut bytes);
+    let mut buffer = ReadBuffer::new();
+    buffer.extend(&bytes);
+    let mut copy = RequestHead::default();
+    // What was read once is read again; additions of ours may have brought it over the limits.
+    let limits = Limits {
+        head_bytes: usize::MAX,
+        ..Limits::default()
+    };
+    match copy.decode(&mut buffer, &limits) {
+        Ok(true) => copy,
+        Ok(false) | Err(_) => RequestHead::new(head.method(), head.target(), head.authority()),
+    }
+}
+
+fn policies(snapshot: &crate::snapshot::Snapshot, forward: &Forward) -> Vec<FilterRow> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, effect: String| {
+        rows.push(FilterRow {
+            name: name.to_owned(),
+            effect,
+        });
+    };
+    for mirror in &forward.mirrors {
+        let name = &snapshot.cluster(mirror.cluster).name;
+        row(
+            "mirrors",
+            format!(
+                "sends a copy to {name}, of {} of the requests",
+                answer::share(mirror.percentage)
+            ),
+        );
+    }
+    if let Some(timeout) = forward.timeout {
+        row(
+            "timeout",
+            format!("{timeout:?} for all tries together, then 504"),
+        );
+    }
+    if let Some(retry) = &forward.retry {
+        let per_try = retry
+            .per_try_timeout
+            .map(|limit| format!(", each within {limit:?}"))
+            .unwrap_or_default();
+        row(
+            "retries",
+            format!("up to {} more tries{per_try}", retry.attempts),
+        );
+    }
+    rows
+}
+
+fn balancing(balancing: Balancing) -> &'static str {
+    match balancing {
+        Balancing::LeastRequest => "LEAST_REQUEST",
+        Balancing::RoundRobin => "ROUND_ROBIN",
+        Balancing::Random => "RANDOM",
+        Balancing::RingHash { .. } => "consistentHash.ringHash",
+        Balancing::Maglev { .. } => "consistentHash.maglev",
+    }
+}
+
+/// Whether every endpoint of a cluster is left out.
+pub(super) fn none_available(
+    explainer: (&crate::snapshot::Snapshot, super::Health<'_>),
+    id: ClusterId,
+) -> bool {
+    let (snapshot, health) = explainer;
+    let mut endpoints = snapshot.cluster(id).endpoints.clone().map(EndpointId);
+    !endpoints.any(|endpoint| health.is_available(endpoint))
+}
