@@ -70,7 +70,7 @@ codes! {
          document is not used.";
     NAME_MISSING = "GH0007", "Name missing",
         "An object without metadata.name, or with one that is not a valid name, cannot be told \
-         from others and is not used.";
+         from others and is not used. Capital letters are a warning only: an API server refuses them.";
     LIMIT = "GH0008", "Limit exceeded",
         "A file or directory is larger, deeper or more repetitive than gatehouse reads. The limits \
          keep a bad file from taking the memory of the machine.";

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::api::istio::sidecar::Present;
 use crate::api::jsonpb::enumeration;
 
 /// The parts of an EnvoyFilter's `spec` that `check` looks at.
@@ -37,6 +38,11 @@ pub struct ObjectMatch {
     pub proxy: Option<ProxyMatch>,
     /// In which listener.
     pub listener: Option<ListenerMatch>,
+    /// In which route configuration.
+    #[serde(alias = "route_configuration")]
+    pub route_configuration: Option<Present>,
+    /// In which cluster.
+    pub cluster: Option<Present>,
 }
 
 /// In which proxies.

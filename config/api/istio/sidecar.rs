@@ -15,6 +15,13 @@ pub struct Sidecar {
     /// What is done with traffic to unknown places.
     #[serde(alias = "outbound_traffic_policy")]
     pub outbound_traffic_policy: Option<OutboundTrafficPolicy>,
+    /// What comes in.
+    pub ingress: Vec<Present>,
+    /// What goes out.
+    pub egress: Vec<Present>,
+    /// Limits for what comes in.
+    #[serde(alias = "inbound_connection_pool")]
+    pub inbound_connection_pool: Option<Present>,
 }
 
 /// Workloads by label.

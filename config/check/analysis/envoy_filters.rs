@@ -16,6 +16,18 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     let mut versioned: Vec<(bool, &str)> = Vec::new();
     for (key, object) in &analysis.resources.envoy_filters {
         let mut report = report.on("EnvoyFilter", key);
+        report.add(
+            codes::SCHEMA_WARNING,
+            Level::Warning,
+            &patches,
+            "it patches Envoy, which gatehouse has not got: what it changes is not changed here.",
+            "Use the fields of VirtualService, DestinationRule and Gateway where there is one for it.",
+        );
+        for (i, patch) in object.body.config_patches.iter().enumerate() {
+            if let Some(wrong) = refused(patch) {
+                report.add(codes::SCHEMA, Level::Error, &patches.index(i), wrong, "");
+            }
+        }
         for (i, patch) in object.body.config_patches.iter().enumerate() {
             let Some(how) = &patch.patch else {
                 break;
@@ -57,6 +69,46 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
             }
         }
     }
+}
+
+/// Why Istio refuses a patch.
+fn refused(patch: &ConfigPatch) -> Option<&'static str> {
+    if patch.apply_to == ApplyTo::Invalid {
+        return Some("applyTo is missing.");
+    }
+    let Some(how) = &patch.patch else {
+        return Some("the patch is missing.");
+    };
+    if how.operation == Operation::Invalid {
+        return Some("the patch's operation is missing.");
+    }
+    if how.operation != Operation::Remove && how.value.is_none() {
+        return Some("the patch's value is missing.");
+    }
+    let matched = patch.matched.as_ref()?;
+    let given = [
+        matched.listener.is_some(),
+        matched.route_configuration.is_some(),
+        matched.cluster.is_some(),
+    ];
+    let (wanted, wrong) = match patch.apply_to {
+        ApplyTo::Listener
+        | ApplyTo::FilterChain
+        | ApplyTo::NetworkFilter
+        | ApplyTo::HttpFilter
+        | ApplyTo::ListenerFilter => (0, "what it applies to is matched by `listener` only."),
+        ApplyTo::RouteConfiguration | ApplyTo::VirtualHost | ApplyTo::HttpRoute => (
+            1,
+            "what it applies to is matched by `routeConfiguration` only.",
+        ),
+        ApplyTo::Cluster => (2, "what it applies to is matched by `cluster` only."),
+        ApplyTo::Invalid | ApplyTo::ExtensionConfig | ApplyTo::Bootstrap => return None,
+    };
+    let other = given
+        .iter()
+        .enumerate()
+        .any(|(i, given)| *given && i != wanted);
+    other.then_some(wrong)
 }
 
 /// Where a patch stands relative to others depends on their order, unless a priority says it.

@@ -12,6 +12,7 @@ use crate::finding::Level;
 use crate::nearest::nearest;
 use crate::resources::{Object, ObjectKey};
 use crate::translate::field_path::FieldPath;
+use crate::translate::gateway::resolve_hosts;
 use crate::translate::labels;
 use crate::translate::report::{ObjectReport, Report};
 
@@ -81,7 +82,6 @@ fn ports(analysis: &Analysis<'_>, gateway: &Gateway, report: &mut ObjectReport<'
     let mut reachable = BTreeSet::new();
     let mut any = false;
     for workload in analysis.workloads.selected(&gateway.selector) {
-        any |= !workload.is_gateway;
         if workload.is_gateway {
             // The usual ones, where its Service is not among what is checked.
             reachable.extend([80, 443, 15443, 31400]);
@@ -140,51 +140,49 @@ fn ports(analysis: &Analysis<'_>, gateway: &Gateway, report: &mut ObjectReport<'
     }
 }
 
-/// A Gateway that opens a port, and its hosts there with their bind addresses.
-type Open<'a> = (&'a ObjectKey, &'a Gateway, HashMap<&'a str, &'a str>);
+/// Who serves a host on a port: the Gateway, and the bind address.
+type Open<'a> = (&'a ObjectKey, &'a Gateway, &'a str);
 
 /// The servers of all Gateways, for finding two of the same hosts.
 struct Conflicts<'a> {
     analysis: &'a Analysis<'a>,
-    by_port: HashMap<u32, Vec<Open<'a>>>,
+    by_place: HashMap<(u32, String), Vec<Open<'a>>>,
 }
 
 impl<'a> Conflicts<'a> {
     fn new(analysis: &'a Analysis<'a>) -> Self {
-        let mut by_port: HashMap<u32, Vec<Open<'_>>> = HashMap::new();
+        let mut by_place: HashMap<(u32, String), Vec<Open<'_>>> = HashMap::new();
         for (key, object) in &analysis.resources.gateways {
-            for server in &object.body.servers {
-                let hosts = server.hosts.iter();
-                let hosts = hosts
-                    .map(|host| (host.as_str(), server.bind.as_str()))
-                    .collect();
-                let of_port = by_port.entry(number(server)).or_default();
-                // Of several servers with one port Istio's analyzer looks at the last.
-                match of_port.iter_mut().find(|(other, _, _)| *other == key) {
-                    Some((_, _, before)) => *before = hosts,
-                    None => of_port.push((key, &object.body, hosts)),
+            // Of several servers with one port Istio's analyzer looks at the last.
+            let servers = object.body.servers.iter();
+            let last: BTreeMap<u32, &Server> =
+                servers.map(|server| (number(server), server)).collect();
+            for (port, server) in last {
+                for host in resolve_hosts(&server.hosts, &key.namespace) {
+                    let of_place = by_place.entry((port, host)).or_default();
+                    of_place.push((key, &object.body, &server.bind));
                 }
             }
         }
-        Self { analysis, by_port }
+        Self { analysis, by_place }
     }
 
     fn of(&self, key: &ObjectKey, object: &Object<Gateway>, report: &mut ObjectReport<'_>) {
         let spec = FieldPath::root("spec");
         let servers = spec.field("servers");
         for (i, server) in object.body.servers.iter().enumerate() {
-            let others = self.by_port.get(&number(server)).into_iter().flatten();
-            let others: Vec<_> = others
-                .filter(|(other, gateway, hosts)| {
+            let hosts = resolve_hosts(&server.hosts, &key.namespace).into_iter();
+            let others: BTreeSet<_> = hosts
+                .filter_map(|host| self.by_place.get(&(number(server), host)))
+                .flatten()
+                .filter(|(other, gateway, bind)| {
                     *other != key
-                        && server
-                            .hosts
-                            .iter()
-                            .any(|host| hosts.get(host.as_str()) == Some(&server.bind.as_str()))
+                        && *bind == server.bind
                         && self.meet(&object.body.selector, &gateway.selector)
                 })
-                .map(|(other, _, _)| other.to_string())
+                .map(|(other, _, _)| *other)
                 .collect();
+            let others: Vec<_> = others.into_iter().map(ToString::to_string).collect();
             if others.is_empty() {
                 continue;
             }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Analysis;
+use crate::api::istio::service_entry::Resolution;
 use crate::codes;
 use crate::finding::Level;
 use crate::resources::ObjectKey;
@@ -15,6 +16,9 @@ type Place<'a> = (&'a str, &'a str, u32);
 
 pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     addresses(analysis, report);
+    if analysis.settings.offline {
+        warn_of_addresses(analysis, report);
+    }
     protocols(analysis, report);
 }
 
@@ -44,6 +48,29 @@ fn addresses(analysis: &Analysis<'_>, report: &mut Report) {
                     "Add `addresses`; a gateway does not need them.",
                 );
             }
+        }
+    }
+}
+
+/// Istio gives addresses by itself unless there is nothing to send to (resolution NONE).
+fn warn_of_addresses(analysis: &Analysis<'_>, report: &mut Report) {
+    let spec = FieldPath::root("spec");
+    let ports = spec.field("ports");
+    for (key, object) in &analysis.resources.service_entries {
+        let entry = &object.body;
+        if entry.resolution != Resolution::None || !entry.addresses.is_empty() {
+            continue;
+        }
+        let mut report = report.on("ServiceEntry", key);
+        let written = entry.ports.iter().enumerate();
+        for (i, port) in written.filter(|(_, port)| matches!(&*port.protocol, "" | "TCP")) {
+            report.add(
+                codes::SCHEMA_WARNING,
+                Level::Warning,
+                &ports.index(i),
+                format!("port {} carries TCP, and with resolution NONE nothing gives the entry addresses.", port.number),
+                "Add `addresses`; a gateway does not need them.",
+            );
         }
     }
 }

@@ -18,6 +18,20 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     let mut by_namespace: BTreeMap<&str, Vec<&ObjectKey>> = BTreeMap::new();
     let spec = FieldPath::root("spec");
     for (key, object) in &analysis.resources.sidecars {
+        let written = &object.body;
+        if written.ingress.is_empty()
+            && written.egress.is_empty()
+            && written.outbound_traffic_policy.is_none()
+            && written.inbound_connection_pool.is_none()
+        {
+            report.on("Sidecar", key).add(
+                codes::SCHEMA,
+                Level::Error,
+                &spec,
+                "it says nothing: a Sidecar needs ingress, egress, outboundTrafficPolicy or inboundConnectionPool.",
+                "Istio refuses it; gatehouse has no use for it either way.",
+            );
+        }
         let selector = object.body.workload_selector.as_ref();
         let Some(selector) = selector.filter(|selector| !selector.labels.is_empty()) else {
             by_namespace.entry(&key.namespace).or_default().push(key);

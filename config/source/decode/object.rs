@@ -191,7 +191,8 @@ fn key(kind: Kind, node: &Node) -> Result<ObjectKey, Wrong> {
         }
     };
     let text = |node: &Node, field: &'static str, most: usize, dots: bool| match node.text() {
-        Some(text) if is_name(text, most, dots) => Ok(text.to_owned()),
+        // Letters of the other case are told with the object; nothing here minds them.
+        Some(text) if is_name(&text.to_ascii_lowercase(), most, dots) => Ok(text.to_owned()),
         Some(_) => {
             let message = format!(
                 "`{field}` may have lower-case letters, digits{} and `-` only, begin and end with \
@@ -245,6 +246,7 @@ struct Reading<'r> {
 
 impl Reading<'_> {
     fn read(&mut self, key: &ObjectKey, node: &Node) -> Option<AnyObject> {
+        self.capitals(key, node);
         for repeated in &self.source.repeated {
             let field = match self.source.item {
                 Some(item) => repeated.path.strip_prefix(&format!("items[{item}].")),
@@ -318,6 +320,34 @@ impl Reading<'_> {
             }
         };
         object.filter(|_| self.source.repeated.is_empty())
+    }
+
+    /// Capital letters in names, which an API server would refuse (RFC 1123).
+    fn capitals(&mut self, key: &ObjectKey, node: &Node) {
+        let names = [("name", &key.name), ("namespace", &key.namespace)];
+        for (field, _) in names
+            .into_iter()
+            .filter(|(_, name)| name.bytes().any(|b| b.is_ascii_uppercase()))
+        {
+            let written = node
+                .get("metadata")
+                .and_then(|metadata| metadata.get(field));
+            self.findings.push(Finding {
+                code: codes::NAME_MISSING,
+                level: Level::Warning,
+                object: self.object.clone(),
+                field: format!("metadata.{field}"),
+                position: Some(position(
+                    self.source.path,
+                    written.map_or(node.mark, |written| written.mark),
+                )),
+                message:
+                    "it has capital letters, with which no API server takes the object; it is \
+                          used here."
+                        .to_owned(),
+                hint: "Write it in lower case.".to_owned(),
+            });
+        }
     }
 
     /// A custom resource: its `spec`.

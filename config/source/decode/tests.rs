@@ -213,7 +213,7 @@ fn slips_in_the_header_are_told() {
             "",
         ),
         (
-            "apiVersion: v1\nkind: Service\nmetadata: {name: A_b}\n",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: a_b}\n",
             codes::NAME_MISSING,
             "",
         ),

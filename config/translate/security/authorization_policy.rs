@@ -66,11 +66,7 @@ pub(super) fn judge(
             "DENY without rules is never triggered.",
             "Write `rules: [{}]` to deny every request.",
         ),
-        (Action::Allow, None) if rules.is_empty() => judge.questionable(
-            &spec.field("rules"),
-            "ALLOW without rules denies every request of its target.",
-            "",
-        ),
+        // ALLOW without rules is how one denies every request: meant so, and not enforced anyway.
         (Action::Allow | Action::Deny | Action::Audit, None) => {}
     }
     let path = spec.field("rules");

@@ -1,6 +1,8 @@
 //! `http[].fault`: delays and aborts on purpose (Istio: `TranslateFault`).
 
 use crate::api::istio::http_route::{Abort as ApiAbort, Delay as ApiDelay, Fault as Api};
+use crate::codes;
+use crate::finding::Level;
 use crate::model::{Abort, AbortStatus, Delay, Fault, Percent};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
@@ -90,7 +92,9 @@ fn parse_delay(
     };
     let Some(fixed) = fixed_delay else {
         if exponential_delay.is_none() {
-            report.questionable(
+            report.add(
+                codes::NO_EFFECT,
+                Level::Warning,
                 path,
                 "the delay says not how long: no request is delayed.",
                 "Add `fixedDelay: 5s`.",
