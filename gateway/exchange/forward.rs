@@ -21,7 +21,7 @@ use crate::snapshot::{
 };
 use crate::upstream::circuit_breaker::Slot;
 use crate::upstream::pool::Origin;
-use crate::upstream::{Choice, EndpointState, Upstream, choose};
+use crate::upstream::{Choice, EndpointState, Upstream, choose, choose_elsewhere};
 use crate::worker::view::View;
 
 /// What happens to the client's connection after an exchange.
@@ -168,7 +168,13 @@ impl HttpConnection {
         // Held while a retry is under way.
         let mut retry_slot: Option<Slot> = None;
         loop {
-            let endpoint = match choose(view, cluster, &tried, hash, &self.worker.random) {
+            let random = &self.worker.random;
+            let choice = if retry.is_some_and(|retry| retry.remote_localities) {
+                choose_elsewhere(view, cluster, &tried, hash, random)
+            } else {
+                choose(view, cluster, &tried, hash, random)
+            };
+            let endpoint = match choice {
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Empty => {
                     self.finish_request(request);
@@ -221,7 +227,7 @@ impl HttpConnection {
                 self.finish_request(request);
                 return self.give_up(failure, &edits).await;
             };
-            if retry.ignore_previous_hosts {
+            if retry.ignore_previous_hosts || retry.remote_localities {
                 tried.push(endpoint);
             }
             // No pause while there is an endpoint that was not tried.

@@ -42,6 +42,25 @@ pub fn choose(
     }
 }
 
+/// Chooses for a retry that may go to other localities: first of all in those where none of
+/// `tried` stands.
+pub fn choose_elsewhere(
+    view: &View,
+    id: ClusterId,
+    tried: &[EndpointId],
+    hash: Option<u64>,
+    random: &Random,
+) -> Choice {
+    let cluster = view.snapshot.cluster(id);
+    let elsewhere = match &cluster.selection {
+        Some(selection) if !tried.is_empty() => {
+            algorithm::choose_elsewhere(view, cluster, selection, tried, random)
+        }
+        _ => None,
+    };
+    elsewhere.unwrap_or_else(|| choose(view, id, tried, hash, random))
+}
+
 fn among(
     view: &View,
     id: ClusterId,

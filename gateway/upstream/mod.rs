@@ -16,7 +16,7 @@ pub mod selection;
 mod warmup;
 
 pub use algorithm::Turns;
-pub use balance::{Choice, choose};
+pub use balance::{Choice, choose, choose_elsewhere};
 pub use circuit_breaker::CircuitBreaker;
 pub use endpoint::EndpointState;
 pub use outlier_detection::{Outcome, Outliers};

@@ -106,6 +106,42 @@ pub(super) fn choose(
     }
 }
 
+/// An endpoint of a priority that none of `tried` belongs to, the nearest such one first; none
+/// where there is no other, or nobody in it is well (`retryRemoteLocalities`; Envoy: the
+/// `previous_priorities` retry plugin).
+pub(super) fn choose_elsewhere(
+    view: &View,
+    cluster: &Cluster,
+    selection: &Selection,
+    tried: &[EndpointId],
+    random: &Random,
+) -> Option<Choice> {
+    let chooser = Chooser {
+        view,
+        cluster,
+        selection,
+        tried,
+        panic: false,
+        random,
+    };
+    let was_tried = |endpoints: &Range<u32>| {
+        let mut ids = endpoints.clone().map(|position| chooser.id(position));
+        ids.any(|id| tried.contains(&id))
+    };
+    let mut others = selection
+        .priorities
+        .iter()
+        .map(|priority| priority.endpoints.clone())
+        .filter(|endpoints| !was_tried(endpoints));
+    others.find_map(|endpoints| {
+        let first = random.below(endpoints.end - endpoints.start);
+        match chooser.any_of(endpoints, first) {
+            Choice::Endpoint(endpoint) => Some(Choice::Endpoint(endpoint)),
+            Choice::Empty => None,
+        }
+    })
+}
+
 impl Chooser<'_> {
     fn id(&self, position: u32) -> EndpointId {
         EndpointId(self.cluster.endpoints.start + position)

@@ -14,7 +14,7 @@ use super::*;
 use crate::compile::{Placement, RouteLists, compile};
 use crate::observe::LabelTable;
 use crate::snapshot::Snapshot;
-use crate::upstream::balance::choose;
+use crate::upstream::balance::{choose, choose_elsewhere};
 use crate::upstream::outlier_detection::Outcome;
 use crate::worker::view::EndpointStates;
 
@@ -360,6 +360,44 @@ fn the_next_priority_is_used_as_far_as_the_first_one_fails() {
         tested.choose(None, &[]),
         None,
         "all are out and none may panic"
+    );
+}
+
+#[test]
+fn a_retry_may_go_to_a_locality_that_was_not_tried() {
+    let policy = ClusterPolicy {
+        localities: vec![group(2, 0, None), group(2, 1, None)],
+        ..detects(0)
+    };
+    let all: Vec<(u8, u32)> = (0..4).map(|last| (last, 1)).collect();
+    let tested = Tested::new(&all, Balancing::LeastRequest, policy);
+    let elsewhere = |tested: &Tested, tried: &[EndpointId]| match choose_elsewhere(
+        &tested.view,
+        ONE,
+        tried,
+        None,
+        &tested.random,
+    ) {
+        Choice::Endpoint(id) => tested.last(id),
+        Choice::Empty => panic!("somebody is well"),
+    };
+    for _ in 0..100 {
+        assert!(elsewhere(&tested, &[]) < 2, "nobody was tried: the nearest");
+        assert!(tested.choose(None, &[EndpointId(0)]) == Some(1));
+        assert!(elsewhere(&tested, &[EndpointId(0)]) >= 2);
+        let both = [EndpointId(0), EndpointId(3)];
+        assert!(
+            (1..3).contains(&elsewhere(&tested, &both)),
+            "no locality is left: as ever"
+        );
+    }
+    for position in 2..4 {
+        tested.eject(position);
+    }
+    assert_eq!(
+        elsewhere(&tested, &[EndpointId(0)]),
+        1,
+        "nobody is well elsewhere"
     );
 }
 
