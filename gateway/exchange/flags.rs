@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-/// A set of response flags; prints as Envoy does: `UF,URX`, or `-` when empty.
+/// A set of response flags; prints as Envoy does: `URX,UF`, or `-` when empty.
+///
+/// Envoy prints flags in the order in which they came to be. The order below is that one for
+/// requests: faults come first, and retries are given up before the failure is answered. A
+/// connection that is only carried fails first, and is [given up](Self::given_up) then: `UF,URX`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResponseFlags(u32);
 
@@ -11,13 +15,21 @@ macro_rules! flags {
         impl ResponseFlags {
             $($(#[$doc])* pub const $name: Self = Self(1 << $bit);)*
 
-            /// Names in the order in which Envoy prints them.
+            /// Names in the order in which they are printed.
             const NAMES: &[(Self, &str)] = &[$((Self::$name, stringify!($name)),)*];
         }
     };
 }
 
 flags! {
+    /// Delay injected.
+    DI = 9;
+    /// Fault injected.
+    FI = 10;
+    /// Retry or connect-attempt limit reached.
+    URX = 15;
+    /// Upstream overflow (circuit breaker): 503.
+    UO = 7;
     /// Local health check failed.
     LH = 0;
     /// No healthy upstream: 503.
@@ -32,24 +44,14 @@ flags! {
     UF = 5;
     /// Upstream connection termination: 503.
     UC = 6;
-    /// Upstream overflow (circuit breaker): 503.
-    UO = 7;
     /// No route: 404.
     NR = 8;
-    /// Delay injected.
-    DI = 9;
-    /// Fault injected.
-    FI = 10;
     /// Rate limited: 429.
     RL = 11;
     /// External authorization denied.
     UAEX = 12;
     /// Rate limit service error.
     RLSE = 13;
-    /// Downstream connection termination.
-    DC = 14;
-    /// Retry or connect-attempt limit reached.
-    URX = 15;
     /// Stream idle timeout.
     SI = 16;
     /// Invalid `x-envoy-*` header: 400.
@@ -70,9 +72,20 @@ flags! {
     DT = 24;
     /// Downstream remote reset.
     DR = 25;
+    /// Downstream connection termination.
+    DC = 14;
 }
 
+/// Stands for no flag: URX is printed last.
+const GIVEN_UP: u32 = 1 << 31;
+
 impl ResponseFlags {
+    /// No further endpoint is tried for a connection that has failed with these.
+    #[must_use]
+    pub fn given_up(self) -> Self {
+        Self(self.0 | Self::URX.0 | GIVEN_UP)
+    }
+
     /// Adds the flags of `other`.
     pub fn insert(&mut self, other: Self) {
         self.0 |= other.0;
@@ -88,9 +101,9 @@ impl ResponseFlags {
         self.0 == 0
     }
 
-    /// The set as a number, stable within a process: a key for counters.
+    /// The set as a number, with Envoy's bits: the attribute `response.flags`, a key for counters.
     pub fn bits(self) -> u32 {
-        self.0
+        self.0 & !GIVEN_UP
     }
 }
 
@@ -99,13 +112,38 @@ impl fmt::Display for ResponseFlags {
         if self.is_empty() {
             return f.write_str("-");
         }
-        let names = Self::NAMES.iter().filter(|(flag, _)| self.contains(*flag));
-        for (i, (_, name)) in names.enumerate() {
+        let given_up = self.0 & GIVEN_UP != 0;
+        let own = |flag: &Self| self.contains(*flag) && !(given_up && *flag == Self::URX);
+        let names = Self::NAMES.iter().filter(|(flag, _)| own(flag));
+        let last = given_up.then_some(&(Self::URX, "URX"));
+        for (i, (_, name)) in names.chain(last).enumerate() {
             if i > 0 {
                 f.write_str(",")?;
             }
             f.write_str(name)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(flags: &[ResponseFlags]) -> String {
+        let mut all = ResponseFlags::default();
+        flags.iter().for_each(|flag| all.insert(*flag));
+        all.to_string()
+    }
+
+    #[test]
+    fn flags_are_printed_in_the_order_in_which_they_come_to_be() {
+        type F = ResponseFlags;
+        assert_eq!(printed(&[]), "-");
+        assert_eq!(printed(&[F::UF, F::URX, F::DI]), "DI,URX,UF");
+        assert_eq!(printed(&[F::DC, F::UT, F::FI]), "FI,UT,DC");
+        let given_up = F::UF.given_up();
+        assert_eq!(given_up.to_string(), "UF,URX");
+        assert_eq!(given_up.bits(), 0x20 | 0x8000, "Envoy's bits");
     }
 }

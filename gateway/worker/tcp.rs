@@ -213,11 +213,7 @@ impl Worker {
                 }
             }
         }
-        let mut flags = ResponseFlags::UF;
-        if tried.len() > 1 {
-            flags.insert(ResponseFlags::URX);
-        }
-        (None, flags)
+        (None, ResponseFlags::UF.given_up())
     }
 
     /// Counts what flowed since the last scrape.

@@ -154,7 +154,7 @@ fn each_try_has_its_own_time() {
     );
     front
         .gatehouse
-        .wait_for_log(" 504 UT,URX upstream_per_try_timeout ");
+        .wait_for_log(" 504 URX,UT upstream_per_try_timeout ");
     assert_eq!(front.get("/whole", &[]).status, 504);
     front.gatehouse.wait_for_log(" 504 UT response_timeout ");
     assert_eq!(front.get("/unnamed", &[]).status, 504);
