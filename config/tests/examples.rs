@@ -8,13 +8,23 @@ use gatehouse_config::source::Directory;
 use gatehouse_config::translate::{Settings, translate};
 use gatehouse_config::{Finding, Level, Resources};
 
+/// Routes to be added to the example `bookinfo`, one file at a time.
+const ROUTES: &str = "bookinfo-routes";
+
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
 /// Reads and translates a directory; no file or object of it may give a warning or an error.
 fn load(directory: &Path) -> (Resources, Model) {
-    let loaded = Directory::open(directory).expect("a directory").load();
+    load_all(&[directory])
+}
+
+/// The same of several directories and files.
+fn load_all(paths: &[&Path]) -> (Resources, Model) {
+    let roots = paths.iter().map(|path| path.to_path_buf());
+    let loaded = Directory::open_all(roots).expect("they are there").load();
+    let directory = paths.last().expect("one at least");
     no_complaint(directory, &loaded.findings);
     let translation = translate(&loaded.resources, &Settings::default());
     no_complaint(directory, &translation.findings);
@@ -90,13 +100,32 @@ fn blocks(guide: &str) -> tempfile::TempDir {
 fn every_example_is_read() {
     let mut seen = 0;
     for entry in fs::read_dir(examples()).expect("the examples").flatten() {
-        if entry.path().is_dir() {
+        if entry.path().is_dir() && entry.file_name() != ROUTES {
             let (resources, _) = load(&entry.path());
             assert!(!resources.is_empty(), "{entry:?}");
             seen += 1;
         }
     }
-    assert!(seen >= 4, "{seen} examples");
+    assert!(seen >= 8, "{seen} examples");
+}
+
+#[test]
+fn each_of_bookinfos_routes_stands_beside_bookinfo() {
+    let bookinfo = examples().join("bookinfo");
+    let mut seen = 0;
+    for entry in fs::read_dir(examples().join(ROUTES))
+        .expect("they are there")
+        .flatten()
+    {
+        let (resources, model) = load_all(&[&bookinfo, &entry.path()]);
+        assert!(resources.virtual_services.len() > 1, "{entry:?}");
+        let [(8080, routes)] = served(&model)[..] else {
+            panic!("{entry:?}: {:?}", served(&model))
+        };
+        assert!(routes > 5, "{entry:?} adds routes: {routes}");
+        seen += 1;
+    }
+    assert_eq!(seen, 10);
 }
 
 #[test]
