@@ -13,7 +13,7 @@ use crate::exchange::response::poll_client_gone;
 use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
-use crate::exchange::{ResponseFlags, decide, timeout};
+use crate::exchange::{decide, timeout};
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
@@ -383,13 +383,7 @@ impl HttpConnection {
             Failure::Timeout { per_try: false } => Reply::timeout(),
             Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
             Failure::BadRequestBody(error) => Reply::malformed_body(error),
-            Failure::Stalled => {
-                self.exchange.flags.insert(ResponseFlags::SI);
-                Reply {
-                    close: true,
-                    ..Reply::timeout()
-                }
-            }
+            Failure::Stalled => Reply::stalled(),
             Failure::ClientGone => {
                 return self.client_gone();
             }

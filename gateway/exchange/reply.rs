@@ -104,12 +104,20 @@ impl Reply {
         }
     }
 
-    /// The client did not send a whole head in time.
+    /// The client did not send a whole head in time. Envoy has no flag for it.
     pub fn head_timeout() -> Self {
         Self {
             close: true,
-            ..Self::new(408, ResponseFlags::DT, "request_header_timeout")
-                .with_body("request timeout")
+            ..Self::new(408, ResponseFlags::default(), "request_header_timeout")
+                .with_body("request header timeout")
+        }
+    }
+
+    /// Nothing of the request has moved for too long: 408 SI.
+    pub fn stalled() -> Self {
+        Self {
+            close: true,
+            ..Self::new(408, ResponseFlags::SI, "stream_idle_timeout").with_body("stream timeout")
         }
     }
 

@@ -422,6 +422,28 @@ fn a_client_that_breaks_the_protocol_is_told() {
     }
 }
 
+/// A head that does not end is waited for as long as the mesh says.
+#[test]
+fn a_head_that_takes_too_long_is_told() {
+    let gate = start();
+    let mesh = "kind: MeshConfig\ndefaultConfig: {connectionSettings: {httpRequestHeadersTimeout: 0.2s}}\n";
+    gate.config.write("mesh.yaml", mesh);
+    let answer = eventually("the limit is in force", DEADLINE, || {
+        let mut client = Client::connect(gate.http).expect("it listens");
+        client.send(b"GET /slow HTTP/1.1\r\nhost: ").expect("sent");
+        let stream = client.stream().get_ref();
+        let waiting = stream.set_read_timeout(Some(Duration::from_secs(1)));
+        waiting.expect("a deadline can be set");
+        // Nothing within the deadline: that connection began before.
+        client.response("GET").ok()
+    });
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (408, "request header timeout")
+    );
+    gate.logged(" 408 - request_header_timeout - \"");
+}
+
 /// Connections that are no HTTP have no status; the flags are the same.
 #[test]
 fn connections_that_lead_nowhere_are_closed_or_refused() {
