@@ -118,7 +118,7 @@ fn check_speaks_to_people_and_to_programs_and_by_its_exit_code() {
     std::fs::write(&path, service.replace("80", "http")).expect("written");
     let wrong = gatehouse(&["check", holder.path().to_str().expect("text")]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
-    assert!(wrong.stdout.contains("5:18  error    IST0106"), "{wrong:?}");
+    assert!(wrong.stdout.contains("5:30  error    IST0106"), "{wrong:?}");
     gatehouse(&["check", file, "--fail-on", "none", "-o", "yaml"]).ok();
     assert!(
         gatehouse(&["check", "--explain", "ist0106"])
