@@ -75,6 +75,8 @@ fn the_pages_are_what_the_code_says() {
         );
         known.insert(name);
     }
+    // The codes of findings are made, and held to, in another place.
+    known.insert("codes.md".to_owned());
     for entry in std::fs::read_dir(&folder).expect("there is a reference") {
         let name = entry.expect("an entry").file_name();
         assert!(
