@@ -88,8 +88,7 @@ fn check_speaks_to_people_and_to_programs_and_by_its_exit_code() {
     let holder = tempfile::tempdir().expect("a directory");
     let path = holder.path().join("a.yaml");
     let file = path.to_str().expect("a path of text");
-    let service =
-        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{name: http, port: 80}]\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec:\n  ports: [{name: http, port: 80}]\n";
     std::fs::write(&path, service).expect("written");
     let fine = gatehouse(&["check", file]).ok();
     assert!(fine.starts_with('✔'), "{fine}");
