@@ -1,7 +1,7 @@
 //! `gatehouse why`: what would become of a request, and why, without sending it.
 //!
 //! The request is read by the codec, received, routed and prepared by the functions that serve
-//! requests ([`decide`]); nothing is decided a second time here. What chance decides is told as
+//! requests (`decide`); nothing is decided a second time here. What chance decides is told as
 //! shares.
 
 mod answer;

@@ -68,7 +68,7 @@ fn rule(random: &mut Random) -> String {
     let matches = random.below(3);
     if matches > 0 {
         let list: Vec<_> = (0..matches).map(|_| condition(random)).collect();
-        write!(text, " match: [{}]\n ", list.join(", ")).unwrap();
+        write!(text, " match: [{}]\n ", list.join(", ")).expect("a string can grow");
     }
     match random.below(10) {
         0 => text.push_str(" redirect: {uri: /elsewhere, redirectCode: 302}\n"),
@@ -78,7 +78,7 @@ fn rule(random: &mut Random) -> String {
         4 => text.push_str(
             " route: [{destination: {host: one.test}, weight: 50}, {destination: {host: two.test}, weight: 50}]\n",
         ),
-        _ => writeln!(text, " route: [{{destination: {{host: {}.test}}}}]", random.one(&["one", "two"])).unwrap(),
+        _ => writeln!(text, " route: [{{destination: {{host: {}.test}}}}]", random.one(&["one", "two"])).expect("a string can grow"),
     }
     let forwards = text.contains("route: [");
     if forwards && random.chance(30) {
@@ -87,7 +87,7 @@ fn rule(random: &mut Random) -> String {
             "authority: other.test",
             "uriRegexRewrite: {match: '/([ab])', rewrite: '/x\\1'}",
         ]);
-        writeln!(text, "  rewrite: {{{rewrite}}}").unwrap();
+        writeln!(text, "  rewrite: {{{rewrite}}}").expect("a string can grow");
     }
     if forwards && random.chance(15) {
         text.push_str("  fault: {abort: {httpStatus: 429, percentage: {value: 100}}}\n");
@@ -141,7 +141,7 @@ fn encoded(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
                 out.push(char::from(byte));
             }
-            _ => write!(out, "%{byte:02X}").unwrap(),
+            _ => write!(out, "%{byte:02X}").expect("a string can grow"),
         }
     }
     out
@@ -155,7 +155,7 @@ fn ask(gatehouse: &Gatehouse, address: SocketAddr, host: &str, request: &Request
         encoded(&format!("host:{host}")),
     );
     for header in &request.headers {
-        write!(query, "&header={}", encoded(header)).unwrap();
+        write!(query, "&header={}", encoded(header)).expect("a string can grow");
     }
     let answer = gatehouse.api(&query);
     assert_eq!(answer.status, 200, "{query}: {}", answer.text());
