@@ -290,7 +290,7 @@ fn parse_server(
         name: _, // names statistics of Envoy's connection manager
     } = server;
     if !default_endpoint.is_empty() {
-        report.questionable(
+        report.no_effect(
             &path.field("defaultEndpoint"),
             "defaultEndpoint has no effect, nor has it in Istio.",
             "",

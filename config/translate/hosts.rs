@@ -124,6 +124,19 @@ pub(crate) fn wildcard_domain_error(host: &str) -> Option<String> {
     rest.and_then(labels_error)
 }
 
+/// Whether this is a server name that Istio makes for AUTO_PASSTHROUGH:
+/// `outbound_.80_.v1_.name.namespace.svc.cluster.local`.
+pub(crate) fn is_generated_name(host: &str) -> bool {
+    let Some(rest) = host.strip_prefix("outbound_.") else {
+        return false;
+    };
+    let mut parts = rest.splitn(3, '_');
+    let port = parts.next().unwrap_or_default();
+    let host = parts.nth(1).unwrap_or_default();
+    let host = host.strip_prefix('.').unwrap_or(host);
+    port.parse::<u16>().is_ok() && domain_error(host).is_none()
+}
+
 /// Why `host` is not a plain name; none if it is one.
 pub(crate) fn domain_error(host: &str) -> Option<String> {
     length_error(host).or_else(|| labels_error(host))

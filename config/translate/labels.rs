@@ -18,6 +18,40 @@ pub(crate) fn is_subset(
         .all(|(key, value)| labels.get(key) == Some(value))
 }
 
+/// Why these can be no labels (Istio: `Instance.Validate`); none if they can.
+pub(crate) fn wrong(labels: &BTreeMap<String, String>) -> Option<String> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let is_name = |name: &str| {
+        let bytes = name.as_bytes();
+        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        bytes.len() <= 63
+            && edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|b| inner(*b))
+    };
+    labels.iter().find_map(|(key, value)| {
+        let (prefix, name) = key.split_once('/').unwrap_or(("a", key));
+        let is_key = is_name(name) && !prefix.is_empty() && prefix.len() <= 253;
+        if !is_key || !prefix.bytes().all(inner) {
+            return Some(format!("`{key}` is no name of a label"));
+        }
+        (!value.is_empty() && !is_name(value))
+            .then(|| format!("`{value}` is no value of the label `{key}`"))
+    })
+}
+
+/// Why this can be no selector of Istio's (`validateWorkloadSelector`); none if it can.
+pub(crate) fn wrong_selector(selector: &BTreeMap<String, String>) -> Option<String> {
+    selector.iter().find_map(|(key, value)| {
+        if key.is_empty() {
+            return Some("a label without a name selects nothing".to_owned());
+        }
+        let has_wildcard = key.contains('*') || value.contains('*');
+        has_wildcard
+            .then(|| format!("`{key}: {value}` has a wildcard, which selectors do not know"))
+    })
+}
+
 /// `k=v, k2=v2`, for messages.
 pub(crate) fn display(labels: &BTreeMap<String, String>) -> String {
     let pairs: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();

@@ -95,6 +95,16 @@ impl ObjectReport<'_> {
         self.add(codes::SCHEMA_WARNING, Level::Warning, field, message, hint);
     }
 
+    /// Something that does nothing, of which Istio does not warn (GH0120).
+    pub(crate) fn no_effect(
+        &mut self,
+        field: &FieldPath<'_>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(codes::NO_EFFECT, Level::Warning, field, message, hint);
+    }
+
     /// A field that is not honoured yet; `effect` is what that means for traffic.
     pub(crate) fn unsupported(&mut self, field: &FieldPath<'_>, what: &str, effect: &str) {
         let message = format!("{what} is not supported yet: {effect}.");

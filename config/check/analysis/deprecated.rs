@@ -13,7 +13,8 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
         let mut report = report.on("VirtualService", key);
         for (i, route) in object.body.http.iter().enumerate() {
             let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
-            if delay.is_some_and(|delay| delay.percent > 0) {
+            if let Some(delay) = delay.filter(|delay| delay.percent > 0) {
+                let hint = format!("Write `percentage: {{value: {}}}`.", delay.percent);
                 let rule = http.index(i);
                 let fault = rule.field("fault");
                 let delay = fault.field("delay");
@@ -22,7 +23,7 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
                     Level::Warning,
                     &delay.field("percent"),
                     "fault.delay.percent is deprecated.",
-                    "Write `percentage: {value: …}`.",
+                    hint,
                 );
             }
         }

@@ -12,7 +12,6 @@ use crate::finding::Level;
 use crate::nearest::nearest;
 use crate::resources::{Object, ObjectKey};
 use crate::translate::field_path::FieldPath;
-use crate::translate::gateway::resolve_hosts;
 use crate::translate::labels;
 use crate::translate::report::{ObjectReport, Report};
 
@@ -146,20 +145,22 @@ type Open<'a> = (&'a ObjectKey, &'a Gateway, &'a str);
 /// The servers of all Gateways, for finding two of the same hosts.
 struct Conflicts<'a> {
     analysis: &'a Analysis<'a>,
-    by_place: HashMap<(u32, String), Vec<Open<'a>>>,
+    by_place: HashMap<(u32, &'a str), Vec<Open<'a>>>,
 }
 
 impl<'a> Conflicts<'a> {
     fn new(analysis: &'a Analysis<'a>) -> Self {
-        let mut by_place: HashMap<(u32, String), Vec<Open<'_>>> = HashMap::new();
+        let mut by_place: HashMap<(u32, &str), Vec<Open<'_>>> = HashMap::new();
         for (key, object) in &analysis.resources.gateways {
-            // Of several servers with one port Istio's analyzer looks at the last.
+            // Of several servers with one port Istio's analyzer looks at the last, and it compares
+            // hosts as they are written.
             let servers = object.body.servers.iter();
             let last: BTreeMap<u32, &Server> =
                 servers.map(|server| (number(server), server)).collect();
             for (port, server) in last {
-                for host in resolve_hosts(&server.hosts, &key.namespace) {
-                    let of_place = by_place.entry((port, host)).or_default();
+                for host in &server.hosts {
+                    let place = (port, host.as_str());
+                    let of_place = by_place.entry(place).or_default();
                     of_place.push((key, &object.body, &server.bind));
                 }
             }
@@ -171,9 +172,9 @@ impl<'a> Conflicts<'a> {
         let spec = FieldPath::root("spec");
         let servers = spec.field("servers");
         for (i, server) in object.body.servers.iter().enumerate() {
-            let hosts = resolve_hosts(&server.hosts, &key.namespace).into_iter();
+            let hosts = server.hosts.iter();
             let others: BTreeSet<_> = hosts
-                .filter_map(|host| self.by_place.get(&(number(server), host)))
+                .filter_map(|host| self.by_place.get(&(number(server), host.as_str())))
                 .flatten()
                 .filter(|(other, gateway, bind)| {
                     *other != key

@@ -1,11 +1,10 @@
 //! The Gateways that VirtualServices name: IST0101, IST0132, IST0165; and IST0149 for claims
 //! that nobody verifies.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::Analysis;
 use crate::api::istio::VirtualService;
-use crate::api::istio::http_route::StringMatch;
 use crate::codes;
 use crate::finding::Level;
 use crate::nearest::nearest;
@@ -14,6 +13,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::resolve_hosts;
 use crate::translate::hosts::{ServerHosts, gateway_key};
 use crate::translate::report::{ObjectReport, Report};
+use crate::translate::virtual_service::matches::claim;
 
 /// The name that means the mesh's sidecars.
 const MESH: &str = "mesh";
@@ -226,7 +226,7 @@ fn claim_match(service: &VirtualService) -> Option<(String, &str)> {
                 ("withoutHeaders", &matched.without_headers),
             ];
             for (field, headers) in conditions {
-                if let Some(claim) = claim_of(headers) {
+                if let Some(claim) = claim(headers) {
                     let field = path.field(field);
                     return Some((field.field(claim).to_string(), claim));
                 }
@@ -234,20 +234,4 @@ fn claim_match(service: &VirtualService) -> Option<(String, &str)> {
         }
     }
     None
-}
-
-fn claim_of(headers: &BTreeMap<String, StringMatch>) -> Option<&str> {
-    const PREFIX: &str = "@request.auth.claims";
-    let mut names = headers.keys().map(String::as_str);
-    names.find(|name| {
-        let (Some(prefix), Some(rest)) = (name.get(..PREFIX.len()), name.get(PREFIX.len()..))
-        else {
-            return false;
-        };
-        let dotted = rest
-            .strip_prefix('.')
-            .is_some_and(|claim| !claim.is_empty());
-        let bracketed = rest.starts_with('[') && rest.ends_with(']') && rest.len() > 2;
-        prefix.eq_ignore_ascii_case(PREFIX) && (dotted || bracketed)
-    })
 }

@@ -99,7 +99,7 @@ pub(super) fn parse(
     };
     let warms = matches!(balancing, Balancing::LeastRequest | Balancing::RoundRobin);
     if warmup.is_some() && !warms {
-        report.questionable(
+        report.no_effect(
             &path.field("warmup"),
             "only ROUND_ROBIN and LEAST_REQUEST spare new endpoints: they get their full share at once.",
             "Remove it, or use one of these two.",
@@ -160,7 +160,7 @@ fn parse_hash(
     ];
     match keys.iter().filter(|set| **set).count() {
         1 => {}
-        0 => report.questionable(
+        0 => report.no_effect(
             path,
             "nothing says what to hash by, so each request goes to an endpoint by chance.",
             "Add httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName.",

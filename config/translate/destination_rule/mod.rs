@@ -277,6 +277,10 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
                 "",
             );
         }
+        if let Some(wrong) = labels::wrong(labels) {
+            let message = format!("{wrong}; the object is not used.");
+            report.invalid(&path.field("labels"), message, "");
+        }
         if parsed.iter().any(|other| other.name == *name) {
             report.invalid(
                 &path.field("name"),
@@ -305,6 +309,9 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         }
         if match_labels.is_empty() {
             report.questionable(&path, "it has no labels, so it selects every workload.", "");
+        }
+        if let Some(wrong) = labels::wrong_selector(match_labels) {
+            report.invalid(&path, format!("{wrong}; the object is not used."), "");
         }
         // It concerns the requests of some workloads; the gateway is one, in its namespace.
         selected =

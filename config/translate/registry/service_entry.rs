@@ -12,6 +12,7 @@ use crate::resources::Object;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
+use crate::translate::labels;
 use crate::translate::registry::names;
 use crate::translate::registry::workloads::{self, Workload, Workloads};
 use crate::translate::registry::{
@@ -52,6 +53,9 @@ pub(super) fn parse<'a>(
                 "only one of workloadSelector and endpoints may be given; the object is not used.",
                 "",
             );
+        }
+        if let Some(wrong) = labels::wrong_selector(labels) {
+            report.invalid(&path, format!("{wrong}; the object is not used."), "");
         }
         if labels.is_empty() {
             report.questionable(

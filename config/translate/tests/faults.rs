@@ -59,7 +59,7 @@ fn a_share_that_is_not_written_is_none_and_said() {
     ] {
         let (route, found) = only_route(&format!("fault: {{{text}}}"));
         assert_eq!(route.fault, None, "{text}");
-        let want = format!("IST0133 spec.http[0].fault.{what}: the {what} has no percentage");
+        let want = format!("GH0120 spec.http[0].fault.{what}: the {what} has no percentage");
         assert!(found[0].starts_with(&want), "{found:#?}");
     }
     let (route, found) = only_route("fault: {delay: {percentage: {value: 100}}}");

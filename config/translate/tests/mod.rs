@@ -13,6 +13,7 @@ mod routes;
 mod service_entries;
 mod tcp;
 mod traffic_policy;
+mod virtual_service_rules;
 
 use std::sync::Arc;
 

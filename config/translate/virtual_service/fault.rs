@@ -1,8 +1,6 @@
 //! `http[].fault`: delays and aborts on purpose (Istio: `TranslateFault`).
 
 use crate::api::istio::http_route::{Abort as ApiAbort, Delay as ApiDelay, Fault as Api};
-use crate::codes;
-use crate::finding::Level;
 use crate::model::{Abort, AbortStatus, Delay, Fault, Percent};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
@@ -76,14 +74,8 @@ fn parse_delay(
     let whole_percent = percent::parse_whole((*whole).into(), &path.field("percent"), report);
     let share = match percentage {
         Some(exact) => percent::parse(exact, &path.field("percentage"), report),
-        None if *whole != 0 => {
-            report.questionable(
-                &path.field("percent"),
-                "percent is deprecated.",
-                format!("Write `percentage: {{value: {whole}}}`."),
-            );
-            whole_percent
-        }
+        // Deprecated, which the checks say (IST0002).
+        None if *whole != 0 => whole_percent,
         None => {
             // Istio takes a share that is not written for none at all.
             no_share(path, "delay", report);
@@ -92,9 +84,7 @@ fn parse_delay(
     };
     let Some(fixed) = fixed_delay else {
         if exponential_delay.is_none() {
-            report.add(
-                codes::NO_EFFECT,
-                Level::Warning,
+            report.no_effect(
                 path,
                 "the delay says not how long: no request is delayed.",
                 "Add `fixedDelay: 5s`.",
@@ -205,7 +195,7 @@ fn parse_grpc_status(
 }
 
 fn no_share(path: &FieldPath<'_>, what: &str, report: &mut ObjectReport<'_>) {
-    report.questionable(
+    report.no_effect(
         path,
         format!("the {what} has no percentage, which means 0: no request gets it."),
         "Add `percentage: {value: 100}`.",

@@ -76,8 +76,13 @@ fn parse_side(
         for (name, value) in map {
             let path = path.field(name);
             if is_request && is_authority(name) {
-                // `set` is read first and beats `add`.
-                if authority.is_none() {
+                if authority.is_some() {
+                    report.invalid(
+                        &path,
+                        "the Host is set twice by the same headers; the object is not used.",
+                        "Keep one of the two.",
+                    );
+                } else {
                     *authority = parse_authority(value, &path, report);
                 }
                 continue;

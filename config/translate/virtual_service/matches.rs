@@ -129,6 +129,13 @@ pub(crate) fn parse(
         && (!source
             || (labels::is_subset(source_labels, &settings.labels)
                 && (source_namespace.is_empty() || *source_namespace == settings.namespace)));
+    if let Some(wrong) = labels::wrong(source_labels) {
+        report.invalid(
+            &path.field("sourceLabels"),
+            format!("{wrong}; the object is not used."),
+            "",
+        );
+    }
     if !source_namespace.is_empty() && !hosts::is_label(source_namespace) {
         report.invalid(
             &path.field("sourceNamespace"),
@@ -192,6 +199,23 @@ fn parse_path(
     } else {
         MatchedPath::Any
     }
+}
+
+/// The first condition on a claim of a JWT: `@request.auth.claims.a.b` or `…claims[a][b]`.
+pub(crate) fn claim(headers: &BTreeMap<String, StringMatch>) -> Option<&str> {
+    const PREFIX: &str = "@request.auth.claims";
+    let mut names = headers.keys().map(String::as_str);
+    names.find(|name| {
+        let (Some(prefix), Some(rest)) = (name.get(..PREFIX.len()), name.get(PREFIX.len()..))
+        else {
+            return false;
+        };
+        let dotted = rest
+            .strip_prefix('.')
+            .is_some_and(|claim| !claim.is_empty());
+        let bracketed = rest.starts_with('[') && rest.ends_with(']') && rest.len() > 2;
+        prefix.eq_ignore_ascii_case(PREFIX) && (dotted || bracketed)
+    })
 }
 
 /// The conditions, and whether one of them asks for a JWT claim.

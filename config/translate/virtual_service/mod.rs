@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::istio::VirtualService as Api;
+use crate::api::istio::http_route::HttpRoute;
 use crate::api::jsonpb;
 use crate::resources::{Object, ObjectKey, Origin, Resources};
 use crate::translate::Settings;
@@ -134,7 +135,13 @@ fn parse(
 
     check_gateway_names(gateways, &spec.field("gateways"), report);
     let for_mesh = gateways.is_empty() || gateways.iter().any(|name| name == MESH);
-    check_hosts(names, for_mesh, &spec.field("hosts"), report);
+    let by_name = tls.iter().flat_map(|route| &route.matches);
+    let by_name = by_name.filter(|matched| !matched.sni_hosts.is_empty());
+    let for_names = !for_mesh && by_name.count() > 0;
+    check_hosts(names, (for_mesh, for_names), &spec.field("hosts"), report);
+    if for_mesh {
+        check_claims(http, &spec.field("http"), report);
+    }
     if names.is_empty() {
         check_delegate(body, &spec, report);
     }
@@ -262,9 +269,35 @@ pub(crate) fn check_gateway_names(
     }
 }
 
+/// Only gateways look at the claims of tokens.
+fn check_claims(http: &[HttpRoute], path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
+    for (i, route) in http.iter().enumerate() {
+        let rule = path.index(i);
+        let list = rule.field("match");
+        for (j, matched) in route.matches.iter().enumerate() {
+            let path = list.index(j);
+            let conditions = [
+                ("headers", &matched.headers),
+                ("withoutHeaders", &matched.without_headers),
+            ];
+            for (field, headers) in conditions {
+                let Some(claim) = matches::claim(headers) else {
+                    continue;
+                };
+                let field = path.field(field);
+                report.invalid(
+                    &field.field(claim),
+                    "routing by JWT claims is for gateways only, and the mesh is meant too; the object is not used.",
+                    "Name a Gateway: `gateways: [NAME]`.",
+                );
+            }
+        }
+    }
+}
+
 fn check_hosts(
     names: &[String],
-    for_mesh: bool,
+    (for_mesh, for_names): (bool, bool),
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
 ) {
@@ -272,7 +305,8 @@ fn check_hosts(
     for (i, host) in names.iter().enumerate() {
         let path = path.index(i);
         if let Some(error) = hosts::wildcard_domain_error(host) {
-            if !hosts::is_ip(host) {
+            let is_generated = for_names && hosts::is_generated_name(host);
+            if !hosts::is_ip(host) && !is_generated {
                 valid = false;
                 report.invalid(
                     &path,

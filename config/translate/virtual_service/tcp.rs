@@ -16,6 +16,7 @@ use crate::translate::Settings;
 use crate::translate::clusters::Clusters;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
+use crate::translate::labels;
 use crate::translate::report::ObjectReport;
 use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::destination::{self, DestinationTo};
@@ -182,6 +183,13 @@ impl Common<'_> {
         path: &FieldPath<'_>,
         report: &mut ObjectReport<'_>,
     ) -> TcpMatch {
+        if let Some(wrong) = labels::wrong(self.source_labels) {
+            report.invalid(
+                &path.field("sourceLabels"),
+                format!("{wrong}; the object is not used."),
+                "",
+            );
+        }
         let subnets = path.field("destinationSubnets");
         for (i, subnet) in self.destination_subnets.iter().enumerate() {
             if !hosts::is_subnet(subnet) {
@@ -261,19 +269,22 @@ fn check_sni_hosts(
     for (i, name) in names.iter().enumerate() {
         let path = path.index(i);
         if let Some(wrong) = hosts::wildcard_domain_error(name) {
-            if name.parse::<IpAddr>().is_err() {
+            if hosts::is_generated_name(name) {
+                // As Istio makes them: their wildcards are the hosts'.
+            } else if name.parse::<IpAddr>().is_err() {
                 report.invalid(
                     &path,
                     format!("the name `{name}` is wrong: {wrong}; the object is not used."),
                     "",
                 );
                 continue;
+            } else {
+                report.questionable(
+                    &path,
+                    format!("`{name}` is an address, and clients send no addresses as SNI."),
+                    "Write the host's name.",
+                );
             }
-            report.questionable(
-                &path,
-                format!("`{name}` is an address, and clients send no addresses as SNI."),
-                "Write the host's name.",
-            );
         }
         if !served.iter().any(|host| hosts::is_subset(name, host)) {
             report.invalid(
