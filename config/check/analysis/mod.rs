@@ -21,6 +21,8 @@ mod policies;
 mod port_names;
 mod service_entries;
 mod sidecars;
+#[cfg(test)]
+mod tests;
 mod virtual_services;
 mod webhooks;
 mod workloads;
