@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use gatehouse_config::model::EndpointAddress;
@@ -54,7 +54,9 @@ pub type Origin = (SocketAddr, SocketAddr);
 #[derive(Debug)]
 pub struct Counted {
     _slot: Slot,
-    endpoint: Rc<EndpointState>,
+    /// Weak, for idle connections lie in the endpoint: they must not keep each other alive once
+    /// the endpoint is no longer configured.
+    endpoint: Weak<EndpointState>,
 }
 
 impl Counted {
@@ -63,16 +65,18 @@ impl Counted {
         endpoint.counted.set(endpoint.counted.get() + 1);
         Self {
             _slot: slot,
-            endpoint: Rc::clone(endpoint),
+            endpoint: Rc::downgrade(endpoint),
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let counted = &self.endpoint.counted;
-        counted.set(counted.get().saturating_sub(1));
-        wake_one(&self.endpoint);
+        if let Some(endpoint) = self.endpoint.upgrade() {
+            let counted = &endpoint.counted;
+            counted.set(counted.get().saturating_sub(1));
+            wake_one(&endpoint);
+        }
     }
 }
 
@@ -238,4 +242,37 @@ pub fn sweep(endpoint: &EndpointState, now: Instant) {
     let lifetimes = endpoint.lifetimes.get();
     let mut all = endpoint.idle.borrow_mut();
     all.retain(|idle| idle.is_young(&lifetimes, now) && idle.is_open());
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_config::model::Limits;
+
+    use super::*;
+    use crate::upstream::CircuitBreaker;
+    use crate::upstream::circuit_breaker::Resource;
+
+    #[tokio::test]
+    async fn an_endpoint_that_goes_takes_its_idle_connections_with_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits {
+            max_connections: Some(1),
+            ..Limits::default()
+        };
+        let breaker = CircuitBreaker::new(limits, None);
+        let endpoint = Rc::new(EndpointState::new(EndpointAddress::Inet(address)));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut upstream = Upstream::new(stream, &endpoint).unwrap();
+        let slot = breaker.take(Resource::Connection).unwrap();
+        upstream.mark(Some(Counted::new(slot, &endpoint)), None);
+        upstream.release(Instant::now());
+        assert_eq!(endpoint.idle.borrow().len(), 1);
+        assert_eq!(breaker.used(Resource::Connection), 1);
+
+        let gone = Rc::downgrade(&endpoint);
+        drop(endpoint);
+        assert!(gone.upgrade().is_none());
+        assert_eq!(breaker.used(Resource::Connection), 0);
+    }
 }
