@@ -264,7 +264,7 @@ impl HttpConnection {
     fn reason(&self, reply: &Reply) -> Option<Vec<u8>> {
         let settings = &self.worker.settings;
         let is_error = matches!(reply.status, 404 | 503);
-        if !is_error || !settings.reasons.are_for(self.connection.peer.ip()) {
+        if !is_error || !settings.reasons.are_for(self.exchange.connection.peer.ip()) {
             return None;
         }
         let view = self.worker.view();

@@ -40,10 +40,7 @@ pub(super) fn no_route(
                 "Add `{name}` to the hosts of a VirtualService that names a Gateway of this port, and see that the Gateway's server has it too."
             ),
         };
-        return (
-            format!("no VirtualService serves the host {name} on this port"),
-            hint,
-        );
+        return (unknown_host(&name), hint);
     };
     let list = &snapshot.host(host).routes;
     let request = decide::looked_at(head, scheme);
@@ -69,6 +66,10 @@ pub(super) fn no_route(
             "Change the match there, or add a route that takes it",
         ),
     )
+}
+
+fn unknown_host(name: &str) -> String {
+    format!("no VirtualService serves the host {name} on this port")
 }
 
 /// Why a destination gets nothing.
@@ -134,7 +135,19 @@ pub(crate) fn reason(
         return None;
     }
     let (why, _) = match exchange.route {
-        None => no_route(snapshot, server?, &exchange.request, scheme, reply),
+        None => {
+            let authority = exchange.request.authority();
+            let server = server?;
+            let is_known = snapshot.server(server).table.find(authority).is_some();
+            if reply.flags.contains(ResponseFlags::NR) && !is_known {
+                // Without the hint, for which the names of all hosts are compared: clients that
+                // ask for made-up hosts must not keep a worker busy.
+                let name = String::from_utf8_lossy(without_port(authority));
+                (unknown_host(&name), String::new())
+            } else {
+                no_route(snapshot, server, &exchange.request, scheme, reply)
+            }
+        }
         Some(id) => {
             let route = snapshot.route(id);
             let crate::snapshot::Action::Forward(forward) = &route.action else {
