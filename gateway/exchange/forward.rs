@@ -149,7 +149,7 @@ impl HttpConnection {
             ..Deadlines::default()
         };
         if matches!(self.exchange.request.body(), BodyLength::Empty) {
-            deadlines.route = limit.map(|limit| self.exchange.forwarded + limit);
+            deadlines.complete(self.exchange.forwarded);
         }
         let retry = forward.retry.as_ref();
         let mut copies = Vec::new();

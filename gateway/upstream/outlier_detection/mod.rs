@@ -265,7 +265,8 @@ impl Outliers {
             backoff += 1;
         }
         let time = base.saturating_mul(backoff.into()).min(longest);
-        let due = now.saturating_add(time).div_ceil(interval) * interval;
+        let due = now.saturating_add(time).div_ceil(interval);
+        let due = due.saturating_mul(interval);
         host.backoff.store(backoff, Relaxed);
         host.due.store(due, Relaxed);
         host.ejected.store(true, Relaxed);
