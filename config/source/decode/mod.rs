@@ -4,6 +4,7 @@
 //! Whatever could not be read is told in terms that let the caller keep the version before it.
 
 mod document;
+mod identity;
 mod kind;
 mod object;
 #[cfg(test)]
