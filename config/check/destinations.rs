@@ -198,8 +198,9 @@ fn destination(
     );
 }
 
-fn list(ports: &[u16]) -> String {
-    let mut text: Vec<_> = ports.iter().take(LISTED).map(u16::to_string).collect();
+/// Ports in a message, not too many of them.
+pub(super) fn list<T: ToString>(ports: &[T]) -> String {
+    let mut text: Vec<_> = ports.iter().take(LISTED).map(T::to_string).collect();
     if ports.len() > LISTED {
         text.push("…".to_owned());
     }

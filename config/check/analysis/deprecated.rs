@@ -63,7 +63,7 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
         }
     }
     gateway_api(analysis, report);
-    super::policies::old_providers(analysis, report);
+    super::mesh::old_providers(analysis, report);
 }
 
 /// CRDs of the Gateway API that are older than Istio 1.32 reads (IST0176).

@@ -7,6 +7,7 @@ use super::Analysis;
 use super::hosts::{Known, full_name, service_name};
 use crate::api::istio::VirtualService;
 use crate::api::istio::virtual_service::Destination;
+use crate::check::destinations::list;
 use crate::codes;
 use crate::finding::Level;
 use crate::resources::ObjectKey;
@@ -14,8 +15,6 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
 
-/// How many ports a message lists.
-const LISTED: usize = 8;
 /// Above this, names are not compared: a hint is not worth the time.
 const MOST_COMPARED: usize = 2_000;
 
@@ -229,18 +228,6 @@ fn ports(
         ),
         hint,
     );
-}
-
-fn list(ports: &[u32]) -> String {
-    let mut text: Vec<_> = ports.iter().take(LISTED).map(u32::to_string).collect();
-    if ports.len() > LISTED {
-        text.push("…".to_owned());
-    }
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text.join(", ")
-    }
 }
 
 /// The hosts, as written, whose own VirtualService sends them to a subset.

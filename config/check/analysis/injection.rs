@@ -177,7 +177,7 @@ fn images(analysis: &Analysis<'_>, report: &mut Report) {
         if custom.is_some_and(|custom| !custom.is_empty()) {
             continue;
         }
-        let variant = super::policies::image_type(analysis, &pod.meta);
+        let variant = super::mesh::image_type(analysis, &pod.meta);
         let expected = format!("{image}-{variant}");
         let differs = |c: &Container| c.name == PROXY && c.image != *image && c.image != expected;
         if containers(&pod.body).any(differs) {

@@ -16,6 +16,7 @@ mod envoy_filters;
 mod gateways;
 mod hosts;
 mod injection;
+mod mesh;
 mod mesh_hosts;
 mod policies;
 mod port_names;

@@ -24,7 +24,7 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
 
 fn addresses(analysis: &Analysis<'_>, report: &mut Report) {
     // A gateway routes TCP by its own ports: only sidecars need the addresses.
-    if !analysis.settings.offline || super::policies::addresses_are_given(analysis) {
+    if !analysis.settings.offline || super::mesh::addresses_are_given(analysis) {
         return;
     }
     let spec = FieldPath::root("spec");
