@@ -7,9 +7,10 @@ mod get;
 mod table;
 mod why;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use daemon::logging::Log;
 use daemon::{DaemonError, RunArgs, Settings};
 use gatehouse_gateway::admin::AdminSettings;
@@ -51,7 +52,19 @@ enum Verb {
     Why(Box<why::WhyArgs>),
     /// Ask the running daemon
     Get(get::GetArgs),
+    /// Print what makes a shell complete gatehouse's verbs and flags
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  gatehouse completion bash > ~/.local/share/bash-completion/completions/gatehouse
+  gatehouse completion zsh > ~/.zfunc/_gatehouse
+  gatehouse completion fish > ~/.config/fish/completions/gatehouse.fish";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -66,6 +79,20 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::run(&args),
         Verb::Why(args) => why::run(&args),
         Verb::Get(args) => get::run(args),
+        Verb::Completion { shell } => completion(shell),
+    }
+}
+
+/// Made in memory first: a reader that has seen enough (`| head`) is no failure.
+fn completion(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "gatehouse", &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("gatehouse: the script cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -11,7 +11,7 @@ fn gatehouse(arguments: &[&str]) -> Output {
 #[test]
 fn help_names_every_verb_and_option() {
     let help = gatehouse(&["--help"]).ok();
-    for verb in ["demo", "run", "check", "get"] {
+    for verb in ["demo", "run", "check", "why", "get", "completion"] {
         assert!(help.contains(verb), "{verb} in {help}");
     }
     let run = gatehouse(&["run", "--help"]).ok();
