@@ -134,6 +134,12 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
         dns: gatehouse_config::source::DnsSettings::default(),
+        retry_buffer: 1 << 20,
+        mirrors: daemon::settings::Mirrors {
+            count: 256,
+            bytes: 16 << 20,
+            timeout: std::time::Duration::from_secs(30),
+        },
         drain_min: std::time::Duration::ZERO,
         drain_max: std::time::Duration::from_secs(2),
         announce: false,

@@ -227,6 +227,10 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
     }
 }
 
+        retry_buffer: settings.retry_buffer,
+        max_mirrors: settings.mirrors.count,
+        max_mirror_bytes: settings.mirrors.bytes,
+        mirror_timeout: settings.mirrors.timeout,
 fn identity(settings: &Settings) -> RenderOptions {
     let app = settings.labels.get("app").cloned();
     let name = app.unwrap_or_else(|| "istio-ingressgateway".to_owned());

@@ -108,6 +108,24 @@ pub struct RunArgs {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub dns_min_refresh: u64,
+    /// How much of a request's body is kept for another try or a copy
+    #[arg(
+        long, value_name = "BYTES", default_value_t = 1 << 20,
+        value_parser = clap::value_parser!(u64).range(..=1 << 30)
+    )]
+    pub retry_buffer: u64,
+    /// Copies of requests (`mirrors`) that one worker has under way; more are left out
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub max_mirrors: u32,
+    /// What these copies hold together in one worker
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    pub max_mirror_bytes: u64,
+    /// How long a copy and its answer may take
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub mirror_timeout: u64,
     /// On SIGTERM, go on accepting for so many seconds with `connection: close`
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub drain_min: u64,
@@ -126,6 +144,17 @@ pub struct Address(pub Option<SocketAddr>);
 /// Labels of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels(pub BTreeMap<String, String>);
+
+/// Bounds of the copies of requests that one worker has under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mirrors {
+    /// How many.
+    pub count: usize,
+    /// Their bytes together.
+    pub bytes: usize,
+    /// How long each and its answer may take.
+    pub timeout: Duration,
+}
 
 /// What the daemon is told.
 #[derive(Clone, Debug)]
@@ -162,6 +191,10 @@ pub struct Settings {
     pub gratuitous_interval: Duration,
     /// How names are looked up.
     pub dns: DnsSettings,
+    /// What is kept of a request's body for another try, in bytes.
+    pub retry_buffer: usize,
+    /// Bounds of copies of requests.
+    pub mirrors: Mirrors,
     /// Accept for so long after SIGTERM.
     pub drain_min: Duration,
     /// End so long after SIGTERM.
@@ -210,6 +243,10 @@ impl From<RunArgs> for Settings {
             gratuitous_interval,
             resolver,
             dns_min_refresh,
+            retry_buffer,
+            max_mirrors,
+            max_mirror_bytes,
+            mirror_timeout,
             drain_min,
             drain_max,
             log: _,
@@ -245,6 +282,12 @@ impl From<RunArgs> for Settings {
                 server: resolver,
                 min_refresh: Duration::from_secs(dns_min_refresh),
                 ..DnsSettings::default()
+            },
+            retry_buffer: usize::try_from(retry_buffer).unwrap_or(usize::MAX),
+            mirrors: Mirrors {
+                count: usize::try_from(max_mirrors).unwrap_or(usize::MAX),
+                bytes: usize::try_from(max_mirror_bytes).unwrap_or(usize::MAX),
+                timeout: Duration::from_secs(mirror_timeout),
             },
             drain_min: Duration::from_secs(drain_min),
             drain_max: Duration::from_secs(drain_max.max(drain_min)),

@@ -24,6 +24,10 @@ fn help_names_every_verb_and_option() {
         "--namespace",
         "--listen",
         "--workers",
+        "--retry-buffer",
+        "--max-mirrors",
+        "--max-mirror-bytes",
+        "--mirror-timeout",
     ] {
         assert!(run.contains(option), "{option} in {run}");
     }
@@ -45,6 +49,24 @@ fn help_names_every_verb_and_option() {
             .ok()
             .contains(env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn shells_complete_every_verb() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = gatehouse(&["completion", shell]).ok();
+        for word in [
+            "demo",
+            "run",
+            "check",
+            "why",
+            "get",
+            "mirror-timeout",
+            "reason-header",
+        ] {
+            assert!(script.contains(word), "{word} for {shell}");
+        }
+    }
 }
 
 #[test]
