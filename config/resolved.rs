@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
 
 /// Answers by name, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,4 +53,22 @@ impl ResolvedNames {
     pub fn insert(&mut self, name: String, known: ResolvedName) {
         self.0.insert(name, known);
     }
+}
+
+/// A name that a request asks for (`resolution: DYNAMIC_DNS`), to be looked up at once.
+#[derive(Debug)]
+pub struct Question {
+    /// In lower case.
+    pub name: String,
+    /// Whom to tell; nobody listens any more where the client has left.
+    pub answer: oneshot::Sender<Result<Found, String>>,
+}
+
+/// What a name came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// At least one, in the order of the answer.
+    pub addresses: Vec<IpAddr>,
+    /// How long it holds.
+    pub ttl: Duration,
 }

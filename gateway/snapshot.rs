@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{
-    Balancing, Connections, CorsPolicy, DestinationLabels, EndpointAddress, Fault, HashPolicy,
-    Percent, Proxy, ProxyVersion, Retry, UpstreamProtocol, WorkloadLabels,
+    Balancing, Connections, CorsPolicy, DestinationLabels, DynamicDns, EndpointAddress, Fault,
+    HashPolicy, Percent, Proxy, ProxyVersion, Retry, Tunnel, UpstreamProtocol, WorkloadLabels,
 };
 use regex::bytes::Regex;
 
@@ -304,6 +304,12 @@ pub struct Cluster {
     pub connections: Connections,
     /// A PROXY header at the start of each connection.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Carried connections go through an HTTP proxy.
+    pub tunnel: Option<Box<Tunnel>>,
+    /// The endpoint is looked up for each request's Host; there are no others.
+    pub dynamic_dns: Option<Box<DynamicDns>>,
+    /// TLS is asked for, which is not spoken yet: nothing is sent.
+    pub wants_tls: bool,
     /// What a request is hashed by.
     pub hash: Option<HashPolicy>,
     /// How endpoints are chosen, where the plain way is not enough.

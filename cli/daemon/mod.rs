@@ -107,9 +107,13 @@ async fn serve(
     let mut watch = Watch::new(&settings.config);
     let mut signals = Signals::new()?;
     let access_log = access_log(&settings)?;
+    let dns = Dns::start(settings.dns.clone());
     let gateway = Gateway::start(
         settings.workers,
-        &worker_settings(&settings),
+        &WorkerSettings {
+            questions: Some(dns.questions()),
+            ..worker_settings(&settings)
+        },
         Some(&access_log),
     )
     .map_err(|error| DaemonError::System {
@@ -137,7 +141,7 @@ async fn serve(
     let parts = Parts {
         gateway,
         speaker: speaker.clone(),
-        dns: Dns::start(settings.dns.clone()),
+        dns,
         access_log: Some(access_log),
         capabilities,
     };
@@ -223,14 +227,14 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
             ReasonHeader::Lan => Reasons::Lan,
             ReasonHeader::All => Reasons::All,
         },
-        ..WorkerSettings::default()
-    }
-}
-
         retry_buffer: settings.retry_buffer,
         max_mirrors: settings.mirrors.count,
         max_mirror_bytes: settings.mirrors.bytes,
         mirror_timeout: settings.mirrors.timeout,
+        ..WorkerSettings::default()
+    }
+}
+
 fn identity(settings: &Settings) -> RenderOptions {
     let app = settings.labels.get("app").cloned();
     let name = app.unwrap_or_else(|| "istio-ingressgateway".to_owned());

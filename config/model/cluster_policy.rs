@@ -23,6 +23,66 @@ pub struct ClusterPolicy {
     pub proxy_protocol: Option<ProxyVersion>,
     /// HTTP/2 towards the endpoints, for the time when it is spoken.
     pub http2: Http2,
+    /// Carried connections go through an HTTP proxy; requests never do.
+    pub tunnel: Option<Tunnel>,
+    /// The endpoint is looked up for each request's Host; the cluster has no others.
+    pub dynamic_dns: Option<DynamicDns>,
+    /// TLS towards the endpoints. It is not spoken yet: nothing is sent to such a cluster, for
+    /// what is meant to be secret must not go out in plain text.
+    pub tls: Option<ClientTls>,
+}
+
+/// A carried connection within a request to an HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Where the proxy is to connect to: `host:port`.
+    pub target: String,
+    /// With POST, and not with CONNECT.
+    pub post: bool,
+}
+
+/// `resolution: DYNAMIC_DNS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamicDns {
+    /// What a Host must end with to be looked up: `.example.com` for `*.example.com`; lower case.
+    pub suffix: String,
+    /// The port that is connected to, whatever the Host says: the client does not choose it.
+    pub port: u16,
+}
+
+/// TLS towards the endpoints, as a DestinationRule says it. An empty text is one that is not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// With which certificate.
+    pub mode: ClientTlsMode,
+    /// File of our certificate.
+    pub client_certificate: String,
+    /// File of our key.
+    pub private_key: String,
+    /// File of the CAs to trust.
+    pub ca_certificates: String,
+    /// File of revoked certificates.
+    pub ca_crl: String,
+    /// The Secret with certificate, key and CAs.
+    pub credential_name: String,
+    /// Names of which the certificate must carry one: the rule's, else the ServiceEntry's.
+    pub subject_alt_names: Vec<String>,
+    /// The SNI to send.
+    pub sni: String,
+    /// Do not verify.
+    pub insecure_skip_verify: bool,
+}
+
+/// With which certificate TLS is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientTlsMode {
+    /// None of our own.
+    #[default]
+    Simple,
+    /// One of our own.
+    Mutual,
+    /// The mesh's.
+    IstioMutual,
 }
 
 /// What a request is hashed by.

@@ -84,6 +84,8 @@ pub enum ValuePiece {
     RouteName,
     /// `%RESPONSE_FLAGS%`: Envoy's letters, or `-`; nothing in a request.
     ResponseFlags,
+    /// `%RESPONSE_FLAGS_LONG%`: Envoy's names of them, or `-`; nothing in a request.
+    ResponseFlagsLong,
     /// `%RESPONSE_CODE_DETAILS%`; nothing in a request.
     ResponseCodeDetails,
     /// `%UPSTREAM_HOST%` and `%UPSTREAM_REMOTE_ADDRESS%` with its parts: the endpoint; in its
@@ -99,6 +101,81 @@ pub enum ValuePiece {
     DownstreamRemote(AddressPart),
     /// `%DOWNSTREAM_LOCAL_ADDRESS%` and its parts: where the client connected to.
     DownstreamLocal(AddressPart),
+    /// `%UPSTREAM_CLUSTER%` and `%UPSTREAM_CLUSTER_RAW%`: where the request goes; nothing where it
+    /// goes nowhere.
+    UpstreamCluster {
+        /// The name itself. Without it, a `;` follows, with which Istio ends names in statistics.
+        raw: bool,
+    },
+    /// `%UPSTREAM_PROTOCOL%`; in answers of an upstream alone.
+    UpstreamProtocol,
+    /// `%UPSTREAM_REQUEST_ATTEMPT_COUNT%`: tries so far; 1 in a request.
+    AttemptCount,
+    /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`; nothing in a request.
+    TransportFailure,
+    /// `%CONNECTION_TERMINATION_DETAILS%`; nothing in a request.
+    TerminationDetails,
+    /// `%DURATION%`, `%REQUEST_DURATION%` and their kin, in milliseconds.
+    Duration(DurationPart),
+    /// `%BYTES_RECEIVED%`: of the request's body so far.
+    BytesReceived,
+    /// `%BYTES_SENT%`: of the response's body so far, of which there are none yet.
+    BytesSent,
+    /// `%PATH%`, with or without the query and as it came or as it is sent.
+    Path {
+        /// With the query.
+        query: bool,
+        /// Which path.
+        which: PathPart,
+        /// How many bytes of the value are taken; none: all.
+        max_length: Option<usize>,
+    },
+    /// `%QUERY_PARAM(name)%`: the first of the name, decoded.
+    QueryParam {
+        /// The name.
+        name: String,
+        /// How many bytes of the value are taken; none: all.
+        max_length: Option<usize>,
+    },
+    /// `%UNIQUE_ID%`: a new UUID.
+    UniqueId,
+    /// `%GRPC_STATUS%` and `%GRPC_STATUS_NUMBER%`; in answers to gRPC calls alone.
+    GrpcStatus(GrpcStatusForm),
+    /// An operator that Envoy too has nothing for at a plain-text gateway.
+    Absent,
+}
+
+/// Which span of time a value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationPart {
+    /// `DURATION`: from the request's beginning to now.
+    SoFar,
+    /// `REQUEST_DURATION` and `REQUEST_TX_DURATION`: to the request's end; nothing in a request.
+    Request,
+    /// `RESPONSE_DURATION`: to the response's head; nothing in a request.
+    Response,
+}
+
+/// Which path a value holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPart {
+    /// As it is sent.
+    Now,
+    /// As it came, where it was rewritten; nothing otherwise.
+    Original,
+    /// As it came.
+    Either,
+}
+
+/// How a gRPC status is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcStatusForm {
+    /// `PermissionDenied`.
+    Camel,
+    /// `PERMISSION_DENIED`.
+    Snake,
+    /// `7`.
+    Number,
 }
 
 /// What of an address a value holds.

@@ -37,14 +37,16 @@ pub use cluster::{
     TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
 pub use cluster_policy::{
-    ClusterPolicy, Connections, HashCookie, HashPolicy, Http2, Limits, LocalityGroup,
-    OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive, Warmup,
+    ClientTls, ClientTlsMode, ClusterPolicy, Connections, DynamicDns, HashCookie, HashPolicy,
+    Http2, Limits, LocalityGroup, OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive,
+    Tunnel, Warmup,
 };
 pub use cors_policy::CorsPolicy;
 pub use expression::{Attribute, Expression};
 pub use fault::{Abort, AbortStatus, Delay, Fault};
 pub use headers::{
-    AddressPart, HeaderEdit, HeaderEdits, HeaderName, HeaderValueTemplate, ValuePiece,
+    AddressPart, DurationPart, GrpcStatusForm, HeaderEdit, HeaderEdits, HeaderName,
+    HeaderValueTemplate, PathPart, ValuePiece,
 };
 pub use metric_rules::{MetricRule, MetricRules, TagRule};
 pub use pattern::{Domain, Pattern};

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
-    Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, TransportProtocol,
+    ClientTls, Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels,
+    TransportProtocol,
 };
 use crate::resolved::NameUse;
 use crate::resources::Resources;
@@ -187,6 +188,8 @@ impl<'a> Clusters<'a> {
             http2,
             outlier_detection,
             proxy_protocol,
+            tls,
+            tunnel,
         } = self.rules.policy(rule, port.number, subset);
         let backends = self.registry.backends(service, port);
         let in_subset = |backend: &&crate::translate::registry::Backend| {
@@ -217,8 +220,22 @@ impl<'a> Clusters<'a> {
                 outlier_detection,
                 proxy_protocol,
                 http2,
+                tunnel,
+                dynamic_dns: service.dynamic_dns(port),
+                tls: tls.map(|tls| with_names(tls, service)),
             },
         })
+    }
+}
+
+/// The names that a ServiceEntry says hold where the rule says none (Istio).
+fn with_names(tls: ClientTls, service: &Service<'_>) -> ClientTls {
+    if !tls.subject_alt_names.is_empty() {
+        return tls;
+    }
+    ClientTls {
+        subject_alt_names: service.subject_alt_names().to_vec(),
+        ..tls
     }
 }
 

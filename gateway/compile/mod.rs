@@ -203,6 +203,9 @@ fn add_cluster(
         outlier_detection,
         proxy_protocol,
         http2: _, // not spoken yet, which is a finding
+        tunnel,
+        dynamic_dns,
+        tls,
     } = policy;
     let before = before.get(name);
     let breaker = (!limits.is_unlimited()).then(|| {
@@ -242,6 +245,9 @@ fn add_cluster(
         connect_timeout: *connect_timeout,
         connections: connections.clone(),
         proxy_protocol: *proxy_protocol,
+        tunnel: tunnel.clone().map(Box::new),
+        dynamic_dns: dynamic_dns.clone().map(Box::new),
+        wants_tls: tls.is_some(),
         hash: hash.clone(),
         selection: selection.map(Box::new),
         breaker,

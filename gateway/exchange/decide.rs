@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use gatehouse_config::model::{Proxy, Underscores};
 
+use crate::exchange::Connection;
 use crate::exchange::reply::Reply;
 use crate::exchange::serve::set_length;
-use crate::exchange::{Connection, Protocol};
+use crate::filter::headers::Known;
 use crate::filter::path_normalization::{self, BadPath, Normal};
 use crate::filter::sanitize::{self, Trusted};
 use crate::filter::{headers, redirect, rewrite};
@@ -111,15 +112,14 @@ pub(crate) fn looked_at<'a>(head: &'a RequestHead, scheme: &'a str) -> RequestVi
 /// Turns the request into the one that the upstream is sent; tries only change its attempt count.
 pub(crate) fn prepare(
     head: &mut RequestHead,
-    connection: &Connection,
-    protocol: Protocol,
+    known: Known<'_>,
     route: &Route,
     forward: &Forward,
     to: &WeightedDestination,
     proxy: &Proxy,
 ) {
-    headers::edit_request(head, &to.request_edits, connection, protocol);
-    headers::edit_request(head, &route.request_edits, connection, protocol);
+    headers::edit_request(head, &to.request_edits, known);
+    headers::edit_request(head, &route.request_edits, known);
     rewrite::rewrite(head, route, forward, to, &proxy.headers);
     if head.upgrade().is_some() {
         head.fields_mut().remove_hop_by_hop_but_upgrade();

@@ -101,6 +101,44 @@ impl ResponseFlags {
         self.0 == 0
     }
 
+    /// As `%RESPONSE_FLAGS_LONG%` prints them.
+    pub fn long(self) -> String {
+        const LONG: &[(&str, &str)] = &[
+            ("DI", "DelayInjected"),
+            ("FI", "FaultInjected"),
+            ("URX", "UpstreamRetryLimitExceeded"),
+            ("UO", "UpstreamOverflow"),
+            ("LH", "FailedLocalHealthCheck"),
+            ("UH", "NoHealthyUpstream"),
+            ("UT", "UpstreamRequestTimeout"),
+            ("LR", "LocalReset"),
+            ("UR", "UpstreamRemoteReset"),
+            ("UF", "UpstreamConnectionFailure"),
+            ("UC", "UpstreamConnectionTermination"),
+            ("NR", "NoRouteFound"),
+            ("RL", "RateLimited"),
+            ("UAEX", "UnauthorizedExternalService"),
+            ("RLSE", "RateLimitServiceError"),
+            ("SI", "StreamIdleTimeout"),
+            ("IH", "InvalidEnvoyRequestHeaders"),
+            ("DPE", "DownstreamProtocolError"),
+            ("UMSDR", "UpstreamMaxStreamDurationReached"),
+            ("NC", "NoClusterFound"),
+            ("OM", "OverloadManagerTerminated"),
+            ("DF", "DnsResolutionFailed"),
+            ("UPE", "UpstreamProtocolError"),
+            ("DT", "DurationTimeout"),
+            ("DR", "DownstreamRemoteReset"),
+            ("DC", "DownstreamConnectionTermination"),
+        ];
+        let short = self.to_string();
+        let names = short.split(',').map(|short| {
+            let known = LONG.iter().find(|(name, _)| *name == short);
+            known.map_or(short, |(_, long)| long)
+        });
+        names.collect::<Vec<_>>().join(",")
+    }
+
     /// The set as a number, with Envoy's bits: the attribute `response.flags`, a key for counters.
     pub fn bits(self) -> u32 {
         self.0 & !GIVEN_UP
@@ -141,6 +179,9 @@ mod tests {
         type F = ResponseFlags;
         assert_eq!(printed(&[]), "-");
         assert_eq!(printed(&[F::UF, F::URX, F::DI]), "DI,URX,UF");
+        for (flag, short) in F::NAMES {
+            assert_ne!(flag.long(), *short, "each has a long name");
+        }
         assert_eq!(printed(&[F::DC, F::UT, F::FI]), "FI,UT,DC");
         let given_up = F::UF.given_up();
         assert_eq!(given_up.to_string(), "UF,URX");

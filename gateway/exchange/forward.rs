@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use gatehouse_config::model::Retry;
 
+use crate::exchange::dynamic_dns::Unresolved;
 use crate::exchange::limited::preface;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::poll_client_gone;
@@ -14,6 +15,7 @@ use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
 use crate::exchange::{decide, timeout};
+use crate::filter::headers::Known;
 use crate::http1::{BodyDecoder, BodyError, BodyLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
@@ -120,7 +122,18 @@ impl HttpConnection {
             Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), &edits).await,
         };
         self.exchange.cluster = Some(cluster);
-        // Of the request as it came, before any edit.
+        if view.snapshot.cluster(cluster).wants_tls {
+            return self.reply(Reply::tls_not_spoken(), &edits).await;
+        }
+        // Both of the request as it came, before any edit.
+        let found = match &view.snapshot.cluster(cluster).dynamic_dns {
+            None => None,
+            Some(settings) => match self.resolve(settings, forward.timeout).await {
+                Ok(found) => Some((found, settings.port)),
+                Err(Unresolved::Reply(reply)) => return self.reply(reply, &edits).await,
+                Err(Unresolved::ClientGone) => return self.client_gone(),
+            },
+        };
         let hash = self.hash(view, cluster, forward);
         let limits = &self.worker.settings.limits;
         let body = BodyDecoder::with_limits(self.exchange.request.body(), limits);
@@ -128,10 +141,15 @@ impl HttpConnection {
             return self.reply(Reply::malformed_body(error), &edits).await;
         }
         let exchange = &mut self.exchange;
+        let known = Known {
+            connection: &exchange.connection,
+            protocol: exchange.protocol,
+            started: exchange.started,
+            cluster: Some(&view.snapshot.cluster(cluster).name),
+        };
         decide::prepare(
             &mut exchange.request,
-            &exchange.connection,
-            exchange.protocol,
+            known,
             route,
             forward,
             weighted,
@@ -168,26 +186,31 @@ impl HttpConnection {
         // Held while a retry is under way.
         let mut retry_slot: Option<Slot> = None;
         loop {
-            let random = &self.worker.random;
-            let choice = if retry.is_some_and(|retry| retry.remote_localities) {
-                choose_elsewhere(view, cluster, &tried, hash, random)
+            let held;
+            let (endpoint, state) = if let Some((addresses, port)) = &found {
+                held = self.dynamic_endpoint(view, cluster, addresses, *port);
+                (None, &held)
             } else {
-                choose(view, cluster, &tried, hash, random)
-            };
-            let endpoint = match choice {
-                Choice::Endpoint(endpoint) => endpoint,
-                Choice::Empty => {
-                    self.finish_request(request);
-                    return self.reply(Reply::no_endpoint(), &edits).await;
+                let random = &self.worker.random;
+                let choice = if retry.is_some_and(|retry| retry.remote_localities) {
+                    choose_elsewhere(view, cluster, &tried, hash, random)
+                } else {
+                    choose(view, cluster, &tried, hash, random)
+                };
+                match choice {
+                    Choice::Endpoint(endpoint) => (Some(endpoint), view.state(endpoint)),
+                    Choice::Empty => {
+                        self.finish_request(request);
+                        return self.reply(Reply::no_endpoint(), &edits).await;
+                    }
                 }
             };
-            self.exchange.endpoint = Some(endpoint);
+            self.exchange.endpoint = endpoint;
             self.exchange.attempts += 1;
             // A try's time begins once the request was sent to its end, as Envoy has it.
             deadlines.per_try = None;
             deadlines.per_try_timeout = retry.and_then(|retry| retry.per_try_timeout);
-            let attempt =
-                self.attempt(view, cluster, endpoint, &mut request, &mut deadlines, retry);
+            let attempt = self.attempt(view, cluster, state, &mut request, &mut deadlines, retry);
             let failure = match attempt.await {
                 Ok(upstream) => {
                     self.report_outcome(view, cluster, endpoint, None);
@@ -228,7 +251,7 @@ impl HttpConnection {
                 return self.give_up(failure, &edits).await;
             };
             if retry.ignore_previous_hosts || retry.remote_localities {
-                tried.push(endpoint);
+                tried.extend(endpoint);
             }
             // No pause while there is an endpoint that was not tried.
             let all = view.snapshot.cluster(cluster).endpoints.len();
@@ -256,12 +279,11 @@ impl HttpConnection {
         &mut self,
         view: &Rc<View>,
         cluster: ClusterId,
-        endpoint: EndpointId,
+        state: &Rc<EndpointState>,
         request: &mut Transfer,
         deadlines: &mut Deadlines,
         retry: Option<&Retry>,
     ) -> Result<Upstream, Failure> {
-        let state = view.state(endpoint);
         let to = view.snapshot.cluster(cluster);
         let origin = self.origin(to);
         let mut upstream = match &to.breaker {

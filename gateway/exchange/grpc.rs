@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::http1::{Fields, KnownName};
 
 /// Whether a request is a gRPC call.
-pub(super) fn is_call(fields: &Fields) -> bool {
+pub(crate) fn is_call(fields: &Fields) -> bool {
     fields
         .known(KnownName::ContentType)
         .and_then(|value| value.strip_prefix(b"application/grpc"))
@@ -13,7 +13,7 @@ pub(super) fn is_call(fields: &Fields) -> bool {
 }
 
 /// The gRPC status that stands for an HTTP status (gRPC: http-grpc-status-mapping.md).
-pub(super) fn status_of(http: u16) -> u8 {
+pub(crate) fn status_of(http: u16) -> u8 {
     match http {
         400 => 13,             // INTERNAL
         401 => 16,             // UNAUTHENTICATED

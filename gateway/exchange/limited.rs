@@ -182,11 +182,11 @@ impl HttpConnection {
         &self,
         view: &View,
         cluster: ClusterId,
-        endpoint: EndpointId,
+        endpoint: Option<EndpointId>,
         failure: Option<&Failure>,
     ) {
         let cluster = view.snapshot.cluster(cluster);
-        let Some(outliers) = &cluster.outliers else {
+        let (Some(outliers), Some(endpoint)) = (&cluster.outliers, endpoint) else {
             return;
         };
         let position = endpoint.0 - cluster.endpoints.start;

@@ -104,6 +104,9 @@ impl HttpConnection {
         let message = self.copied(body);
         let is_head = self.exchange.request.is_head();
         for &cluster in to {
+            if view.snapshot.cluster(cluster).wants_tls {
+                continue; // not in plain text
+            }
             let Choice::Endpoint(endpoint) = choose(view, cluster, &[], None, &self.worker.random)
             else {
                 continue;

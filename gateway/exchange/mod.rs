@@ -1,10 +1,11 @@
 //! One request and its answer.
 
 pub(crate) mod decide;
+mod dynamic_dns;
 mod filters;
 pub mod flags;
 mod forward;
-mod grpc;
+pub(crate) mod grpc;
 mod limited;
 pub(crate) use limited::preface;
 pub(crate) mod mirror;
@@ -14,7 +15,7 @@ mod response;
 mod retry;
 mod serve;
 mod timeout;
-mod transfer;
+pub(crate) mod transfer;
 mod upgrade;
 mod wait;
 

@@ -199,6 +199,35 @@ impl Reply {
         })
     }
 
+    /// TLS is asked for and not spoken, and plain text would be a leak: 503 UF.
+    pub fn tls_not_spoken() -> Self {
+        Self::new(
+            503,
+            ResponseFlags::UF,
+            "upstream_reset_before_response_started{tls_not_supported}",
+        )
+        .with_body(
+            "upstream connect error or disconnect/reset before headers. reset reason: local \
+             connection failure, transport failure reason: TLS to the endpoints is not supported",
+        )
+    }
+
+    /// The name of a dynamic endpoint cannot be looked up: 503 DF.
+    pub fn dns_failure() -> Self {
+        Self::new(503, ResponseFlags::DF, "dns_resolution_failure")
+            .with_body("DNS resolution failure")
+    }
+
+    /// Too many names of dynamic endpoints are being looked up: 503 UO.
+    pub fn dns_overflow() -> Self {
+        Self::new(
+            503,
+            ResponseFlags::UO,
+            "dynamic_forward_proxy_pending_request_overflow",
+        )
+        .with_body("Dynamic forward proxy pending request overflow")
+    }
+
     /// A connect that took too long: 503 UF.
     pub fn connect_timeout(retried: bool) -> Self {
         Self::new(

@@ -15,7 +15,7 @@ use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, Transfer
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
 use crate::net::splice::{Side, splice_exact};
-use crate::snapshot::{Route, WeightedDestination};
+use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
 use crate::upstream::Upstream;
 use crate::worker::timer::Timer;
 
@@ -178,7 +178,9 @@ impl HttpConnection {
         let switching = self.exchange.response.status() == 101;
         // An answer that came before the whole request was read: the rest is not waited for.
         let keep = self.keep_alive() && request.is_done();
-        self.prepare_response(route, to, length, keep, switching, is_head);
+        self.exchange.request_body_bytes = request.body_bytes;
+        let view = self.worker.view();
+        self.prepare_response(&view.snapshot, route, to, length, keep, switching, is_head);
 
         let framing = match length {
             ResponseLength::Chunked | ResponseLength::UntilClose => Framing::Chunked,
@@ -232,8 +234,10 @@ impl HttpConnection {
         if keep { Next::Keep } else { Next::Linger }
     }
 
+    #[allow(clippy::too_many_arguments)] // each is a word of its own
     fn prepare_response(
         &mut self,
+        snapshot: &Snapshot,
         route: &Route,
         to: &WeightedDestination,
         length: ResponseLength,
@@ -252,21 +256,9 @@ impl HttpConnection {
         for cookie in &exchange.set_cookies {
             fields.append("set-cookie", cookie.as_bytes());
         }
-        let facts = headers::Facts {
-            request: &exchange.request,
-            connection: &exchange.connection,
-            protocol: exchange.protocol,
-            status: exchange.status,
-            answer: Some(headers::Answer {
-                started_at: exchange.started_at,
-                flags: exchange.flags,
-                details: "via_upstream",
-                upstream: exchange.upstream_remote.as_ref(),
-                upstream_local: exchange.upstream_local,
-            }),
-        };
-        headers::edit_response(fields, &to.response_edits, facts);
-        headers::edit_response(fields, &route.response_edits, facts);
+        let edits: [&[Edit]; 2] = [&to.response_edits, &route.response_edits];
+        headers::edit_answer(exchange, snapshot, &edits, "via_upstream");
+        let fields = exchange.response.fields_mut();
         for (name, value) in &exchange.imposed {
             fields.set(name, value);
         }
@@ -274,7 +266,7 @@ impl HttpConnection {
             .upstream_service_time
             .unwrap_or_default()
             .as_millis();
-        if self.worker.view().snapshot.proxy.headers.debug {
+        if snapshot.proxy.headers.debug {
             let mut number = itoa::Buffer::new();
             fields.set(
                 "x-envoy-upstream-service-time",

@@ -216,22 +216,8 @@ impl HttpConnection {
         if let Some(reason) = reason {
             fields.append("x-gatehouse-reason", &reason);
         }
-        for edits in edits {
-            let facts = headers::Facts {
-                request: &exchange.request,
-                connection: &exchange.connection,
-                protocol: exchange.protocol,
-                status: exchange.status,
-                answer: Some(headers::Answer {
-                    started_at: exchange.started_at,
-                    flags: exchange.flags,
-                    details: exchange.details,
-                    upstream: exchange.upstream_remote.as_ref(),
-                    upstream_local: exchange.upstream_local,
-                }),
-            };
-            headers::edit_response(exchange.response.fields_mut(), edits, facts);
-        }
+        let details = exchange.details;
+        headers::edit_answer(exchange, &self.worker.view().snapshot, edits, details);
         for (name, value) in &exchange.imposed {
             exchange.response.fields_mut().set(name, value);
         }

@@ -6,28 +6,40 @@
 use std::fmt::Display;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use gatehouse_config::model::{AddressPart, EndpointAddress, HeaderName, ValuePiece};
 use jiff::Timestamp;
 
-use crate::exchange::{Connection, Protocol, ResponseFlags};
+use crate::exchange::{Connection, Exchange, Protocol, ResponseFlags};
+use crate::filter::operators;
 use crate::http1::{Fields, RequestHead};
-use crate::snapshot::{Edit, Template};
+use crate::snapshot::{Edit, Snapshot, Template};
 
 /// What a value's operators can speak of.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The request, for `%REQ(name)%`.
     pub request: &'a RequestHead,
-    /// The client's connection, for `%DOWNSTREAM_…%`.
-    pub connection: &'a Connection,
-    /// `%PROTOCOL%`.
-    pub protocol: Protocol,
+    /// What is known before there is a response.
+    pub known: Known<'a>,
     /// `%RESPONSE_CODE%`; 0 while there is no response.
     pub status: u16,
     /// What only a response has to tell.
     pub answer: Option<Answer<'a>>,
+}
+
+/// What is known of an exchange from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The client's connection, for `%DOWNSTREAM_…%`.
+    pub connection: &'a Connection,
+    /// `%PROTOCOL%`.
+    pub protocol: Protocol,
+    /// Since when `%DURATION%` counts.
+    pub started: Instant,
+    /// `%UPSTREAM_CLUSTER_RAW%`; none where the request goes nowhere.
+    pub cluster: Option<&'a str>,
 }
 
 /// What is known of an exchange once there is a response.
@@ -43,20 +55,24 @@ pub struct Answer<'a> {
     pub upstream: Option<&'a EndpointAddress>,
     /// `%UPSTREAM_LOCAL_ADDRESS%`.
     pub upstream_local: Option<SocketAddr>,
+    /// From the request's end to the response's head.
+    pub service_time: Option<Duration>,
+    /// `%BYTES_RECEIVED%`.
+    pub received: u64,
+    /// `%UPSTREAM_REQUEST_ATTEMPT_COUNT%`.
+    pub attempts: u32,
+    /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`.
+    pub transport_failure: &'a str,
+    /// `%CONNECTION_TERMINATION_DETAILS%`.
+    pub termination_details: &'a str,
 }
 
 /// Applies edits to a request. `%REQ(x)%` reads what the removals left of it.
-pub fn edit_request(
-    head: &mut RequestHead,
-    edits: &[Edit],
-    connection: &Connection,
-    protocol: Protocol,
-) {
+pub fn edit_request(head: &mut RequestHead, edits: &[Edit], known: Known<'_>) {
     remove(head.fields_mut(), edits);
     let facts = Facts {
         request: head,
-        connection,
-        protocol,
+        known,
         status: 0,
         answer: None,
     };
@@ -64,8 +80,40 @@ pub fn edit_request(
     write(head.fields_mut(), edits, made);
 }
 
+/// Applies edits to the answer of an exchange, ours or an upstream's.
+pub fn edit_answer(exchange: &mut Exchange, snapshot: &Snapshot, all: &[&[Edit]], details: &str) {
+    if all.iter().all(|edits| edits.is_empty()) {
+        return;
+    }
+    let facts = Facts {
+        request: &exchange.request,
+        known: Known {
+            connection: &exchange.connection,
+            protocol: exchange.protocol,
+            started: exchange.started,
+            cluster: exchange.cluster.map(|id| &*snapshot.cluster(id).name),
+        },
+        status: exchange.status,
+        answer: Some(Answer {
+            started_at: exchange.started_at,
+            flags: exchange.flags,
+            details,
+            upstream: exchange.upstream_remote.as_ref(),
+            upstream_local: exchange.upstream_local,
+            service_time: exchange.upstream_service_time,
+            received: exchange.request_body_bytes,
+            attempts: exchange.attempts,
+            transport_failure: &exchange.transport_failure,
+            termination_details: exchange.termination_details,
+        }),
+    };
+    for edits in all {
+        edit_response(exchange.response.fields_mut(), edits, facts);
+    }
+}
+
 /// Applies edits to a response's fields.
-pub fn edit_response(fields: &mut Fields, edits: &[Edit], facts: Facts<'_>) {
+fn edit_response(fields: &mut Fields, edits: &[Edit], facts: Facts<'_>) {
     remove(fields, edits);
     let made = make(edits, facts, Some(fields));
     write(fields, edits, made);
@@ -167,17 +215,25 @@ fn fill(pieces: &[ValuePiece], facts: Facts<'_>, response: Option<&Fields>) -> V
             }
             // Filled in when the route was compiled.
             ValuePiece::Hostname | ValuePiece::Environment { .. } | ValuePiece::RouteName => {}
-            ValuePiece::Protocol => value.extend_from_slice(facts.protocol.as_str().as_bytes()),
+            ValuePiece::Absent => {}
+            ValuePiece::Protocol => {
+                value.extend_from_slice(facts.known.protocol.as_str().as_bytes());
+            }
             ValuePiece::ResponseCode => print(&mut value, facts.status),
-            ValuePiece::DownstreamRemote(part) => address(&mut value, facts.connection.peer, *part),
-            ValuePiece::DownstreamLocal(part) => address(&mut value, facts.connection.local, *part),
+            ValuePiece::DownstreamRemote(part) => {
+                address(&mut value, facts.known.connection.peer, *part);
+            }
+            ValuePiece::DownstreamLocal(part) => {
+                address(&mut value, facts.known.connection.local, *part);
+            }
+            further => operators::fill(&mut value, further, facts, response),
         }
     }
     value
 }
 
 /// At most so many bytes.
-fn cut(found: Option<&[u8]>, most: Option<usize>) -> &[u8] {
+pub(super) fn cut(found: Option<&[u8]>, most: Option<usize>) -> &[u8] {
     let found = found.unwrap_or_default();
     most.and_then(|most| found.get(..most)).unwrap_or(found)
 }
@@ -206,7 +262,7 @@ fn address(value: &mut Vec<u8>, address: SocketAddr, part: AddressPart) {
     }
 }
 
-fn print(value: &mut Vec<u8>, what: impl Display) {
+pub(super) fn print(value: &mut Vec<u8>, what: impl Display) {
     write!(value, "{what}").expect("memory takes every byte");
 }
 
@@ -261,6 +317,20 @@ mod tests {
             details: "via_upstream",
             upstream: Some(&UPSTREAM),
             upstream_local: Some("127.0.0.2:4000".parse().unwrap()),
+            service_time: None,
+            received: 12,
+            attempts: 2,
+            transport_failure: "no\r\nroute",
+            termination_details: "",
+        }
+    }
+
+    fn known(connection: &Connection) -> Known<'_> {
+        Known {
+            connection,
+            protocol: Protocol::Http11,
+            started: Instant::now(),
+            cluster: Some("outbound|80||a"),
         }
     }
 
@@ -274,7 +344,7 @@ mod tests {
 
     fn edited(fields: &[(&str, &str)], edits: &[Edit]) -> Vec<String> {
         let mut head = request(fields);
-        edit_request(&mut head, edits, &connection(), Protocol::Http11);
+        edit_request(&mut head, edits, known(&connection()));
         shown(head.fields())
     }
 
@@ -328,8 +398,7 @@ mod tests {
         let connection = connection();
         let facts = Facts {
             request: &head,
-            connection: &connection,
-            protocol: Protocol::Http11,
+            known: known(&connection),
             status: 204,
             answer: Some(answer()),
         };
@@ -347,6 +416,22 @@ mod tests {
                 "1970/01/01 00:00:00.000 0",
             ),
             (ValuePiece::ResponseFlags, "DI"),
+            (ValuePiece::ResponseFlagsLong, "DelayInjected"),
+            (ValuePiece::UpstreamCluster { raw: true }, "outbound|80||a"),
+            (
+                ValuePiece::UpstreamCluster { raw: false },
+                "outbound|80||a;",
+            ),
+            (ValuePiece::UpstreamProtocol, "HTTP/1.1"),
+            (ValuePiece::AttemptCount, "2"),
+            (ValuePiece::TransportFailure, "noroute"),
+            (ValuePiece::BytesReceived, "12"),
+            (ValuePiece::BytesSent, "0"),
+            (
+                ValuePiece::Duration(gatehouse_config::model::DurationPart::Request),
+                "",
+            ),
+            (ValuePiece::Absent, ""),
             (ValuePiece::ResponseCodeDetails, "via_upstream"),
             (
                 ValuePiece::UpstreamRemote(AddressPart::Whole),

@@ -4,6 +4,7 @@ pub mod cors_policy;
 pub mod fault;
 pub mod guard;
 pub mod headers;
+mod operators;
 pub mod path_normalization;
 pub mod redirect;
 pub mod rewrite;

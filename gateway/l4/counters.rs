@@ -46,3 +46,8 @@ pub struct UdpCounters {
 pub(super) fn add(counter: &Cell<u64>, n: u64) {
     counter.set(counter.get().wrapping_add(n));
 }
+
+/// Brings a counter to a value.
+pub(super) fn set(counter: &Cell<u64>, value: u64) {
+    counter.set(value);
+}

@@ -3,6 +3,7 @@
 //! The worker accepts, chooses the endpoint and connects; what happens to the bytes is here.
 
 pub mod counters;
+pub mod http_tunnel;
 pub mod tcp;
 pub mod udp;
 

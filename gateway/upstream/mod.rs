@@ -3,6 +3,7 @@
 mod algorithm;
 pub mod balance;
 pub mod circuit_breaker;
+pub mod dynamic_dns;
 mod edf;
 pub mod endpoint;
 pub mod hash_policy;

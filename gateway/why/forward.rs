@@ -1,11 +1,15 @@
 //! Where a request goes, and what the upstream sees of it.
 
+use std::time::Instant;
+
 use gatehouse_config::model::Balancing;
 
 use crate::exchange::reply::Reply;
 use crate::exchange::{Protocol, decide};
+use crate::filter::headers::Known;
 use crate::http1::{Limits, ReadBuffer, RequestHead};
 use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
+use crate::upstream::dynamic_dns::name_of;
 use crate::why::{
     Answer, DestinationRow, EndpointRow, Explainer, FilterRow, Outcome, UpstreamRequest, answer,
     reason,
@@ -77,7 +81,14 @@ impl Explainer<'_> {
             })
             .take(MOST_ENDPOINTS)
             .collect();
-        let answer = if endpoints.is_empty() {
+        let answer = if cluster.wants_tls {
+            Answer::of(&Reply::tls_not_spoken())
+        } else if let Some(dynamic) = &cluster.dynamic_dns {
+            match name_of(dynamic, head.authority()) {
+                Some(_) => Answer::upstream(),
+                None => Answer::of(&Reply::dns_failure()),
+            }
+        } else if endpoints.is_empty() {
             Answer::of(&Reply::no_endpoint())
         } else {
             Answer::upstream()
@@ -86,7 +97,8 @@ impl Explainer<'_> {
             cluster: cluster.name.to_string(),
             percent,
             balancing: balancing(cluster.balancing).to_owned(),
-            upstream: (!endpoints.is_empty()).then(|| self.upstream(head, route, forward, to)),
+            upstream: (answer.outcome == Outcome::Upstream)
+                .then(|| self.upstream(head, route, forward, to)),
             endpoints,
             answer,
         }
@@ -103,8 +115,15 @@ impl Explainer<'_> {
         let mut head = copied(head);
         decide::prepare(
             &mut head,
-            &self.connection,
-            Protocol::Http11,
+            Known {
+                connection: &self.connection,
+                protocol: Protocol::Http11,
+                started: Instant::now(),
+                cluster: match &to.destination {
+                    Destination::Cluster(id) => Some(&self.snapshot.cluster(*id).name),
+                    Destination::Unknown { .. } => None,
+                },
+            },
             route,
             forward,
             to,

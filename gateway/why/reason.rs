@@ -90,7 +90,23 @@ pub(super) fn no_upstream(
         Destination::Cluster(id) => {
             let cluster = snapshot.cluster(*id);
             let count = cluster.endpoints.len();
-            if count == 0 {
+            if cluster.wants_tls {
+                (
+                    format!(
+                        "a DestinationRule asks for TLS to {}, which gatehouse does not speak yet, and nothing is sent in plain text instead",
+                        cluster.name
+                    ),
+                    "Where the endpoints take plain text, write `tls: {mode: DISABLE}`.".to_owned(),
+                )
+            } else if let Some(dynamic) = &cluster.dynamic_dns {
+                (
+                    format!(
+                        "the endpoints of {} are looked up by the request's Host, which must be a name below `*{}`",
+                        cluster.name, dynamic.suffix
+                    ),
+                    String::new(),
+                )
+            } else if count == 0 {
                 (
                     format!("{} has no endpoints", cluster.name),
                     "Give the Service endpoints, or the subset labels that some of them have."
@@ -161,7 +177,11 @@ pub(crate) fn reason(
                     Destination::Cluster(cluster) => exchange.cluster == Some(*cluster),
                     Destination::Unknown { .. } => exchange.cluster.is_none(),
                 })?;
-            if reply.flags.contains(ResponseFlags::NC) || reply.flags.contains(ResponseFlags::UH) {
+            let wants_tls = exchange
+                .cluster
+                .is_some_and(|id| snapshot.cluster(id).wants_tls);
+            let nowhere = [ResponseFlags::NC, ResponseFlags::UH];
+            if wants_tls || nowhere.iter().any(|flag| reply.flags.contains(*flag)) {
                 no_upstream(
                     snapshot,
                     Health(&vec![false; none_of(snapshot, chosen)]),
@@ -175,13 +195,16 @@ pub(crate) fn reason(
                 let to = to
                     .map(|to| format!(" ({})", to.address))
                     .unwrap_or_default();
-                let tries = exchange.attempts;
+                let tries = match exchange.attempts {
+                    0 => "no try".to_owned(),
+                    tries => format!("{tries} tries"),
+                };
                 let why = match &*exchange.transport_failure {
                     "" => reply.details,
                     failure => failure,
                 };
                 (
-                    format!("the upstream{to} did not answer in {tries} tries: {why}"),
+                    format!("the upstream{to} did not answer in {tries}: {why}"),
                     String::new(),
                 )
             }

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use gatehouse_config::resolved::Question;
 use tokio::sync::{Notify, mpsc};
 
 use crate::exchange::Exchange;
@@ -27,6 +28,7 @@ use crate::http1::Limits;
 use crate::net::Pipes;
 use crate::observe::{AccessLogger, Resolved, WorkerMetrics};
 use crate::snapshot::{LabelsId, Snapshot};
+use crate::upstream::dynamic_dns::DynamicEndpoints;
 use crate::upstream::pool;
 
 pub use command::{Command, EndpointHealth, Key, Opened, Socket, Transport};
@@ -78,6 +80,8 @@ pub struct WorkerSettings {
     pub server_header: Option<String>,
     /// Who is told in `x-gatehouse-reason` why a request was answered 404 or 503.
     pub reasons: Reasons,
+    /// Where names of requests are looked up (`resolution: DYNAMIC_DNS`); none: nowhere.
+    pub questions: Option<mpsc::Sender<Question>>,
 }
 
 /// Whom `x-gatehouse-reason` is for: it names hosts, files and objects.
@@ -124,6 +128,7 @@ impl Default for WorkerSettings {
             max_connections: 50_000,
             server_header: Some("gatehouse".to_owned()),
             reasons: Reasons::default(),
+            questions: None,
         }
     }
 }
@@ -143,6 +148,8 @@ pub struct Worker {
     pub buffers: Buffers,
     /// Copies of requests under way.
     pub copies: Copies,
+    /// Endpoints that are looked up for single requests.
+    pub dynamic: DynamicEndpoints,
     /// Pipes for splicing.
     pub pipes: Rc<Pipes>,
     view: RefCell<Rc<View>>,
@@ -165,6 +172,7 @@ impl Worker {
         lost: mpsc::UnboundedSender<Key>,
     ) -> Rc<Self> {
         Rc::new(Self {
+            dynamic: DynamicEndpoints::new(settings.questions.clone()),
             settings,
             wheel: Wheel::new(),
             clock: Clock::new(),
@@ -216,7 +224,11 @@ impl Worker {
                     .route
                     .map_or("", |id| &snapshot.route(id).source.name),
                 cluster: exchange.cluster.map_or("", |id| &snapshot.cluster(id).name),
-                endpoint: exchange.endpoint.map(|id| &snapshot.endpoint(id).address),
+                endpoint: match exchange.endpoint {
+                    Some(id) => Some(&snapshot.endpoint(id).address),
+                    // One that was looked up for this request.
+                    None => exchange.upstream_remote.as_ref(),
+                },
             };
             log.borrow_mut().log(exchange, resolved, plan);
         }
@@ -249,6 +261,10 @@ impl Worker {
                 // A short time is kept to within a quarter.
                 pause = pause.min(state.lifetimes.get().shortest() / 4);
             }
+            self.dynamic.sweep(now, |state| {
+                pool::sweep(state, now);
+                pause = pause.min(state.lifetimes.get().shortest() / 4);
+            });
             pause = pause.max(SHORTEST_SWEEP);
         }
     }

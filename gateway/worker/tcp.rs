@@ -3,14 +3,15 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use gatehouse_config::model::{HashPolicy, TransportProtocol};
+use gatehouse_config::model::{HashPolicy, TransportProtocol, Tunnel};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::exchange::ResponseFlags;
 use crate::exchange::preface;
+use crate::l4::http_tunnel::{self, Granted, carry_through};
 use crate::l4::tcp::{End, carry};
 use crate::l4::{Peer, TcpCounters, TcpSettings};
 use crate::net::{ConnectOptions, connect};
@@ -47,6 +48,16 @@ impl LiveTcp {
         let before = self.reported.replace(now);
         (now.0 - before.0, now.1 - before.1)
     }
+}
+
+/// A connection to an endpoint.
+struct Connected {
+    endpoint: EndpointId,
+    stream: TcpStream,
+    /// What its proxy granted.
+    tunnel: Option<Granted>,
+    /// Where it counts towards a limit.
+    slot: Option<Slot>,
 }
 
 impl Worker {
@@ -89,13 +100,19 @@ impl Worker {
             },
         };
         let labels = match &connected {
-            Some((endpoint, ..)) => snapshot.endpoint(*endpoint).labels,
+            Some(to) => snapshot.endpoint(to.endpoint).labels,
             None => cluster.map_or(UNKNOWN_DESTINATION, |id| {
                 snapshot.cluster(id).no_endpoint_labels
             }),
         };
         self.with_metrics(|metrics| metrics.l4_opened(labels, TransportProtocol::Tcp));
-        if let (Some((endpoint, upstream, _slot)), Some(cluster)) = (connected, cluster) {
+        if let (Some(connected), Some(cluster)) = (connected, cluster) {
+            let Connected {
+                endpoint,
+                stream: upstream,
+                tunnel,
+                slot: _slot,
+            } = connected;
             line.upstream_local = upstream.local_addr().ok();
             line.resolved.endpoint = Some(&snapshot.endpoint(endpoint).address);
             let active = &view.state(endpoint).active;
@@ -115,7 +132,13 @@ impl Worker {
                 },
                 max_duration: connections.max_duration,
             };
-            let carried = carry(client, upstream, &settings, &self.pipes, &live.counters).await;
+            let (pipes, counters) = (&self.pipes, &live.counters);
+            let carried = match tunnel {
+                None => carry(client, upstream, &settings, pipes, counters).await,
+                Some(granted) => {
+                    carry_through(client, upstream, granted, &settings, pipes, counters).await
+                }
+            };
             self.live_tcp.borrow_mut().remove(&number);
             active.set(active.get().saturating_sub(1));
             self.report(&live);
@@ -124,7 +147,7 @@ impl Worker {
             line.flags.insert(end_flag(carried.end));
         } else {
             // The client sees at once that nobody answers, as it would without us.
-            let _ = SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO));
+            let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
         }
         self.with_metrics(|metrics| metrics.l4_closed(labels, TransportProtocol::Tcp, line.flags));
         line.duration = started.elapsed();
@@ -161,9 +184,13 @@ impl Worker {
         view: &View,
         cluster: ClusterId,
         ends: Origin,
-    ) -> (Option<(EndpointId, TcpStream, Option<Slot>)>, ResponseFlags) {
+    ) -> (Option<Connected>, ResponseFlags) {
         let mut tried = Vec::new();
         let to = view.snapshot.cluster(cluster);
+        if to.wants_tls {
+            tracing::debug!(cluster = %to.name, "TLS to the endpoints is not supported");
+            return (None, ResponseFlags::UF);
+        }
         // Of what can be hashed, a connection has the client's address alone (Istio).
         let hash = matches!(to.hash, Some(HashPolicy::SourceAddress))
             .then(|| hash(ends.0.ip().to_canonical().to_string().as_bytes()));
@@ -195,20 +222,38 @@ impl Worker {
                 Choice::Empty => return (None, ResponseFlags::UH),
             };
             let state = view.state(endpoint);
-            match connect(&state.address, &options).await {
-                Ok(stream) => {
+            let connected = match connect(&state.address, &options).await {
+                Ok(stream) => Some(stream),
+                Err(error) => {
+                    tracing::debug!(%error, "carried connection: endpoint cannot be reached");
+                    if !error.is_endpoint() {
+                        tried.push(endpoint);
+                        continue;
+                    }
+                    None
+                }
+            };
+            let connected = match (connected, &to.tunnel) {
+                (Some(stream), Some(tunnel)) => through(stream, tunnel, to.connect_timeout).await,
+                (stream, _) => stream.map(|stream| (stream, None)),
+            };
+            match connected {
+                Some((stream, tunnel)) => {
                     state.connected();
                     report(endpoint, Outcome::Connected);
                     // A connection is all that is asked for (Envoy: a final success).
                     report(endpoint, Outcome::Status(200));
-                    return (Some((endpoint, stream, slot)), ResponseFlags::default());
+                    let connected = Connected {
+                        endpoint,
+                        stream,
+                        tunnel,
+                        slot,
+                    };
+                    return (Some(connected), ResponseFlags::default());
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "carried connection: endpoint cannot be reached");
-                    if error.is_endpoint() {
-                        state.connect_failed();
-                        report(endpoint, Outcome::Failed);
-                    }
+                None => {
+                    state.connect_failed();
+                    report(endpoint, Outcome::Failed);
                     tried.push(endpoint);
                 }
             }
@@ -229,6 +274,30 @@ impl Worker {
             let flags = ResponseFlags::default();
             metrics.l4_carried(live.labels, TransportProtocol::Tcp, flags, received, sent);
         });
+    }
+}
+
+/// Asks the proxy behind a new connection for the tunnel.
+async fn through(
+    mut stream: TcpStream,
+    tunnel: &Tunnel,
+    timeout: Duration,
+) -> Option<(TcpStream, Option<Granted>)> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "once per connection that is carried"
+    )]
+    let granted = tokio::time::timeout(timeout, http_tunnel::open(&mut stream, tunnel)).await;
+    match granted {
+        Ok(Ok(granted)) => Some((stream, Some(granted))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, target = tunnel.target, "the proxy opens no tunnel");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(target = tunnel.target, "the proxy opens no tunnel in time");
+            None
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use gatehouse_e2e::front::routes_yaml;
+use gatehouse_e2e::http;
 use gatehouse_e2e::{DEADLINE, Dns, Echo, Front, Node, Reply, eventually, loopback_address};
 
 const TO_API: &str = "- route: [{destination: {host: api.test}}]\n";
@@ -175,4 +176,58 @@ fn round_robin_uses_one_address_at_a_time() {
     for _ in 0..10 {
         assert_eq!(who(&front), "two");
     }
+}
+
+#[test]
+fn the_host_of_a_request_is_looked_up_where_a_wildcard_covers_it() {
+    let (_echoes, addresses, port) = echoes(&["a", "b"]);
+    let dns = Dns::start();
+    let server = dns.address().to_string();
+    let wild = format!(
+        "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: wild, namespace: default}}
+spec:
+  hosts: ['*.wild.test']
+  ports: [{{number: 80, targetPort: {port}, name: http, protocol: HTTP}}]
+  resolution: DYNAMIC_DNS
+"
+    );
+    let rules = "- route: [{destination: {host: '*.wild.test'}}]\n  retries: {attempts: 0}\n";
+    let front = Front::start_beside(rules, &[], &wild, |builder| {
+        builder.arguments(&[
+            "--workers",
+            "1",
+            "--resolver",
+            &server,
+            "--dns-min-refresh",
+            "1",
+            "--access-log",
+            "stdout",
+        ])
+    });
+    let get = |host: &str| http::get(front.address, host, "/", &[]).expect("an answer");
+    dns.set_addresses("a.wild.test", &addresses[..1], 300);
+    dns.set_addresses("b.wild.test", &addresses[1..], 1);
+    assert_eq!(get("a.wild.test").header("x-echo"), Some("a"));
+    assert_eq!(get("B.wild.test:8080").header("x-echo"), Some("b"));
+
+    let nowhere = get("c.wild.test");
+    assert_eq!(
+        (nowhere.status, nowhere.text().as_str()),
+        (503, "DNS resolution failure")
+    );
+    let outside = get("a.other.test");
+    assert_eq!(outside.status, 503);
+    eventually("the log lines", DEADLINE, || {
+        let log = front.gatehouse.log();
+        (log.matches(" 503 DF dns_resolution_failure").count() == 2).then_some(())
+    });
+    assert_eq!(dns.asked("a.other.test"), 0, "not asked for");
+
+    // Its TTL is over soon, and then it is somewhere else.
+    dns.set_addresses("b.wild.test", &addresses[..1], 1);
+    eventually("the new address", DEADLINE, || {
+        (get("b.wild.test").header("x-echo") == Some("a")).then_some(())
+    });
 }

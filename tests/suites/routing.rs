@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use gatehouse_e2e::http::{self, Response};
-use gatehouse_e2e::{Echo, Front, Node, loopback_address};
+use gatehouse_e2e::{Echo, Front, Node, Upstream, loopback_address};
 
 /// Two echo upstreams, `one` and `two`, as services one.test and two.test.
 struct Upstreams {
@@ -433,4 +433,59 @@ fn hosts_choose_the_virtual_host_without_fall_through() {
     assert_eq!(served("a.b.test", "/"), "two");
     assert_eq!(served("test", "/"), "404");
     assert_eq!(served("elsewhere.example", "/"), "404");
+}
+
+#[test]
+fn header_values_tell_of_the_cluster_the_query_and_the_tries() {
+    let upstream = Upstream::start(|mut incoming| {
+        while let Some(head) = incoming.request()? {
+            let told: Vec<_> = head
+                .lines()
+                .filter(|line| line.starts_with("x-told"))
+                .collect();
+            let told = told.join("\n");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{told}",
+                told.len()
+            );
+            incoming.send(answer.as_bytes())?;
+        }
+        Ok(())
+    });
+    let rules = "- route: [{destination: {host: api.test}}]
+  rewrite: {uri: /new}
+  headers:
+    request:
+      set:
+        x-told-cluster: '%UPSTREAM_CLUSTER_RAW%'
+        x-told-param: '<%QUERY_PARAM(who)%>'
+        x-told-path: '%PATH(NQ)%'
+        x-told-tls: 'tls%DOWNSTREAM_TLS_VERSION%'
+    response:
+      set:
+        x-cluster: '%UPSTREAM_CLUSTER%'
+        x-tries: '%UPSTREAM_REQUEST_ATTEMPT_COUNT% %UPSTREAM_PROTOCOL%'
+        x-took: '%DURATION%'
+        x-path: '%PATH(WQ:ORIG)%'
+        x-id: '%UNIQUE_ID%'
+";
+    let front = Front::start(rules, &[("api.test", &[upstream.address()])]);
+    let answer = front.get("/old?who=Jane%20Doe%0d%0ax-told-evil:%201", &[]);
+    assert_eq!(
+        answer.text(),
+        "x-told-cluster: outbound|80||api.test\nx-told-param: <Jane Doex-told-evil: 1>\n\
+         x-told-path: /old\nx-told-tls: tls"
+    );
+    assert_eq!(answer.header("x-cluster"), Some("outbound|80||api.test;"));
+    assert_eq!(answer.header("x-tries"), Some("1 HTTP/1.1"));
+    assert!(
+        answer
+            .header("x-took")
+            .is_some_and(|ms| ms.parse::<u64>().is_ok())
+    );
+    assert_eq!(
+        answer.header("x-path"),
+        Some("/old?who=Jane%20Doe%0d%0ax-told-evil:%201")
+    );
+    assert_eq!(answer.header("x-id").map(str::len), Some(36));
 }

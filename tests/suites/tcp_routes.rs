@@ -152,3 +152,86 @@ fn what_leads_nowhere_closes_the_connection() {
         (refused.kind() == ErrorKind::ConnectionRefused).then_some(())
     });
 }
+
+/// An HTTP proxy that grants one tunnel and says first what it was asked.
+fn proxy(answer: &'static str) -> Upstream {
+    Upstream::start(move |mut incoming| {
+        let head = incoming.head()?.unwrap_or_default();
+        let asked = head.lines().next().unwrap_or_default().to_owned();
+        let host = head.lines().find(|line| line.starts_with("host: "));
+        let told = format!("{asked} {}\n", host.unwrap_or_default());
+        if !answer.contains("chunked") {
+            incoming.send(format!("{answer}{told}").as_bytes())?;
+            let text = incoming.until_closed()?;
+            return incoming.send(&text);
+        }
+        let chunk = |text: &[u8]| {
+            let mut chunk = format!("{:x}\r\n", text.len()).into_bytes();
+            chunk.extend_from_slice(text);
+            chunk.extend_from_slice(b"\r\n");
+            chunk
+        };
+        incoming.send(answer.as_bytes())?;
+        incoming.send(&chunk(told.as_bytes()))?;
+        // The client's bytes, as they are framed: it ends its side with the last chunk.
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"0\r\n\r\n") {
+            seen.extend(incoming.exactly(1)?);
+        }
+        incoming.send(&chunk(&seen))?;
+        incoming.send(b"0\r\n\r\n")
+    })
+}
+
+fn tunnelled(proxy: &Upstream, settings: &str) -> Tcp {
+    let tcp = start(
+        "[{route: [{destination: {host: proxy.test}}]}]",
+        &[("proxy.test", &[proxy.address()])],
+    );
+    tcp.config.write(
+        "rule.yaml",
+        &format!(
+            "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: proxy, namespace: default}}
+spec: {{host: proxy.test, trafficPolicy: {settings}}}
+"
+        ),
+    );
+    tcp
+}
+
+#[test]
+fn a_tunnel_goes_through_a_proxy_by_connect_and_by_post() {
+    let connect = proxy("HTTP/1.1 200 Connection established\r\n\r\n");
+    let tcp = tunnelled(&connect, "{tunnel: {targetHost: db.lan, targetPort: 5432}}");
+    let expected = "CONNECT db.lan:5432 HTTP/1.1 host: db.lan:5432\nhello\n";
+    eventually("CONNECT", DEADLINE, || {
+        (talk(tcp.address, b"hello\n").ok()? == expected).then_some(())
+    });
+    let line = line_of_log(&tcp, &format!("6 {} ", expected.len()));
+    assert!(line.contains("outbound|80||proxy.test"), "{line}");
+
+    let post = proxy("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+    let tcp = tunnelled(
+        &post,
+        "{tunnel: {protocol: POST, targetHost: 'fd00::1', targetPort: 5432}}",
+    );
+    let expected = "POST / HTTP/1.1 host: [fd00::1]:5432\n6\r\nhello\n\r\n0\r\n\r\n";
+    eventually("POST", DEADLINE, || {
+        (talk(tcp.address, b"hello\n").ok()? == expected).then_some(())
+    });
+}
+
+#[test]
+fn a_proxy_that_refuses_is_an_upstream_that_failed() {
+    let refusing = proxy("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    let tcp = tunnelled(
+        &refusing,
+        "{tunnel: {targetHost: db.lan, targetPort: 5432}}",
+    );
+    eventually("the refusal", DEADLINE, || {
+        talk(tcp.address, b"hello\n").is_err().then_some(())
+    });
+    line_of_log(&tcp, "\"- - -\" 0 UF,URX ");
+}

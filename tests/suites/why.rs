@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use gatehouse_e2e::http::{self, Response};
-use gatehouse_e2e::{Echo, Front, Gatehouse, Node, loopback_address};
+use gatehouse_e2e::{
+    DEADLINE, Echo, Front, Gatehouse, Node, Upstream, eventually, loopback_address,
+};
 use serde_json::Value;
 
 /// Requests in one run; ten times as many with `GATEHOUSE_LONG_TESTS`.
@@ -293,4 +295,48 @@ fn the_reason_is_sent_to_those_who_may_know() {
     // Loopback is not the LAN.
     let front = Front::start(rules, &[]);
     assert_eq!(front.get("/there", &[]).header("x-gatehouse-reason"), None);
+}
+
+#[test]
+fn what_should_be_secret_is_not_sent_in_plain_text() {
+    let upstream = Upstream::well_behaved();
+    let rule = "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: default}
+spec: {host: api.test, trafficPolicy: {tls: {mode: SIMPLE, sni: api.lan}}}
+";
+    let rules = "- route: [{destination: {host: api.test}}]\n";
+    let services = [("api.test", &[upstream.address()][..])];
+    let front = Front::start_beside(rules, &services, rule, |builder| {
+        builder.arguments(&[
+            "--workers",
+            "1",
+            "--reason-header",
+            "all",
+            "--access-log",
+            "stdout",
+        ])
+    });
+    let answer = front.get("/", &[]);
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("TLS"), "{}", answer.text());
+    let reason = answer.header("x-gatehouse-reason").expect("it says why");
+    assert!(
+        reason.contains("asks for TLS to outbound|80||api.test"),
+        "{reason}"
+    );
+    assert_eq!(upstream.connections(), 0, "nobody was even called");
+    eventually("the log line", DEADLINE, || {
+        front
+            .gatehouse
+            .log()
+            .contains(" 503 UF upstream_reset_before_response_started{tls_not_supported}")
+            .then_some(())
+    });
+
+    let open = rule.replace("mode: SIMPLE, sni: api.lan", "mode: DISABLE");
+    front.config.write("more.yaml", &open);
+    eventually("plain text is asked for", DEADLINE, || {
+        (front.get("/", &[]).status == 200).then_some(())
+    });
 }

@@ -30,15 +30,12 @@ pub(super) const MESSAGES: &[Message] = &[
             ("outlierDetection", Supported),
             (
                 "tls",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
-            ),
-            ("portLevelSettings", Supported),
-            (
-                "tunnel",
                 NotYet(
-                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
                 ),
             ),
+            ("portLevelSettings", Supported),
+            ("tunnel", Note("of TCP routes; HTTP routes never use it")),
             ("proxyProtocol", Supported),
             ("retryBudget", Supported),
         ],
@@ -52,7 +49,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ("outlierDetection", Supported),
             (
                 "tls",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
         ],
     },
@@ -243,63 +242,66 @@ pub(super) const MESSAGES: &[Message] = &[
         fields: &[
             (
                 "mode",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "clientCertificate",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "privateKey",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "caCertificates",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "caCrl",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "credentialName",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "subjectAltNames",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "sni",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
             (
                 "insecureSkipVerify",
-                NotYet("it is judged, and endpoints are spoken to in plain text"),
+                NotYet(
+                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                ),
             ),
         ],
     },
     Message {
         name: "Tunnel",
         fields: &[
-            (
-                "protocol",
-                NotYet(
-                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
-                ),
-            ),
-            (
-                "targetHost",
-                NotYet(
-                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
-                ),
-            ),
-            (
-                "targetPort",
-                NotYet(
-                    "it is judged; TCP connections go straight to the endpoints, and HTTP routes never use it",
-                ),
-            ),
+            ("protocol", Supported),
+            ("targetHost", Supported),
+            ("targetPort", Supported),
         ],
     },
     Message {

@@ -17,7 +17,7 @@ pub(super) const MESSAGES: &[Message] = &[
             (
                 "resolution",
                 Note(
-                    "DYNAMIC_DNS is not supported yet: its routes answer 503. NONE has no endpoints at a gateway, as with Istio",
+                    "with DYNAMIC_DNS the request's Host is looked up where it is covered by `hosts`, and connected to at the port of `ports`. NONE has no endpoints at a gateway, as with Istio",
                 ),
             ),
             ("endpoints", Supported),

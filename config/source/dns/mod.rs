@@ -6,20 +6,26 @@
 mod lookup;
 mod schedule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::resolved::{NameUse, ResolvedNames};
+use crate::resolved::{Found, NameUse, Question, ResolvedNames};
 use lookup::Lookups;
 use schedule::Schedule;
 
 /// How many lookups run at once.
 const PARALLEL: usize = 32;
+
+/// How many questions of requests wait at most; more are not even asked.
+const QUESTIONS: usize = 256;
+
+/// Even a TTL of weeks is not trusted for longer.
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// Answers that come so close together are told together.
 const BATCH: Duration = Duration::from_millis(20);
@@ -54,6 +60,7 @@ impl Default for DnsSettings {
 pub struct Dns {
     wanted: mpsc::UnboundedSender<BTreeMap<String, NameUse>>,
     table: watch::Receiver<Arc<ResolvedNames>>,
+    questions: mpsc::Sender<Question>,
 }
 
 impl Dns {
@@ -61,8 +68,20 @@ impl Dns {
     pub fn start(settings: DnsSettings) -> Self {
         let (wanted, commands) = mpsc::unbounded_channel();
         let (publish, table) = watch::channel(Arc::default());
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        tokio::spawn(answer(settings.clone(), asked));
         tokio::spawn(run(settings, commands, publish));
-        Self { wanted, table }
+        Self {
+            wanted,
+            table,
+            questions,
+        }
+    }
+
+    /// Where the names of single requests are asked for. Each is looked up when it is asked for;
+    /// whoever asks keeps the answer as long as it holds.
+    pub fn questions(&self) -> mpsc::Sender<Question> {
+        self.questions.clone()
     }
 
     /// From now on these names are looked up, and no others.
@@ -81,6 +100,43 @@ impl Dns {
         if self.table.changed().await.is_err() {
             // The task is gone, which only a panic of its own explains; names stay as they are.
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Answers the questions of requests; of those for one name, one is looked up.
+async fn answer(settings: DnsSettings, mut questions: mpsc::Receiver<Question>) {
+    type Askers = Vec<oneshot::Sender<Result<Found, String>>>;
+    let mut lookups = Lookups::new(settings.server);
+    let mut asked: HashMap<String, Askers> = HashMap::new();
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            question = questions.recv(), if running.len() < PARALLEL => {
+                let Some(Question { name, answer }) = question else { return };
+                if let Some(askers) = asked.get_mut(&name) {
+                    askers.push(answer);
+                    continue;
+                }
+                let lookup = lookups.lookup(&name);
+                asked.insert(name.clone(), vec![answer]);
+                // A lookup that panics must not leave its askers waiting for ever.
+                let lookup = tokio::spawn(lookup);
+                running.spawn(async move {
+                    let found = lookup.await.unwrap_or_else(|error| Err(error.to_string()));
+                    (name, found)
+                });
+            }
+            Some(Ok((name, found))) = running.join_next() => {
+                let found = found.map(|schedule::Answer { addresses, ttl }| Found {
+                    addresses,
+                    ttl: ttl.clamp(settings.min_refresh, MAX_TTL),
+                });
+                for asker in asked.remove(&name).into_iter().flatten() {
+                    // The client may have left.
+                    let _ = asker.send(found.clone());
+                }
+            }
         }
     }
 }

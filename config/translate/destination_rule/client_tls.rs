@@ -1,14 +1,17 @@
-//! `tls` towards the endpoints: every rule is checked; it is not spoken yet, and that is said.
+//! `tls` towards the endpoints. It is not spoken yet: such a cluster answers 503, and that is said.
 
-use crate::api::istio::traffic_policy::{ClientTls, ClientTlsMode};
-use crate::codes;
-use crate::finding::Level;
+use crate::api::istio::traffic_policy::{ClientTls as Api, ClientTlsMode as Mode};
+use crate::model::{ClientTls, ClientTlsMode};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
 
-/// Checks the block.
-pub(super) fn check(settings: &ClientTls, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    let ClientTls {
+/// Reads the block; none within: DISABLE, which an outer block does not overrule.
+pub(super) fn parse(
+    settings: &Api,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<ClientTls> {
+    let Api {
         mode,
         client_certificate,
         private_key,
@@ -16,7 +19,7 @@ pub(super) fn check(settings: &ClientTls, path: &FieldPath<'_>, report: &mut Obj
         ca_crl,
         credential_name,
         subject_alt_names,
-        sni: _, // any text
+        sni,
         insecure_skip_verify,
     } = settings;
     if *insecure_skip_verify == Some(true)
@@ -44,7 +47,7 @@ pub(super) fn check(settings: &ClientTls, path: &FieldPath<'_>, report: &mut Obj
                 "Keep one of them.",
             );
         }
-    } else if *mode == ClientTlsMode::Mutual {
+    } else if *mode == Mode::Mutual {
         for (field, file) in &files[..2] {
             if file.is_empty() {
                 report.invalid(
@@ -57,20 +60,26 @@ pub(super) fn check(settings: &ClientTls, path: &FieldPath<'_>, report: &mut Obj
             }
         }
     }
-    match mode {
-        ClientTlsMode::Disable => {}
-        // Only sidecars have the mesh's certificates to answer with.
-        ClientTlsMode::IstioMutual => report.add(
-            codes::NOT_SUPPORTED,
-            Level::Warning,
-            path,
-            "the mesh's own TLS is not supported: requests are sent in plain text.",
-            "Without sidecars at the endpoints, remove it.",
-        ),
-        ClientTlsMode::Simple | ClientTlsMode::Mutual => report.not_served(
-            path,
-            "TLS to the endpoints",
-            "requests are sent in plain text, and an endpoint that expects TLS answers 400 or nothing",
-        ),
-    }
+    let mode = match mode {
+        Mode::Disable => return None,
+        Mode::Simple => ClientTlsMode::Simple,
+        Mode::Mutual => ClientTlsMode::Mutual,
+        Mode::IstioMutual => ClientTlsMode::IstioMutual,
+    };
+    report.not_served(
+        path,
+        "TLS to the endpoints",
+        "nothing is sent to them in plain text instead, and routes to them answer 503",
+    );
+    Some(ClientTls {
+        mode,
+        client_certificate: client_certificate.clone(),
+        private_key: private_key.clone(),
+        ca_certificates: ca_certificates.clone(),
+        ca_crl: ca_crl.clone(),
+        credential_name: credential_name.clone(),
+        subject_alt_names: subject_alt_names.clone(),
+        sni: sni.clone(),
+        insecure_skip_verify: *insecure_skip_verify == Some(true),
+    })
 }

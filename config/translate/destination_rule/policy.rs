@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::istio::traffic_policy::{
-    ClientTls, ConnectionPool as ApiPool, LoadBalancer as ApiBalancer,
+    ClientTls as ApiTls, ConnectionPool as ApiPool, LoadBalancer as ApiBalancer,
     OutlierDetection as ApiOutliers, PortTrafficPolicy, TrafficPolicy,
 };
 use crate::api::istio::virtual_service::PortSelector;
 use crate::model::{
-    Balancing, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion, RetryBudget,
-    Warmup,
+    Balancing, ClientTls, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion,
+    RetryBudget, Tunnel, Warmup,
 };
 use crate::translate::destination_rule::connection_pool::{self, ConnectionPool};
 use crate::translate::destination_rule::load_balancer::{self, LoadBalancer};
@@ -34,6 +34,7 @@ pub(crate) struct Policy {
 #[derive(Clone, Debug, Default)]
 struct Blocks {
     of_port: PortBlocks,
+    tunnel: Option<Tunnel>,
     proxy_protocol: Option<ProxyVersion>,
     retry_budget: Option<RetryBudget>,
 }
@@ -44,6 +45,8 @@ struct PortBlocks {
     load_balancer: Option<LoadBalancer>,
     connection_pool: Option<ConnectionPool>,
     outlier_detection: Option<OutlierDetection>,
+    /// None within: switched off.
+    tls: Option<Option<ClientTls>>,
 }
 
 /// What a cluster is to do.
@@ -61,6 +64,8 @@ pub(crate) struct EffectivePolicy {
     pub(crate) http2: Http2,
     pub(crate) outlier_detection: Option<OutlierDetection>,
     pub(crate) proxy_protocol: Option<ProxyVersion>,
+    pub(crate) tls: Option<ClientTls>,
+    pub(crate) tunnel: Option<Tunnel>,
 }
 
 impl Default for EffectivePolicy {
@@ -80,6 +85,7 @@ pub(super) fn effective<'p>(
     let mut blocks = Blocks::default();
     for policy in levels {
         let own = policy.blocks.clone();
+        blocks.tunnel = own.tunnel.or(blocks.tunnel);
         blocks.proxy_protocol = own.proxy_protocol.or(blocks.proxy_protocol);
         blocks.retry_budget = own.retry_budget.or(blocks.retry_budget);
         match policy.ports.get(&port) {
@@ -89,6 +95,7 @@ pub(super) fn effective<'p>(
                 outer.load_balancer = own.load_balancer.or(outer.load_balancer.take());
                 outer.connection_pool = own.connection_pool.or(outer.connection_pool.take());
                 outer.outlier_detection = own.outlier_detection.or(outer.outlier_detection.take());
+                outer.tls = own.tls.or(outer.tls.take());
             }
         }
     }
@@ -108,6 +115,8 @@ pub(super) fn effective<'p>(
         http2: pool.http2,
         outlier_detection: blocks.of_port.outlier_detection,
         proxy_protocol: blocks.proxy_protocol,
+        tls: blocks.of_port.tls.flatten(),
+        tunnel: blocks.tunnel,
     }
 }
 
@@ -141,9 +150,6 @@ pub(crate) fn parse(
             "",
         );
     }
-    if let Some(settings) = tunnel {
-        tunnel::check(settings, &path.field("tunnel"), report);
-    }
     let blocks = Blocks {
         of_port: PortBlocks::parse(
             load_balancer.as_ref(),
@@ -153,6 +159,9 @@ pub(crate) fn parse(
             path,
             report,
         ),
+        tunnel: tunnel
+            .as_ref()
+            .map(|settings| tunnel::parse(settings, &path.field("tunnel"), report)),
         proxy_protocol: proxy_protocol.as_ref().map(tunnel::proxy_protocol),
         retry_budget: retry_budget
             .as_ref()
@@ -208,13 +217,10 @@ impl PortBlocks {
         load_balancer: Option<&ApiBalancer>,
         connection_pool: Option<&ApiPool>,
         outliers: Option<&ApiOutliers>,
-        tls: Option<&ClientTls>,
+        tls: Option<&ApiTls>,
         path: &FieldPath<'_>,
         report: &mut ObjectReport<'_>,
     ) -> Self {
-        if let Some(settings) = tls {
-            client_tls::check(settings, &path.field("tls"), report);
-        }
         let has_outliers = outliers.is_some();
         Self {
             load_balancer: load_balancer.map(|settings| {
@@ -226,6 +232,7 @@ impl PortBlocks {
             outlier_detection: outliers.map(|settings| {
                 outlier_detection::parse(settings, &path.field("outlierDetection"), report)
             }),
+            tls: tls.map(|settings| client_tls::parse(settings, &path.field("tls"), report)),
         }
     }
 }

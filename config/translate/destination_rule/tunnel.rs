@@ -1,17 +1,19 @@
 //! `tunnel`, `proxyProtocol` and `retryBudget`.
 
+use std::net::IpAddr;
+
 use crate::api::istio::traffic_policy::{
-    ProxyProtocol, ProxyVersion as ApiVersion, RetryBudget as ApiBudget, Tunnel,
+    ProxyProtocol, ProxyVersion as ApiVersion, RetryBudget as ApiBudget, Tunnel as Api,
 };
-use crate::model::{ProxyVersion, RetryBudget};
+use crate::model::{ProxyVersion, RetryBudget, Tunnel};
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::report::ObjectReport;
 use crate::translate::virtual_service::{duration, port};
 
-/// Checks a tunnel. It concerns TCP and TLS routes only (Istio).
-pub(super) fn check(settings: &Tunnel, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    let Tunnel {
+/// Reads a tunnel. It concerns TCP and TLS routes only (Istio).
+pub(super) fn parse(settings: &Api, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) -> Tunnel {
+    let Api {
         protocol,
         target_host,
         target_port,
@@ -33,11 +35,14 @@ pub(super) fn check(settings: &Tunnel, path: &FieldPath<'_>, report: &mut Object
         );
     }
     port(*target_port, &path.field("targetPort"), report);
-    report.unsupported(
-        path,
-        "tunnel",
-        "carried TCP connections go straight to the endpoints; HTTP routes never use it",
-    );
+    let host = match target_host.parse() {
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => target_host.clone(),
+    };
+    Tunnel {
+        target: format!("{host}:{target_port}"),
+        post: protocol == "POST",
+    }
 }
 
 /// Reads the version of the PROXY header.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use crate::api::core;
 use crate::api::istio;
+use crate::api::istio::service_entry::Resolution;
 use crate::model::{
-    Endpoint, EndpointAddress, TransportProtocol, UpstreamProtocol, WorkloadLabels,
+    DynamicDns, Endpoint, EndpointAddress, TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
 use crate::resolved::{NameUse, ResolvedNames};
 use crate::resources::{Object, ObjectKey, Resources};
@@ -39,6 +40,28 @@ pub(crate) struct Service<'a> {
     pub(crate) alias: Option<String>,
     created: Option<i64>,
     source: Source<'a>,
+}
+
+impl Service<'_> {
+    /// The names that the certificates of its endpoints carry, as a ServiceEntry says them.
+    pub(crate) fn subject_alt_names(&self) -> &[String] {
+        match &self.source {
+            Source::Entry(object) => &object.body.subject_alt_names,
+            Source::Kubernetes(_) => &[],
+        }
+    }
+
+    /// How the endpoints of single requests are looked up, if they are.
+    pub(crate) fn dynamic_dns(&self, port: &ServicePort) -> Option<DynamicDns> {
+        let Source::Entry(object) = &self.source else {
+            return None;
+        };
+        let is_dynamic = object.body.resolution == Resolution::DynamicDns;
+        is_dynamic.then_some(DynamicDns {
+            suffix: self.host.strip_prefix('*')?.to_ascii_lowercase(),
+            port: port.target_number()?,
+        })
+    }
 }
 
 /// A service's port.

@@ -337,11 +337,7 @@ fn what_has_no_effect_here_is_said() {
             ".retryBudget.budgetInterval: ",
         ),
         ("{tls: {mode: SIMPLE}}", ".tls: TLS to the endpoints"),
-        ("{tls: {mode: ISTIO_MUTUAL}}", ".tls: the mesh's own TLS"),
-        (
-            "{tunnel: {targetHost: 10.0.0.1, targetPort: 80}}",
-            ".tunnel: tunnel is not supported",
-        ),
+        ("{tls: {mode: ISTIO_MUTUAL}}", ".tls: TLS to the endpoints"),
     ] {
         let translation = with_policy(policy);
         let found = findings(&translation);

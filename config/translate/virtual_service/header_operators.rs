@@ -1,6 +1,6 @@
 //! The operators of header values: `%REQ(name)%` and its kin (Envoy: substitution formatters).
 
-use crate::model::{AddressPart, HeaderName, ValuePiece};
+use crate::model::{AddressPart, DurationPart, GrpcStatusForm, HeaderName, PathPart, ValuePiece};
 
 /// Why an operator gives no piece.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,75 +11,66 @@ pub(super) enum OperatorError {
     Nothing,
 }
 
-/// Operators that Envoy knows and that have nothing to show here: of TLS and of Envoy's own
-/// filters, and figures that are known only when the exchange is over.
-const NOTHING: &[&str] = &[
-    "ACCESS_LOG_TYPE",
-    "BYTES_RECEIVED",
-    "BYTES_SENT",
+/// Operators for which Envoy has nothing either in plain text and without filters of its own: they
+/// speak of TLS, of tracing, of metadata, of trailers and of the end of an exchange.
+const ABSENT: &[&str] = &[
     "CEL",
-    "CLUSTER_METADATA",
-    "COMMON_DURATION",
-    "CONNECTION_ID",
-    "CONNECTION_TERMINATION_DETAILS",
+    "CUSTOM_FLAGS",
     "DOWNSTREAM_DETECTED_CLOSE_TYPE",
     "DOWNSTREAM_HANDSHAKE_DURATION",
     "DOWNSTREAM_LOCAL_CLOSE_REASON",
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON",
-    "DURATION",
     "DYNAMIC_METADATA",
-    "EMIT_TIME",
-    "FILTER_CHAIN_NAME",
     "FILTER_STATE",
-    "GRPC_STATUS",
-    "GRPC_STATUS_NUMBER",
     "LISTENER_METADATA",
-    "METADATA",
-    "PATH",
     "PER_REQUEST_STATE",
-    "QUERY_PARAM",
-    "QUERY_PARAMS",
     "REQUESTED_SERVER_NAME",
-    "REQUEST_DURATION",
-    "REQUEST_HEADER_BYTES",
-    "REQUEST_TX_DURATION",
-    "RESPONSE_DURATION",
-    "RESPONSE_FLAGS_LONG",
-    "RESPONSE_HEADER_BYTES",
-    "RESPONSE_TRAILER_BYTES",
     "RESPONSE_TX_DURATION",
     "ROUNDTRIP_DURATION",
-    "ROUTE_METADATA",
-    "STREAM_ID",
     "TRACE_ID",
     "TRAILER",
-    "UNIQUE_ID",
-    "UPSTREAM_CLUSTER",
-    "UPSTREAM_CLUSTER_RAW",
-    "UPSTREAM_CONNECTION_ID",
-    "UPSTREAM_CONNECTION_POOL_READY_DURATION",
-    "UPSTREAM_HEADER_BYTES_RECEIVED",
-    "UPSTREAM_HEADER_BYTES_SENT",
-    "UPSTREAM_METADATA",
-    "UPSTREAM_PROTOCOL",
-    "UPSTREAM_REQUEST_ATTEMPT_COUNT",
-    "UPSTREAM_TRANSPORT_FAILURE_REASON",
-    "UPSTREAM_WIRE_BYTES_RECEIVED",
-    "UPSTREAM_WIRE_BYTES_SENT",
+    "UPSTREAM_FILTER_STATE",
     "VIRTUAL_CLUSTER_NAME",
 ];
 
 /// Families of them.
-const NOTHING_LIKE: &[&str] = &[
-    "DOWNSTREAM_HEADER_BYTES_",
+const ABSENT_LIKE: &[&str] = &[
     "DOWNSTREAM_LOCAL_",
     "DOWNSTREAM_PEER_",
     "DOWNSTREAM_TLS_",
-    "DOWNSTREAM_WIRE_BYTES_",
     "TLS_",
-    "UPSTREAM_LOCAL_",
     "UPSTREAM_PEER_",
     "UPSTREAM_TLS_",
+];
+
+/// Operators that tell of Envoy's own insides: numbers of its connections, sizes as its codec
+/// counts them, names and metadata that istiod makes up.
+const NOTHING: &[&str] = &[
+    "ACCESS_LOG_TYPE",
+    "CLUSTER_METADATA",
+    "COMMON_DURATION",
+    "CONNECTION_ID",
+    "EMIT_TIME",
+    "FILTER_CHAIN_NAME",
+    "METADATA",
+    "QUERY_PARAMS",
+    "REQUEST_HEADER_BYTES",
+    "RESPONSE_HEADER_BYTES",
+    "RESPONSE_TRAILER_BYTES",
+    "ROUTE_METADATA",
+    "UPSTREAM_CONNECTION_ID",
+    "UPSTREAM_CONNECTION_POOL_READY_DURATION",
+    "UPSTREAM_METADATA",
+];
+
+/// Families of them.
+const NOTHING_LIKE: &[&str] = &[
+    "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_",
+    "DOWNSTREAM_HEADER_BYTES_",
+    "DOWNSTREAM_WIRE_BYTES_",
+    "UPSTREAM_DECOMPRESSED_HEADER_BYTES_",
+    "UPSTREAM_HEADER_BYTES_",
+    "UPSTREAM_WIRE_BYTES_",
 ];
 
 /// Reads what stands between two `%`.
@@ -99,16 +90,47 @@ pub(super) fn parse(operator: &str) -> Result<ValuePiece, OperatorError> {
         ("RESPONSE_FLAGS", "") => Some(ValuePiece::ResponseFlags),
         ("HOSTNAME", "") => Some(ValuePiece::Hostname),
         ("ROUTE_NAME", "") => Some(ValuePiece::RouteName),
-        ("UPSTREAM_HOST", "") => Some(ValuePiece::UpstreamRemote(AddressPart::Whole)),
+        // Endpoints have no other name than their address.
+        ("UPSTREAM_HOST" | "UPSTREAM_HOST_NAME", "") => {
+            Some(ValuePiece::UpstreamRemote(AddressPart::Whole))
+        }
+        ("UPSTREAM_HOST_NAME_WITHOUT_PORT", "") => {
+            Some(ValuePiece::UpstreamRemote(AddressPart::Ip))
+        }
+        ("UPSTREAM_CLUSTER", "") => Some(ValuePiece::UpstreamCluster { raw: false }),
+        ("UPSTREAM_CLUSTER_RAW", "") => Some(ValuePiece::UpstreamCluster { raw: true }),
+        ("UPSTREAM_PROTOCOL", "") => Some(ValuePiece::UpstreamProtocol),
+        ("UPSTREAM_REQUEST_ATTEMPT_COUNT", "") => Some(ValuePiece::AttemptCount),
+        ("UPSTREAM_TRANSPORT_FAILURE_REASON", "") => Some(ValuePiece::TransportFailure),
+        ("CONNECTION_TERMINATION_DETAILS", "") => Some(ValuePiece::TerminationDetails),
+        ("RESPONSE_FLAGS_LONG", "") => Some(ValuePiece::ResponseFlagsLong),
+        ("DURATION", "") => Some(ValuePiece::Duration(DurationPart::SoFar)),
+        ("REQUEST_DURATION" | "REQUEST_TX_DURATION", "") => {
+            Some(ValuePiece::Duration(DurationPart::Request))
+        }
+        ("RESPONSE_DURATION", "") => Some(ValuePiece::Duration(DurationPart::Response)),
+        ("BYTES_RECEIVED", "") => Some(ValuePiece::BytesReceived),
+        ("BYTES_SENT", "") => Some(ValuePiece::BytesSent),
+        ("PATH", rest) => path(rest),
+        ("QUERY_PARAM", rest) => query_param(rest),
+        ("UNIQUE_ID", "") => Some(ValuePiece::UniqueId),
+        // The number that Envoy calls a request by is its x-request-id.
+        ("STREAM_ID", "") => request_header("(x-request-id)"),
+        ("GRPC_STATUS", rest) => grpc_status(rest),
+        ("GRPC_STATUS_NUMBER", "") => Some(ValuePiece::GrpcStatus(GrpcStatusForm::Number)),
         (name, "") => address(name),
         _ => None,
     };
     if let Some(piece) = piece {
         return Ok(piece);
     }
-    let nothing =
-        NOTHING.contains(&name) || NOTHING_LIKE.iter().any(|start| name.starts_with(start));
-    Err(if nothing {
+    let is_of = |names: &[&str], families: &[&str]| {
+        names.contains(&name) || families.iter().any(|start| name.starts_with(start))
+    };
+    if is_of(ABSENT, ABSENT_LIKE) {
+        return Ok(ValuePiece::Absent);
+    }
+    Err(if is_of(NOTHING, NOTHING_LIKE) {
         OperatorError::Nothing
     } else {
         OperatorError::Unknown
@@ -182,6 +204,49 @@ fn arguments(rest: &str) -> Option<(&str, Option<usize>)> {
     }
 }
 
+/// Nothing, or `(query:which):max_length`; both words may be left out (Envoy: `PathFormatter`).
+fn path(rest: &str) -> Option<ValuePiece> {
+    let (words, max_length) = match rest {
+        "" => ("", None),
+        rest => arguments(rest)?,
+    };
+    let (query, which) = words.split_once(':').unwrap_or((words, ""));
+    Some(ValuePiece::Path {
+        query: match query {
+            "" | "WQ" => true,
+            "NQ" => false,
+            _ => return None,
+        },
+        which: match which {
+            "PATH" => PathPart::Now,
+            "ORIG" => PathPart::Original,
+            "" | "ORIG_OR_PATH" => PathPart::Either,
+            _ => return None,
+        },
+        max_length,
+    })
+}
+
+/// `(name):max_length`.
+fn query_param(rest: &str) -> Option<ValuePiece> {
+    let (name, max_length) = arguments(rest)?;
+    (!name.is_empty()).then(|| ValuePiece::QueryParam {
+        name: name.to_owned(),
+        max_length,
+    })
+}
+
+/// Nothing, or `(form)`.
+fn grpc_status(rest: &str) -> Option<ValuePiece> {
+    let form = match rest {
+        "" | "()" | "(CAMEL_STRING)" => GrpcStatusForm::Camel,
+        "(SNAKE_STRING)" => GrpcStatusForm::Snake,
+        "(NUMBER)" => GrpcStatusForm::Number,
+        _ => return None,
+    };
+    Some(ValuePiece::GrpcStatus(form))
+}
+
 /// Nothing, or `(format)` of strftime's conversions and Envoy's `%3f`, `%6f`, `%9f`.
 fn start_time(rest: &str) -> Option<ValuePiece> {
     if rest.is_empty() {
@@ -244,17 +309,44 @@ mod tests {
                 ValuePiece::UpstreamLocal(AddressPart::Ip),
             ),
             (
+                "UPSTREAM_CLUSTER",
+                ValuePiece::UpstreamCluster { raw: false },
+            ),
+            ("DURATION", ValuePiece::Duration(DurationPart::SoFar)),
+            (
+                "PATH",
+                ValuePiece::Path {
+                    query: true,
+                    which: PathPart::Either,
+                    max_length: None,
+                },
+            ),
+            (
+                "PATH(NQ:ORIG):9",
+                ValuePiece::Path {
+                    query: false,
+                    which: PathPart::Original,
+                    max_length: Some(9),
+                },
+            ),
+            (
+                "QUERY_PARAM(user):4",
+                ValuePiece::QueryParam {
+                    name: "user".to_owned(),
+                    max_length: Some(4),
+                },
+            ),
+            (
                 "DOWNSTREAM_DIRECT_REMOTE_PORT",
                 ValuePiece::DownstreamRemote(AddressPart::Port),
             ),
         ] {
             assert_eq!(parse(operator), Ok(want), "{operator}");
         }
-        for operator in [
-            "DYNAMIC_METADATA(a:b)",
-            "DOWNSTREAM_TLS_VERSION",
-            "DURATION",
-        ] {
+        for operator in ["DYNAMIC_METADATA(a:b)", "DOWNSTREAM_TLS_VERSION"] {
+            assert_eq!(parse(operator), Ok(ValuePiece::Absent), "{operator}");
+        }
+        for operator in ["CONNECTION_ID", "UPSTREAM_WIRE_BYTES_SENT"] {
             assert_eq!(parse(operator), Err(OperatorError::Nothing), "{operator}");
         }
         for operator in [
@@ -268,6 +360,12 @@ mod tests {
             "ENVIRONMENT()",
             "START_TIME(%Q)",
             "START_TIME(%)",
+            "PATH(X)",
+            "PATH(NQ:X)",
+            "QUERY_PARAM",
+            "QUERY_PARAM()",
+            "GRPC_STATUS(x)",
+            "UPSTREAM_CLUSTER(x)",
         ] {
             assert_eq!(parse(operator), Err(OperatorError::Unknown), "{operator}");
         }

@@ -134,7 +134,12 @@ fn parse_authority(
             Some(host.clone())
         }
         _ => {
-            report.unsupported(path, "an operator in the Host", "the Host is left as it is");
+            report.no_effect(
+                path,
+                "a Host is taken as it is written, operators too (as Istio does), and that is no \
+                 host: the Host is left as it is.",
+                "Write a host, or set another header with the operator.",
+            );
             None
         }
     }
@@ -231,10 +236,13 @@ fn parse_value(
             None
         }
         Err(TemplateError::Operator(operator, OperatorError::Nothing)) => {
-            report.unsupported(
+            report.no_effect(
                 path,
-                &format!("the operator `%{operator}%`"),
-                "this header is left as it is",
+                format!(
+                    "`%{operator}%` tells of Envoy's own insides, which are not here: this header \
+                     is left as it is."
+                ),
+                "Leave it out.",
             );
             None
         }

@@ -16,7 +16,7 @@ use crate::l4::counters::{TcpCounters, add};
 use crate::net::splice::{Pipes, Pump, Side, SpliceError};
 
 /// The idle timeout is looked at so often within its length, so it fires at most a quarter late.
-const IDLE_CHECKS: u32 = 4;
+pub(super) const IDLE_CHECKS: u32 = 4;
 
 /// How a TCP connection is carried.
 #[derive(Clone, Debug)]
@@ -222,13 +222,13 @@ impl Tunnel<'_> {
 
 /// Counts checks without a byte: a timer that is never touched while bytes flow.
 #[derive(Default)]
-struct Quiet {
+pub(super) struct Quiet {
     checks: u32,
     moved: u64,
 }
 
 impl Quiet {
-    fn poll(
+    pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mut timer: std::pin::Pin<&mut Sleep>,
@@ -252,7 +252,7 @@ impl Quiet {
 }
 
 /// Counts the end, also of a future that is dropped.
-struct CountClosed<'a>(&'a TcpCounters);
+pub(super) struct CountClosed<'a>(pub(super) &'a TcpCounters);
 
 impl Drop for CountClosed<'_> {
     fn drop(&mut self) {
