@@ -18,10 +18,10 @@ use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Transfer, poll_read};
 use crate::http1::{BodyDecoder, BodyEvent, BodyLength, ResponseHead, ResponseLength};
 use crate::net::{ConnectOptions, connect};
-use crate::snapshot::{ClusterId, Forward, Mirror};
+use crate::snapshot::{ClusterId, EndpointId, Forward, Mirror};
 use crate::upstream::circuit_breaker::Resource;
 use crate::upstream::pool::{self, Origin};
-use crate::upstream::{Choice, EndpointState, Upstream, choose};
+use crate::upstream::{Choice, EndpointState, Outcome, Upstream, choose};
 use crate::worker::Worker;
 use crate::worker::random::Random;
 use crate::worker::view::View;
@@ -117,6 +117,7 @@ impl HttpConnection {
                 continue;
             };
             let copy = Shadow {
+                endpoint,
                 state: Rc::clone(view.state(endpoint)),
                 origin: self.origin(view.snapshot.cluster(cluster)),
                 view: Rc::clone(view),
@@ -174,6 +175,7 @@ fn instance() -> &'static str {
 struct Shadow {
     view: Rc<View>,
     cluster: ClusterId,
+    endpoint: EndpointId,
     state: Rc<EndpointState>,
     /// The client's ends, where the endpoint is told them.
     origin: Option<Origin>,
@@ -188,8 +190,9 @@ impl Shadow {
         let limit = self.counted.worker.settings.mirror_timeout;
         #[expect(clippy::disallowed_methods, reason = "once per copy")]
         let sent = tokio::time::timeout(limit, self.send()).await;
+        self.report(&sent);
         match sent {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(_)) => self.counted.worker.with_metrics(|metrics| {
                 metrics.limit_reached("mirror_failed");
             }),
@@ -199,7 +202,30 @@ impl Shadow {
         }
     }
 
-    async fn send(&self) -> io::Result<()> {
+    /// Failures of copies count as those of requests do (Envoy).
+    fn report(&self, sent: &Result<io::Result<u16>, tokio::time::error::Elapsed>) {
+        let cluster = self.view.snapshot.cluster(self.cluster);
+        let Some(outliers) = &cluster.outliers else {
+            return;
+        };
+        let position = self.endpoint.0 - cluster.endpoints.start;
+        outliers.report(
+            position,
+            match sent {
+                Ok(Ok(status)) => {
+                    outliers.report(position, Outcome::Connected);
+                    Outcome::Status(*status)
+                }
+                // Not sent at all, because of a limit.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::QuotaExceeded => return,
+                Ok(Err(_)) => Outcome::Failed,
+                Err(_) => Outcome::TimedOut,
+            },
+        );
+    }
+
+    /// Gives the answer's status.
+    async fn send(&self) -> io::Result<u16> {
         let worker = &self.counted.worker;
         let to = self.view.snapshot.cluster(self.cluster);
         // Copies keep to the limits of their cluster; none waits for its turn.
@@ -233,17 +259,18 @@ impl Shadow {
         upstream.request = request;
         upstream.stream.write_all(&self.message).await?;
         upstream.input = worker.buffers.take();
-        let keeps = self.read_answer(&mut upstream).await?;
+        let (status, keeps) = self.read_answer(&mut upstream).await?;
         let leftover = !upstream.input.is_empty();
         worker.buffers.give(std::mem::take(&mut upstream.input));
         if keeps && !leftover {
             upstream.release(std::time::Instant::now());
         }
-        Ok(())
+        Ok(status)
     }
 
-    /// Reads the answer and throws it away. Whether the connection can be used again.
-    async fn read_answer(&self, upstream: &mut Upstream) -> io::Result<bool> {
+    /// Reads the answer and throws it away. Its status, and whether the connection can be used
+    /// again.
+    async fn read_answer(&self, upstream: &mut Upstream) -> io::Result<(u16, bool)> {
         let limits = &self.counted.worker.settings.limits;
         let mut head = ResponseHead::default();
         loop {
@@ -251,14 +278,15 @@ impl Shadow {
             if !complete.map_err(io::Error::other)? {
                 read(upstream).await?;
             } else if head.status() == 101 {
-                return Ok(false);
+                return Ok((101, false));
             } else if !head.is_informational() {
                 break;
             }
         }
         let length = head.body(self.is_head, false);
+        let status = head.status();
         if matches!(length, ResponseLength::UntilClose) {
-            return Ok(false);
+            return Ok((status, false));
         }
         let mut body = BodyDecoder::with_limits(length, limits);
         loop {
@@ -266,7 +294,7 @@ impl Shadow {
                 BodyEvent::NeedMore => read(upstream).await?,
                 BodyEvent::Data(count) => upstream.input.consume(count),
                 BodyEvent::Trailers => {}
-                BodyEvent::End => return Ok(head.keep_alive()),
+                BodyEvent::End => return Ok((status, head.keep_alive())),
             }
         }
     }

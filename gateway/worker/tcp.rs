@@ -306,6 +306,8 @@ fn end_flag(end: End) -> ResponseFlags {
         End::Closed(_) => ResponseFlags::default(),
         End::Reset(Peer::Client) | End::Lost(Peer::Client, _) => ResponseFlags::DR,
         End::Reset(Peer::Upstream) | End::Lost(Peer::Upstream, _) => ResponseFlags::UC,
-        End::Idle | End::Old => ResponseFlags::DT,
+        // Envoy has a flag for the duration, and none for the silence.
+        End::Idle => ResponseFlags::default(),
+        End::Old => ResponseFlags::DT,
     }
 }

@@ -197,3 +197,98 @@ fn a_mirror_to_itself_ends_after_one_round() {
     });
     assert!(heads.lock().unwrap().len() <= 2 * sent.get());
 }
+
+fn limited(policy: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: mirror, namespace: default}}
+spec: {{host: mirror.test, trafficPolicy: {policy}}}
+"
+    )
+}
+
+fn copies_left_out(front: &Front) -> u64 {
+    let text = front.gatehouse.api("/stats/prometheus").text();
+    let name = "gatehouse_limit_reached_total{limit=\"mirror_failed\"} ";
+    let mut lines = text.lines();
+    let count = lines.find_map(|line| line.strip_prefix(name));
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn copies_keep_to_the_limits_of_their_cluster() {
+    let echo = echo();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let mirror = Upstream::start(move |mut incoming| {
+        while incoming.request()?.is_some() {
+            // Until the test lets go.
+            let _ = held.lock().expect("nobody panics with it").recv();
+            incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let services = [
+        ("one.test", &[echo.address()][..]),
+        ("mirror.test", &[mirror.address()][..]),
+    ];
+    let policy = limited("{connectionPool: {http: {http2MaxRequests: 1}}}");
+    let front = Front::start_beside(
+        &rule("mirror: {host: mirror.test}"),
+        &services,
+        &policy,
+        |builder| builder.arguments(&["--workers", "1"]),
+    );
+    assert_eq!(front.get("/", &[]).status, 200);
+    eventually("the first copy", DEADLINE, || {
+        mirror.seen().contains("GET").then_some(())
+    });
+    for _ in 0..5 {
+        assert_eq!(
+            front.get("/", &[]).status,
+            200,
+            "a request does not wait for it"
+        );
+    }
+    eventually("the others are left out", DEADLINE, || {
+        (copies_left_out(&front) == 5).then_some(())
+    });
+    assert_eq!(mirror.seen().matches("GET").count(), 1);
+    drop(release);
+}
+
+#[test]
+fn a_mirror_that_fails_is_left_out_for_a_while() {
+    let echo = echo();
+    let (mirror, heads) = recorder();
+    let services = [
+        ("one.test", &[echo.address()][..]),
+        ("mirror.test", &[mirror.address()][..]),
+    ];
+    let policy = limited(
+        "{outlierDetection: {consecutive5xxErrors: 3, interval: 60s, baseEjectionTime: 600s, maxEjectionPercent: 100}}",
+    );
+    let front = Front::start_beside(
+        &rule("mirror: {host: mirror.test}"),
+        &services,
+        &policy,
+        |builder| builder.arguments(&["--workers", "1"]),
+    );
+    // One after the other: each copy was answered 500 before the next request.
+    for sent in 1..=3 {
+        assert_eq!(front.get("/", &[]).status, 200);
+        eventually("the copy", DEADLINE, || {
+            (heads.lock().expect("no panic").len() >= sent).then_some(())
+        });
+    }
+    eventually("it is left out", DEADLINE, || {
+        let rows = front.gatehouse.rows("endpoints");
+        let own = |row: &&serde_json::Value| row["address"] == mirror.address().to_string();
+        (rows.iter().find(own)?["health"] != "healthy").then_some(())
+    });
+    let before = heads.lock().expect("no panic").len();
+    assert_eq!(front.get("/", &[]).status, 200);
+    assert_eq!(front.get("/", &[]).status, 200);
+    assert_eq!(heads.lock().expect("no panic").len(), before);
+}

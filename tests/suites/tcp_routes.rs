@@ -183,7 +183,8 @@ fn proxy(answer: &'static str) -> Upstream {
     })
 }
 
-fn tunnelled(proxy: &Upstream, settings: &str) -> Tcp {
+/// With this policy for the upstream.
+fn under(proxy: &Upstream, settings: &str) -> Tcp {
     let tcp = start(
         "[{route: [{destination: {host: proxy.test}}]}]",
         &[("proxy.test", &[proxy.address()])],
@@ -204,7 +205,7 @@ spec: {{host: proxy.test, trafficPolicy: {settings}}}
 #[test]
 fn a_tunnel_goes_through_a_proxy_by_connect_and_by_post() {
     let connect = proxy("HTTP/1.1 200 Connection established\r\n\r\n");
-    let tcp = tunnelled(&connect, "{tunnel: {targetHost: db.lan, targetPort: 5432}}");
+    let tcp = under(&connect, "{tunnel: {targetHost: db.lan, targetPort: 5432}}");
     let expected = "CONNECT db.lan:5432 HTTP/1.1 host: db.lan:5432\nhello\n";
     eventually("CONNECT", DEADLINE, || {
         (talk(tcp.address, b"hello\n").ok()? == expected).then_some(())
@@ -213,7 +214,7 @@ fn a_tunnel_goes_through_a_proxy_by_connect_and_by_post() {
     assert!(line.contains("outbound|80||proxy.test"), "{line}");
 
     let post = proxy("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-    let tcp = tunnelled(
+    let tcp = under(
         &post,
         "{tunnel: {protocol: POST, targetHost: 'fd00::1', targetPort: 5432}}",
     );
@@ -226,7 +227,7 @@ fn a_tunnel_goes_through_a_proxy_by_connect_and_by_post() {
 #[test]
 fn a_proxy_that_refuses_is_an_upstream_that_failed() {
     let refusing = proxy("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
-    let tcp = tunnelled(
+    let tcp = under(
         &refusing,
         "{tunnel: {targetHost: db.lan, targetPort: 5432}}",
     );
@@ -234,4 +235,108 @@ fn a_proxy_that_refuses_is_an_upstream_that_failed() {
         talk(tcp.address, b"hello\n").is_err().then_some(())
     });
     line_of_log(&tcp, "\"- - -\" 0 UF,URX ");
+}
+
+fn connect(tcp: &Tcp) -> TcpStream {
+    let stream = TcpStream::connect(tcp.address).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    stream
+}
+
+/// Reads the upstream's name; none where the connection is cut.
+fn greeting(stream: &mut TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).ok().map(|()| byte[0])
+}
+
+/// The log's lines that have this part.
+fn lines_of_log(tcp: &Tcp, part: &str) -> usize {
+    let text = std::fs::read_to_string(tcp.config.file("access.log")).unwrap_or_default();
+    text.lines().filter(|line| line.contains(part)).count()
+}
+
+#[test]
+fn connections_are_limited_in_number() {
+    let upstream = named("a");
+    let tcp = under(&upstream, "{connectionPool: {tcp: {maxConnections: 1}}}");
+    let mut first = eventually("the rule is in force", DEADLINE, || {
+        let mut first = connect(&tcp);
+        greeting(&mut first)?;
+        match greeting(&mut connect(&tcp)) {
+            None => Some(first),
+            Some(_) => None,
+        }
+    });
+    assert!(lines_of_log(&tcp, "\"- - -\" 0 UO ") > 0 || !line_of_log(&tcp, " UO ").is_empty());
+    assert_eq!(greeting(&mut connect(&tcp)), None, "still one too many");
+    first.write_all(b"x").expect("the first goes on");
+    drop(first);
+    eventually("room again", DEADLINE, || greeting(&mut connect(&tcp)));
+}
+
+#[test]
+fn connections_end_when_they_are_old_and_when_they_are_silent() {
+    let upstream = named("a");
+    let tcp = under(
+        &upstream,
+        "{connectionPool: {tcp: {maxConnectionDuration: 400ms}}}",
+    );
+    eventually("old ones are closed", DEADLINE, || {
+        let mut stream = connect(&tcp);
+        greeting(&mut stream)?;
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+            .ok()?;
+        let closed = stream.read(&mut [0; 1]);
+        matches!(closed, Ok(0)).then_some(())
+    });
+    line_of_log(&tcp, "\"- - -\" 0 DT ");
+
+    let tcp = under(&upstream, "{connectionPool: {tcp: {idleTimeout: 400ms}}}");
+    eventually("silent ones are closed", DEADLINE, || {
+        let mut stream = connect(&tcp);
+        greeting(&mut stream)?;
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+            .ok()?;
+        let closed = stream.read(&mut [0; 1]);
+        matches!(closed, Ok(0)).then_some(())
+    });
+    // Envoy has no flag for it.
+    line_of_log(&tcp, "\"- - -\" 0 - - - \"-\" 0 1 ");
+    assert_eq!(lines_of_log(&tcp, " DT "), 0);
+}
+
+/// What the kernel says of the connection to `upstream`: its timer and when it fires, in ticks of
+/// a hundredth of a second.
+fn kernel_timer(upstream: SocketAddr) -> Option<(u8, u64)> {
+    let SocketAddr::V4(to) = upstream else {
+        return None;
+    };
+    let address = u32::from_le_bytes(to.ip().octets());
+    let remote = format!("{address:08X}:{:04X}", to.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let established = |line: &&str| {
+        let mut words = line.split_whitespace().skip(2);
+        words.next() == Some(&remote) && words.next() == Some("01")
+    };
+    let line = table.lines().find(established)?;
+    let (kind, when) = line.split_whitespace().nth(5)?.split_once(':')?;
+    Some((kind.parse().ok()?, u64::from_str_radix(when, 16).ok()?))
+}
+
+#[test]
+fn the_kernel_probes_as_the_rule_asks() {
+    let upstream = named("a");
+    let tcp = under(
+        &upstream,
+        "{connectionPool: {tcp: {tcpKeepalive: {time: 1000s, interval: 7s, probes: 2}}}}",
+    );
+    eventually("the probes' timer", DEADLINE, || {
+        let mut stream = connect(&tcp);
+        greeting(&mut stream)?;
+        let (kind, when) = kernel_timer(upstream.address())?;
+        // 2: keep-alive; the daemon's own are far shorter.
+        (kind == 2 && (90_000..=100_000).contains(&when)).then_some(())
+    });
 }
