@@ -122,7 +122,10 @@ pub enum LogOperator {
     /// `%UPSTREAM_HOST%`.
     UpstreamHost,
     /// `%UPSTREAM_CLUSTER%` and `%UPSTREAM_CLUSTER_RAW%`.
-    UpstreamCluster,
+    UpstreamCluster {
+        /// The name itself. Without it, a `;` follows, with which Istio ends names in statistics.
+        raw: bool,
+    },
     /// `%UPSTREAM_LOCAL_ADDRESS%` and its parts.
     UpstreamLocal(AddressPart),
     /// `%DOWNSTREAM_LOCAL_ADDRESS%` and its parts.

@@ -160,7 +160,13 @@ fn write(out: &mut Vec<u8>, record: &Record, operator: &LogOperator) -> Written 
             }
             None => Written::Nothing,
         },
-        LogOperator::UpstreamCluster => bytes(out, record.text(Text::Cluster)),
+        LogOperator::UpstreamCluster { raw } => {
+            let written = bytes(out, record.text(Text::Cluster));
+            if matches!(written, Written::Text) && !raw {
+                out.push(b';');
+            }
+            written
+        }
         LogOperator::UpstreamLocal(part) => address(out, record.upstream_local, *part),
         LogOperator::DownstreamLocal(part) => address(out, Some(record.local), *part),
         LogOperator::DownstreamRemote(part) => address(out, Some(record.peer), *part),
