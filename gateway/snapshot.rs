@@ -127,6 +127,8 @@ pub struct TcpRoute {
 pub struct VirtualHost {
     /// `httpsRedirect`.
     pub require_tls: bool,
+    /// What routes with a `statPrefix` are counted under, by their place; none for most hosts.
+    pub stat_names: Option<Box<[Option<Arc<str>>]>>,
     /// In the API's order, with an index for literal paths.
     pub routes: Arc<RouteList>,
 }
@@ -347,6 +349,12 @@ impl Snapshot {
     /// A route.
     pub fn route(&self, id: RouteId) -> &Route {
         &self.host(id.host).routes.all()[id.position as usize]
+    }
+
+    /// What a route is counted under, apart from all others.
+    pub fn stat_name(&self, id: RouteId) -> Option<&Arc<str>> {
+        let names = self.host(id.host).stat_names.as_ref()?;
+        names.get(id.position as usize)?.as_ref()
     }
 
     /// How many routes there are, each virtual host's counted.

@@ -74,6 +74,8 @@ pub struct RouteMatch {
     pub without_headers: Vec<HeaderMatch>,
     /// On the first value of a query parameter.
     pub query_params: Vec<(String, Pattern)>,
+    /// No condition: what its requests are counted under, apart from all others (`statPrefix`).
+    pub stat_prefix: Option<Box<str>>,
 }
 
 /// The `uri` condition.

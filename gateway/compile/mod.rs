@@ -15,6 +15,7 @@ use gatehouse_config::model::{self, ClusterIndex, Model, Service, TransportProto
 use crate::filter::guard::Guards;
 use crate::observe::LogPlan;
 use crate::observe::labels::LabelTable;
+use crate::observe::route_stats;
 use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
 use crate::snapshot::{
     Cluster, ClusterId, Endpoint, Filters, HostId, Listener, Route, Server, ServerId, Serves,
@@ -97,6 +98,7 @@ fn compile_server(
         } = host;
         table.insert(domain, HostId(u32_from(snapshot.hosts.len())));
         snapshot.hosts.push(VirtualHost {
+            stat_names: stat_names(routes, domain, server.port),
             require_tls: *require_tls,
             routes: lists.compiled(routes),
         });
@@ -105,6 +107,24 @@ fn compile_server(
         table,
         tcp: server.tcp.as_ref().map(action::compile_tcp),
     }
+}
+
+/// The names that routes with a `statPrefix` are counted under; none where there is no such route.
+fn stat_names(
+    routes: &[Arc<model::Route>],
+    domain: &model::Domain,
+    port: u16,
+) -> Option<Box<[Option<Arc<str>>]>> {
+    let prefix = |route: &Arc<model::Route>| route.matches.stat_prefix.is_some();
+    if !routes.iter().any(prefix) {
+        return None;
+    }
+    let domain = domain.to_string();
+    let name = |route: &Arc<model::Route>| {
+        let prefix = route.matches.stat_prefix.as_deref()?;
+        Some(route_stats::stem(&domain, port, prefix))
+    };
+    Some(routes.iter().map(name).collect())
 }
 
 fn compile_route(route: &Arc<model::Route>) -> Route {
@@ -143,6 +163,7 @@ fn compile_matcher(matches: &model::RouteMatch) -> Matcher {
         headers,
         without_headers,
         query_params,
+        stat_prefix: _, // read by `stat_names`
     } = matches;
     let path = match (path, ignore_case) {
         (model::MatchedPath::Any, _) => Path::Any,

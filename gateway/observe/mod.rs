@@ -12,6 +12,7 @@ pub mod labels;
 pub mod metrics;
 pub mod process;
 pub mod render;
+pub mod route_stats;
 mod series;
 
 pub use access_log::{AccessLog, AccessLogger, LogPlan, Resolved};

@@ -218,6 +218,11 @@ impl Worker {
     /// Counts and logs a finished exchange.
     pub fn record(&self, labels: LabelsId, exchange: &Exchange, snapshot: &Snapshot) {
         self.metrics.borrow_mut().record(labels, exchange);
+        if let Some(id) = exchange.route
+            && let Some(name) = snapshot.stat_name(id)
+        {
+            self.metrics.borrow_mut().record_route(name, exchange);
+        }
         if let (Some(plan), Some(log)) = (&snapshot.access_log, &self.access_log) {
             let resolved = Resolved {
                 route_name: exchange

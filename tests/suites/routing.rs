@@ -489,3 +489,32 @@ fn header_values_tell_of_the_cluster_the_query_and_the_tries() {
     );
     assert_eq!(answer.header("x-id").map(str::len), Some(36));
 }
+
+#[test]
+fn a_route_with_a_stat_prefix_has_counters_of_its_own() {
+    let upstream = Upstream::well_behaved();
+    let rules = "- match: [{uri: {prefix: /a}, statPrefix: a.routes}]
+  route: [{destination: {host: api.test}}]
+- route: [{destination: {host: api.test}}]
+";
+    let front = Front::start(rules, &[("api.test", &[upstream.address()])]);
+    for path in ["/a/1", "/a/2", "/other"] {
+        assert_eq!(front.get(path, &[]).status, 200);
+    }
+    let text = front.gatehouse.api("/stats/prometheus").text();
+    let stem = format!(
+        "envoy_vhost___{}_route_a_routes_upstream_rq",
+        front.address.port()
+    );
+    for line in [
+        "{response_code=\"200\"} 2",
+        "{response_code_class=\"2xx\"} 2",
+        "_total 2",
+        "_retry 0",
+        "_time_count 2",
+    ] {
+        assert!(text.contains(&format!("{stem}{line}\n")), "{line}: {text}");
+    }
+    let routes = |line: &&str| line.starts_with("envoy_vhost") && line.contains("_rq_total ");
+    assert_eq!(text.lines().filter(routes).count(), 1, "one route alone");
+}

@@ -150,7 +150,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "statPrefix",
-                Ignored("Envoy's statistics by route are not kept; Istio's metrics are"),
+                Note(
+                    "`/stats/prometheus` has `envoy_vhost_<host>_<port>_route_<statPrefix>_upstream_rq` and its kin",
+                ),
             ),
         ],
     },

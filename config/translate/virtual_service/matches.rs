@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::api::istio::http_route::{HttpMatch, StringMatch};
-use crate::codes;
-use crate::finding::Level;
 use crate::model::{HeaderMatch, HeaderName, MatchedPath, Pattern, RouteMatch};
 use crate::resources::ObjectKey;
 use crate::translate::Settings;
@@ -63,6 +61,7 @@ pub(crate) fn is_catch_all(route_match: &RouteMatch) -> bool {
         headers,
         without_headers,
         query_params,
+        stat_prefix: _, // no condition
     } = route_match;
     let path = match path {
         MatchedPath::Any => true,
@@ -102,15 +101,6 @@ pub(crate) fn parse(
         source_namespace,
         stat_prefix,
     } = matched;
-    if !stat_prefix.is_empty() {
-        report.add(
-            codes::NOT_SUPPORTED,
-            Level::Info,
-            &path.field("statPrefix"),
-            "statPrefix is not supported yet: the route has no statistics of its own; it is served.",
-            "",
-        );
-    }
     let (with, claims) = parse_headers(headers, &path.field("headers"), report);
     let (without, no_claims) =
         parse_headers(without_headers, &path.field("withoutHeaders"), report);
@@ -166,6 +156,7 @@ pub(crate) fn parse(
             headers: with,
             without_headers: without,
             query_params: query,
+            stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.as_str().into()),
         },
         port: port.flatten(),
         gateways,

@@ -51,7 +51,9 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Family>, String> {
             if !is_name(name, true) || !["counter", "gauge", "histogram"].contains(&kind) {
                 return fail("bad name or type");
             }
-            if kind == "counter" && !name.ends_with("_total") {
+            // Envoy's own names stay as they are.
+            let named = name.ends_with("_total") || name.starts_with("envoy_");
+            if kind == "counter" && !named {
                 return fail("a counter's name ends in _total");
             }
             let family = Family {

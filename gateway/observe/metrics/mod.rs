@@ -1,12 +1,14 @@
 //! A worker's counters: plain `u64`, touched by that worker alone, copied out for a scrape.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::TransportProtocol;
 
 use crate::exchange::{Exchange, ResponseFlags};
 use crate::observe::histogram::{BYTES, Histogram, NANOS_AS_MILLIS};
+use crate::observe::route_stats::RouteStats;
 use crate::observe::series::SeriesTable;
 pub use crate::observe::series::{RequestProtocol, SeriesKey};
 use crate::snapshot::LabelsId;
@@ -28,6 +30,7 @@ const SERIES_LIMIT: &str = "metric_series";
 pub struct WorkerMetrics {
     http: SeriesTable<HttpSeries>,
     l4: SeriesTable<L4Series>,
+    routes: RouteStats,
     limit: usize,
     totals: Totals,
 }
@@ -82,6 +85,8 @@ pub struct MetricsSnapshot {
     pub http: HashMap<SeriesKey, HttpSeries>,
     /// TCP and UDP.
     pub l4: HashMap<SeriesKey, L4Series>,
+    /// Routes with a `statPrefix`.
+    pub routes: RouteStats,
     /// The rest.
     pub totals: Totals,
 }
@@ -103,6 +108,7 @@ impl WorkerMetrics {
         Self {
             http: SeriesTable::new(),
             l4: SeriesTable::new(),
+            routes: RouteStats::default(),
             limit,
             totals: Totals::default(),
         }
@@ -131,6 +137,14 @@ impl WorkerMetrics {
         if let Some(call) = &exchange.grpc {
             series.request_messages += call.request_messages;
             series.response_messages += call.response_messages;
+        }
+    }
+
+    /// Counts a finished exchange of a route that asks for it.
+    #[cold]
+    pub fn record_route(&mut self, name: &Arc<str>, exchange: &Exchange) {
+        if !self.routes.record(name, exchange) {
+            self.limit_reached(SERIES_LIMIT);
         }
     }
 
@@ -202,6 +216,7 @@ impl WorkerMetrics {
         MetricsSnapshot {
             http: self.http.entries().iter().cloned().collect(),
             l4: self.l4.entries().iter().copied().collect(),
+            routes: self.routes.clone(),
             totals: self.totals.clone(),
         }
     }
@@ -238,6 +253,7 @@ impl MetricsSnapshot {
         for (key, theirs) in other.l4 {
             self.l4.entry(key).or_default().merge(&theirs);
         }
+        self.routes.merge(other.routes);
         self.totals.connections += other.totals.connections;
         self.totals.connections_active += other.totals.connections_active;
         for (reason, n) in other.totals.refused {

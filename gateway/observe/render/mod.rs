@@ -57,6 +57,7 @@ pub fn render(
     out.family("istio_build", "The version of the proxy.", Kind::Gauge);
     let build = [("component", "proxy"), ("tag", env!("CARGO_PKG_VERSION"))];
     out.integer("istio_build", &SampleLabels::new(build), 1);
+    counters.routes.render(out);
     own(out, counters, state);
 }
 
