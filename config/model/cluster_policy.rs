@@ -160,6 +160,8 @@ impl Limits {
 pub struct RetryBudget {
     /// Of the requests that are active or wait, in percent.
     pub percent: f64,
+    /// In place of those: of the requests that came within this time.
+    pub interval: Option<Duration>,
     /// So many retries are always allowed.
     pub minimum: u32,
 }

@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use gatehouse_config::model::Limits;
+use gatehouse_config::model::{Limits, RetryBudget};
 
 /// The limits of a cluster and what is in use.
 #[derive(Debug)]
@@ -20,6 +21,63 @@ pub struct CircuitBreaker {
 struct Usage {
     used: [AtomicU32; 4],
     overflows: [AtomicU64; 4],
+    recent: Recent,
+}
+
+/// Requests of the last interval, for a retry budget that counts those.
+///
+/// Two intervals are counted, and the older one by the part of it that is still recent. Workers
+/// that turn the page at the same moment may lose a few counts, which a budget can bear.
+#[derive(Debug)]
+struct Recent {
+    epoch: Instant,
+    /// Which interval `now` counts, from `epoch`.
+    page: AtomicU64,
+    now: AtomicU32,
+    before: AtomicU32,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            epoch: Instant::now(),
+            page: AtomicU64::new(0),
+            now: AtomicU32::new(0),
+            before: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Recent {
+    /// Turns the page where that is due; gives the part of its interval that is over.
+    fn turn(&self, at: Instant, interval: Duration) -> f64 {
+        let intervals =
+            at.saturating_duration_since(self.epoch).as_secs_f64() / interval.as_secs_f64();
+        let page = intervals as u64;
+        let seen = self.page.load(Relaxed);
+        if page > seen
+            && self
+                .page
+                .compare_exchange(seen, page, Relaxed, Relaxed)
+                .is_ok()
+        {
+            let last = self.now.swap(0, Relaxed);
+            let is_next = page == seen + 1;
+            self.before.store(if is_next { last } else { 0 }, Relaxed);
+        }
+        intervals.fract()
+    }
+
+    fn note(&self, at: Instant, interval: Duration) {
+        self.turn(at, interval);
+        self.now.fetch_add(1, Relaxed);
+    }
+
+    fn count(&self, at: Instant, interval: Duration) -> f64 {
+        let over = self.turn(at, interval);
+        let before = f64::from(self.before.load(Relaxed));
+        f64::from(self.now.load(Relaxed)) + before * (1.0 - over)
+    }
 }
 
 /// What is limited.
@@ -62,6 +120,14 @@ impl CircuitBreaker {
             self.usage.overflows[resource as usize].fetch_add(1, Relaxed);
             return None;
         }
+        if resource == Resource::Request
+            && let Some(RetryBudget {
+                interval: Some(interval),
+                ..
+            }) = self.limits.retry_budget
+        {
+            self.usage.recent.note(Instant::now(), interval);
+        }
         Some(self.slot(resource))
     }
 
@@ -89,8 +155,13 @@ impl CircuitBreaker {
             Resource::Request => self.limits.max_requests,
             Resource::Retry => match self.limits.retry_budget {
                 Some(budget) => {
-                    let under_way = self.used(Resource::Request) + self.used(Resource::Pending);
-                    let share = budget.percent / 100.0 * f64::from(under_way);
+                    let requests = match budget.interval {
+                        None => {
+                            f64::from(self.used(Resource::Request) + self.used(Resource::Pending))
+                        }
+                        Some(interval) => self.usage.recent.count(Instant::now(), interval),
+                    };
+                    let share = budget.percent / 100.0 * requests;
                     Some((share as u32).max(budget.minimum))
                 }
                 None => self.limits.max_retries,
@@ -115,8 +186,6 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_config::model::RetryBudget;
-
     use super::*;
 
     #[test]
@@ -168,9 +237,47 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_budget_may_count_the_requests_of_an_interval() {
+        let recent = Recent::default();
+        let second = Duration::from_secs(1);
+        let at = |millis| recent.epoch + Duration::from_millis(millis);
+        for millis in (0..1_000).step_by(10) {
+            recent.note(at(millis), second);
+        }
+        assert_eq!(recent.count(at(999), second), 100.0);
+        assert_eq!(
+            recent.count(at(1_500), second),
+            50.0,
+            "half of them are old"
+        );
+        recent.note(at(1_500), second);
+        assert_eq!(recent.count(at(1_750), second), 26.0);
+        assert_eq!(recent.count(at(9_000), second), 0.0);
+
+        let budget = RetryBudget {
+            percent: 50.0,
+            interval: Some(Duration::from_secs(600)),
+            minimum: 1,
+        };
+        let limits = Limits {
+            retry_budget: Some(budget),
+            ..Limits::default()
+        };
+        let breaker = CircuitBreaker::new(limits, None);
+        for _ in 0..10 {
+            drop(breaker.take(Resource::Request));
+        }
+        assert_eq!(breaker.used(Resource::Request), 0);
+        let limit = breaker.limit(Resource::Retry);
+        // All of the interval but for the moment that has gone by.
+        assert!((4..=5).contains(&limit), "{limit}");
+    }
+
+    #[test]
     fn a_retry_budget_grows_with_the_requests() {
         let limits = Limits {
             retry_budget: Some(RetryBudget {
+                interval: None,
                 percent: 20.0,
                 minimum: 3,
             }),

@@ -313,10 +313,7 @@ pub(super) const MESSAGES: &[Message] = &[
         fields: &[
             ("percent", Supported),
             ("minRetryConcurrency", Supported),
-            (
-                "budgetInterval",
-                NotYet("the budget is a share of the requests that are under way"),
-            ),
+            ("budgetInterval", Supported),
         ],
     },
 ];

@@ -74,16 +74,11 @@ pub(super) fn retry_budget(
         );
     }
     // Zero is Envoy's default: only requests that are under way count.
-    if let Some(interval) = budget_interval.filter(|interval| interval.as_nanos() != 0) {
-        duration(interval, &path.field("budgetInterval"), report);
-        report.unsupported(
-            &path.field("budgetInterval"),
-            "budgetInterval",
-            "the budget is a share of the requests that are under way",
-        );
-    }
+    let interval = budget_interval.filter(|interval| interval.as_nanos() != 0);
     RetryBudget {
         percent,
+        interval: interval
+            .and_then(|interval| duration(interval, &path.field("budgetInterval"), report)),
         minimum: match min_retry_concurrency {
             0 => 3,
             minimum => *minimum,
