@@ -85,6 +85,9 @@ pub struct ConnectionSettings {
     pub idle_timeout: Option<Duration>,
     /// How long a request's head may take.
     pub head_timeout: Option<Duration>,
+    /// How long a request may be silent, both ways, from its head to the end of its answer; none:
+    /// as long as its route allows.
+    pub stream_idle_timeout: Option<Duration>,
     /// What becomes of requests with an underscore in a header's name.
     pub underscores: Underscores,
     /// What becomes of paths with `%2f` or `%5c`.

@@ -57,8 +57,11 @@ pub(super) enum Failure {
     },
     /// The client is gone.
     ClientGone,
-    /// One side took nothing for too long.
-    Stalled,
+    /// One side took nothing for too long, or nothing moved at all.
+    Stalled {
+        /// The request was sent to its end.
+        complete: bool,
+    },
     /// The client broke the framing of its body.
     BadRequestBody(BodyError),
     /// The answer has a status that the route retries.
@@ -78,6 +81,8 @@ pub(super) struct Deadlines {
     pub(super) per_try_timeout: Option<Duration>,
     /// The end of this try.
     pub(super) per_try: Option<Instant>,
+    /// How long nothing may move.
+    pub(super) idle: Option<Duration>,
 }
 
 impl Deadlines {
@@ -164,6 +169,7 @@ impl HttpConnection {
         let limit = timeout::limit(forward.timeout, self.exchange.request.fields());
         let mut deadlines = Deadlines {
             timeout: limit,
+            idle: view.snapshot.proxy.connections.stream_idle_timeout,
             ..Deadlines::default()
         };
         if matches!(self.exchange.request.body(), BodyLength::Empty) {
@@ -219,7 +225,7 @@ impl HttpConnection {
                     self.copy_sent(view, &copies, &request);
                     request.forget();
                     return self
-                        .relay(route, weighted, upstream, request, &deadlines)
+                        .relay(view, route, weighted, upstream, request, &deadlines)
                         .await;
                 }
                 Err(failure) => failure,
@@ -405,7 +411,7 @@ impl HttpConnection {
             Failure::Timeout { per_try: false } => Reply::timeout(),
             Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
             Failure::BadRequestBody(error) => Reply::malformed_body(error),
-            Failure::Stalled => Reply::stalled(),
+            Failure::Stalled { complete } => Reply::stalled(complete),
             Failure::ClientGone => {
                 return self.client_gone();
             }

@@ -202,7 +202,7 @@ impl HttpConnection {
             Some(
                 Failure::Overflow
                 | Failure::ClientGone
-                | Failure::Stalled
+                | Failure::Stalled { .. }
                 | Failure::BadRequestBody(_),
             ) => return,
         };

@@ -113,11 +113,14 @@ impl Reply {
         }
     }
 
-    /// Nothing of the request has moved for too long: 408 SI.
-    pub fn stalled() -> Self {
+    /// Nothing has moved for too long: 408 SI while the request was under way, and 504 SI once it
+    /// was complete (Envoy: `maybeRequestTimeoutCode`).
+    pub fn stalled(complete: bool) -> Self {
+        let status = if complete { 504 } else { 408 };
         Self {
             close: true,
-            ..Self::new(408, ResponseFlags::SI, "stream_idle_timeout").with_body("stream timeout")
+            ..Self::new(status, ResponseFlags::SI, "stream_idle_timeout")
+                .with_body("stream timeout")
         }
     }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -18,9 +18,13 @@ use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
 use crate::upstream::Upstream;
 use crate::worker::timer::Timer;
+use crate::worker::view::View;
 
 /// How much of further requests is taken in while an answer is under way.
 const PIPELINED: usize = 16 * 1024;
+
+/// Silence is not looked for more often than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
 /// From here on a body of known length is moved by the kernel.
 const SPLICE_FROM: u64 = 128 * 1024;
@@ -33,8 +37,9 @@ impl HttpConnection {
         request: &mut Transfer,
         deadlines: &mut Deadlines,
     ) -> Result<(), Failure> {
-        let mut progress = Progression::new();
-        self.arm(self.exchange.started, deadlines.next());
+        let limits = self.silence(deadlines);
+        let mut progress = Progression::new(limits);
+        self.arm(self.exchange.started, deadlines.next(), limits);
         let mut sent_at = None;
         let mut send_failed = false;
         poll_fn(|cx| {
@@ -61,7 +66,7 @@ impl HttpConnection {
                 sent_at = Some(now);
                 deadlines.complete(now);
                 if let Some(end) = deadlines.next() {
-                    self.arm(now, Some(end));
+                    self.arm(now, Some(end), limits);
                 }
             }
             if let Poll::Ready(done) = self.poll_head(cx, upstream) {
@@ -75,12 +80,13 @@ impl HttpConnection {
             if deadlines.next().is_some_and(|end| end <= now) {
                 return Poll::Ready(Err(deadlines.failure()));
             }
-            if progress.is_stalled(request.is_blocked(), request.wire_bytes) {
+            if let Some(limit) = progress.is_over(request.is_blocked(), request.wire_bytes, now) {
                 self.worker
-                    .with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
-                return Poll::Ready(Err(Failure::Stalled));
+                    .with_metrics(|metrics| metrics.limit_reached(limit));
+                let complete = request.is_done();
+                return Poll::Ready(Err(Failure::Stalled { complete }));
             }
-            self.arm(now, deadlines.next());
+            self.arm(now, deadlines.next(), limits);
             // Registers for the new deadline.
             self.timer
                 .poll_expired(cx)
@@ -92,11 +98,22 @@ impl HttpConnection {
         Ok(())
     }
 
-    /// Sets the timer to the deadline, or to when a side that takes nothing has stalled.
-    fn arm(&self, now: Instant, end: Option<Instant>) {
-        let stall = now + self.worker.settings.stall_timeout;
+    /// How long silence may last.
+    fn silence(&self, deadlines: &Deadlines) -> Silence {
+        Silence {
+            stall: self.worker.settings.stall_timeout,
+            idle: deadlines.idle,
+        }
+    }
+
+    /// Sets the timer to the deadline, or to when it is looked whether bytes have moved.
+    fn arm(&self, now: Instant, end: Option<Instant>, limits: Silence) {
+        let look = limits.idle.map_or(limits.stall, |idle| {
+            limits.stall.min((idle / 4).max(SHORTEST_LOOK))
+        });
+        let look = now + look;
         self.timer
-            .set_at(Some(end.map_or(stall, |end| end.min(stall))));
+            .set_at(Some(end.map_or(look, |end| end.min(look))));
     }
 
     /// Reads until a final head is complete; informational ones go to the client at once.
@@ -165,6 +182,7 @@ impl HttpConnection {
     /// Relays the answer whose head is in `exchange.response`.
     pub(super) async fn relay(
         &mut self,
+        view: &View,
         route: &Route,
         to: &WeightedDestination,
         upstream: Upstream,
@@ -179,7 +197,6 @@ impl HttpConnection {
         // An answer that came before the whole request was read: the rest is not waited for.
         let keep = self.keep_alive() && request.is_done();
         self.exchange.request_body_bytes = request.body_bytes;
-        let view = self.worker.view();
         self.prepare_response(&view.snapshot, route, to, length, keep, switching, is_head);
 
         let framing = match length {
@@ -284,14 +301,17 @@ impl HttpConnection {
     /// Moves the response, and what is left of the request, until the response is done. The time
     /// of a single try is over once its answer has begun.
     async fn run(&mut self, relay: &mut Relay, deadlines: &Deadlines) -> Result<(), End> {
-        let mut progress = Progression::new();
-        self.arm(self.exchange.started, deadlines.route);
+        let limits = self.silence(deadlines);
+        let mut progress = Progression::new(limits);
+        self.arm(self.exchange.started, deadlines.route, limits);
         loop {
             let moved =
                 poll_fn(|cx| relay.poll(cx, &mut self.stream, &mut self.input, &self.timer));
             match moved.await? {
                 Moved::Done => return Ok(()),
-                Moved::Splice(length) => self.splice(relay, length, deadlines).await?,
+                Moved::Splice(length) => {
+                    self.splice(relay, length, deadlines, &mut progress).await?;
+                }
                 Moved::Expired => self.expired(relay, deadlines, &mut progress)?,
             }
         }
@@ -310,12 +330,13 @@ impl HttpConnection {
         }
         let (request, response) = (&relay.request, &relay.response);
         let blocked = request.is_blocked() || response.is_blocked();
-        if progress.is_stalled(blocked, request.wire_bytes + response.wire_bytes) {
+        let moved = request.wire_bytes + response.wire_bytes;
+        if let Some(limit) = progress.is_over(blocked, moved, now) {
             self.worker
-                .with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
+                .with_metrics(|metrics| metrics.limit_reached(limit));
             return Err(End::STALLED);
         }
-        self.arm(now, deadlines.route);
+        self.arm(now, deadlines.route, progress.limits);
         Ok(())
     }
 
@@ -325,10 +346,11 @@ impl HttpConnection {
         relay: &mut Relay,
         length: u64,
         deadlines: &Deadlines,
+        progress: &mut Progression,
     ) -> Result<(), End> {
         let worker = Rc::clone(&self.worker);
         let counter = Cell::new(0);
-        let mut seen = 0;
+        let before = relay.request.wire_bytes + relay.response.wire_bytes;
         let from = &relay.upstream.stream;
         let mut moving = std::pin::pin!(splice_exact(
             &worker.pipes,
@@ -355,12 +377,11 @@ impl HttpConnection {
             }
             // Only a client that takes nothing has stalled; an upstream may take its time.
             let blocked = self.stream.poll_write_ready(cx).is_pending();
-            if blocked && counter.get() == seen {
-                worker.with_metrics(|metrics| metrics.limit_reached("stall_timeout"));
+            if let Some(limit) = progress.is_over(blocked, before + counter.get(), now) {
+                worker.with_metrics(|metrics| metrics.limit_reached(limit));
                 return Poll::Ready(Err(End::STALLED));
             }
-            seen = counter.get();
-            self.arm(now, deadline);
+            self.arm(now, deadline, progress.limits);
             self.timer.poll_expired(cx).map(|()| Err(End::TIMEOUT))
         })
         .await;
@@ -472,21 +493,46 @@ enum Moved {
     Expired,
 }
 
+/// How long nothing may move.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    /// While a side takes nothing that waits for it.
+    stall: Duration,
+    /// In any case; none: as long as it takes.
+    idle: Option<Duration>,
+}
+
 /// Whether bytes move, from one look to the next.
 #[derive(Debug)]
 struct Progression {
+    limits: Silence,
     seen: u64,
+    /// When it was last seen that bytes had moved.
+    since: Option<Instant>,
 }
 
 impl Progression {
-    fn new() -> Self {
-        Self { seen: u64::MAX }
+    fn new(limits: Silence) -> Self {
+        Self {
+            limits,
+            seen: u64::MAX,
+            since: None,
+        }
     }
 
-    /// Whether somebody is waited for, and took nothing since the last look.
-    fn is_stalled(&mut self, blocked: bool, moved: u64) -> bool {
-        let before = std::mem::replace(&mut self.seen, moved);
-        blocked && before == moved
+    /// The limit that is reached, if one is: somebody is waited for and took nothing, or nothing
+    /// moved for too long.
+    fn is_over(&mut self, blocked: bool, moved: u64, now: Instant) -> Option<&'static str> {
+        if std::mem::replace(&mut self.seen, moved) != moved {
+            self.since = Some(now);
+            return None;
+        }
+        let quiet = now.saturating_duration_since(self.since.unwrap_or(now));
+        // The look comes at most once in the time, so that it is over with the second one.
+        if self.limits.idle.is_some_and(|idle| quiet >= idle) {
+            return Some("httpStreamIdleTimeout");
+        }
+        (blocked && quiet >= self.limits.stall).then_some("stall_timeout")
     }
 }
 

@@ -93,9 +93,10 @@ fn repeats_failure(failure: &Failure, on: &RetryOn) -> bool {
         // Decided by its head.
         Failure::Status => true,
         // Where a limit is reached, more tries are the last thing that is wanted.
-        Failure::Overflow | Failure::ClientGone | Failure::Stalled | Failure::BadRequestBody(_) => {
-            false
-        }
+        Failure::Overflow
+        | Failure::ClientGone
+        | Failure::Stalled { .. }
+        | Failure::BadRequestBody(_) => false,
     }
 }
 

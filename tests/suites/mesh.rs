@@ -1,9 +1,10 @@
 //! What a MeshConfig, Telemetries and policies say to the gateway, seen over the wire.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use gatehouse_e2e::http::Response;
-use gatehouse_e2e::{DEADLINE, Echo, Front, Node, loopback_address};
+use gatehouse_e2e::{DEADLINE, Echo, Front, Node, Upstream, eventually, loopback_address};
 
 const TO_ONE: &str = "- route: [{destination: {host: one.test}}]\n";
 
@@ -226,4 +227,57 @@ fn access_logs_are_as_mesh_and_telemetries_say() {
         (!text.is_empty()).then_some(text)
     });
     assert!(text.starts_with("HTTP/1.1\n"), "{text}");
+}
+
+#[test]
+fn requests_that_fall_silent_are_given_up() {
+    // Says nothing, or begins and stops, by the path.
+    let upstream = Upstream::start(|mut incoming| {
+        while let Some(head) = incoming.head()? {
+            if head.starts_with("GET /half") {
+                incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello")?;
+            } else if head.starts_with("GET /slow") {
+                incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")?;
+                for _ in 0..10 {
+                    std::thread::sleep(Duration::from_millis(150));
+                    incoming.send(b"x")?;
+                }
+            }
+        }
+        Ok(())
+    });
+    let mesh = "kind: MeshConfig
+accessLogFile: /dev/stdout
+defaultConfig: {connectionSettings: {httpStreamIdleTimeout: 600ms}}
+";
+    let services = [("one.test", &[upstream.address()][..])];
+    let front = Front::start_beside(TO_ONE, &services, mesh, |builder| {
+        builder.arguments(&["--workers", "1"])
+    });
+    let answer = front.get("/silent", &[]);
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (504, "stream timeout")
+    );
+    let mut client = front.connect();
+    client
+        .send(b"POST /part HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\nhello")
+        .expect("sent");
+    assert_eq!(client.response("POST").expect("an answer").status, 408);
+    let mut client = front.connect();
+    client
+        .send(b"GET /half HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .expect("sent");
+    let half = client.until_closed().expect("closed");
+    assert!(half.ends_with(b"hello"), "cut off behind what came");
+    // As long as something moves, it may take longer in all.
+    assert_eq!(front.get("/slow", &[]).text(), "xxxxxxxxxx");
+    eventually("the log lines", DEADLINE, || {
+        let log = front.gatehouse.log();
+        let silent = [" 504 SI ", " 408 SI ", " 200 SI "];
+        silent
+            .iter()
+            .all(|part| log.contains(&format!("{part}stream_idle_timeout")))
+            .then_some(())
+    });
 }

@@ -358,10 +358,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 NotYet("a request may take as long as its route allows"),
             ),
             ("httpRequestHeadersTimeout", Supported),
-            (
-                "httpStreamIdleTimeout",
-                NotYet("a request may be silent as long as its route allows"),
-            ),
+            ("httpStreamIdleTimeout", Supported),
             (
                 "httpMaxStreamDuration",
                 NotYet("a request may take as long as its route allows"),

@@ -246,7 +246,6 @@ fn apply_connections(
         http_max_connection_duration = "httpMaxConnectionDuration",
         http_drain_timeout = "httpDrainTimeout",
         http_request_timeout = "httpRequestTimeout",
-        http_stream_idle_timeout = "httpStreamIdleTimeout",
         http_max_stream_duration = "httpMaxStreamDuration",
         http_max_concurrent_streams = "httpMaxConcurrentStreams",
         http2_initial_stream_window_size = "http2InitialStreamWindowSize",
@@ -268,6 +267,8 @@ fn apply_connections(
             report,
         )
         .or(edge.then_some(minute)),
+        stream_idle_timeout: time(*http_stream_idle_timeout, "httpStreamIdleTimeout", report)
+            .or(edge.then_some(5 * minute)),
         underscores: match http_headers_with_underscores_action {
             UnderscoreAction::Unspecified if edge => Underscores::Reject,
             UnderscoreAction::Unspecified | UnderscoreAction::Allow => Underscores::Allow,
