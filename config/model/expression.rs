@@ -3,14 +3,24 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 
+use cel::IdedExpr;
+use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
 use cel::objects::{Key, Map};
 use cel::{Context, Program, Value};
 
 /// The longest expression that is read.
 const MOST_BYTES: usize = 2_048;
 
-/// The deepest nesting of brackets that is read: what reads them is recursive.
+/// Operators and brackets that the parser is given, those in strings counted too: it is recursive,
+/// and a chain such as `1+1+1` is as deep for it as a nest of brackets.
+const MOST_STEPS: usize = 256;
+
+/// A stack on which so many steps fit twice. One that overflows ends the process.
+const PARSER_STACK: usize = 64 << 20;
+
+/// The deepest expression that is evaluated, on whatever stack there is.
 const MOST_DEPTH: usize = 24;
 
 /// Macros that walk over a map or list; nested ones multiply.
@@ -46,36 +56,21 @@ impl Expression {
         if source.len() > MOST_BYTES {
             return Err(format!("it is longer than {MOST_BYTES} bytes"));
         }
-        let mut depth = 0_usize;
-        for byte in source.bytes() {
-            match byte {
-                b'(' | b'[' | b'{' | b'?' | b'!' | b'-' => depth += 1,
-                b')' | b']' | b'}' | b':' => depth = depth.saturating_sub(1),
-                b'&' | b'|' | b',' | b' ' if depth > 0 => {}
-                _ => {}
-            }
-            if depth > MOST_DEPTH {
-                return Err(format!("it is nested deeper than {MOST_DEPTH}"));
-            }
+        if steps(source) > MOST_STEPS {
+            return Err(format!(
+                "it has more than {MOST_STEPS} operators and brackets"
+            ));
         }
         let walks = [".all(", ".exists(", ".exists_one(", ".map(", ".filter("];
         let walks: usize = walks.iter().map(|walk| source.matches(walk).count()).sum();
         if walks > MOST_WALKS {
             return Err(format!("it walks over lists more than {MOST_WALKS} times"));
         }
-        // The parser is generated code that nobody here has read whole.
-        let compiled = catch_unwind(AssertUnwindSafe(|| Program::compile(source)));
-        match compiled {
-            Ok(Ok(program)) => Ok(Self {
-                source: source.into(),
-                program: Arc::new(program),
-            }),
-            Ok(Err(errors)) => {
-                let text = errors.to_string();
-                Err(text.lines().next().unwrap_or_default().trim().to_owned())
-            }
-            Err(_) => Err("the CEL parser failed on it".to_owned()),
-        }
+        let program = compile(source)?;
+        Ok(Self {
+            source: source.into(),
+            program: Arc::new(program),
+        })
     }
 
     /// Whether it is true; an expression that fails (on a missing header, say) is not (Envoy: the
@@ -110,6 +105,72 @@ impl Expression {
     /// As it was written.
     pub fn source(&self) -> &str {
         &self.source
+    }
+}
+
+/// Reads an expression on a stack of its own; what is too deep ends there, for even dropping it is
+/// recursive. The parser is generated code that nobody here has read whole: it may panic.
+fn compile(source: &str) -> Result<Program, String> {
+    let read = || {
+        let program = Program::compile(source).map_err(|errors| {
+            let text = errors.to_string();
+            text.lines().next().unwrap_or_default().trim().to_owned()
+        })?;
+        if is_deeper(program.expression(), MOST_DEPTH) {
+            return Err(format!("it is nested deeper than {MOST_DEPTH}"));
+        }
+        Ok(program)
+    };
+    thread::scope(|scope| {
+        let parser = thread::Builder::new()
+            .name("cel".to_owned())
+            .stack_size(PARSER_STACK);
+        let running = parser
+            .spawn_scoped(scope, read)
+            .map_err(|error| format!("it cannot be read now: {error}"))?;
+        let read = running.join();
+        read.unwrap_or_else(|_| Err("the CEL parser failed on it".to_owned()))
+    })
+}
+
+fn steps(source: &str) -> usize {
+    let signs = source
+        .bytes()
+        .filter(|byte| b"([{?!+-*/%<>=".contains(byte));
+    let words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
+    signs.count() + words.filter(|word| *word == "in").count()
+}
+
+/// Whether an expression has more than `most` levels.
+fn is_deeper(expression: &IdedExpr, most: usize) -> bool {
+    let Some(most) = most.checked_sub(1) else {
+        return true;
+    };
+    let deeper = |part: &IdedExpr| is_deeper(part, most);
+    let any = |entries: &[IdedEntryExpr]| {
+        entries.iter().any(|entry| match &entry.expr {
+            EntryExpr::StructField(field) => deeper(&field.value),
+            EntryExpr::MapEntry(entry) => deeper(&entry.key) || deeper(&entry.value),
+        })
+    };
+    match &expression.expr {
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => false,
+        Expr::Call(call) => {
+            call.target.iter().any(|part| deeper(part)) || call.args.iter().any(deeper)
+        }
+        Expr::Comprehension(walk) => [
+            &walk.iter_range,
+            &walk.accu_init,
+            &walk.loop_cond,
+            &walk.loop_step,
+            &walk.result,
+        ]
+        .into_iter()
+        .any(deeper),
+        Expr::List(list) => list.elements.iter().any(deeper),
+        Expr::Map(map) => any(&map.entries),
+        Expr::Select(select) => deeper(&select.operand),
+        Expr::Struct(part) => any(&part.entries),
     }
 }
 
@@ -196,5 +257,40 @@ mod tests {
         ] {
             assert!(Expression::parse(source).is_err(), "{source:.40}");
         }
+    }
+
+    #[test]
+    fn no_nest_and_no_chain_overflows_the_stack() {
+        let many = |part: &str, count: usize| part.repeat(count);
+        for count in [10, 100, 200, 400] {
+            let sources = [
+                format!("{}1{}", many("(", count), many(")", count)),
+                format!("{}1{}", many("[", count), many("]", count)),
+                format!("{}1{}", many("{1:", count), many("}", count)),
+                many("{1:", count),
+                format!("'\\q{}", many("(", count)),
+                format!("1{}", many("+1", count)),
+                format!("1{}", many("-1", count)),
+                format!("a{}", many("==a", count)),
+                format!("a{}", many(" in a", count)),
+                format!("a{}", many("[0]", count)),
+                format!("a{}", many(".a", count)),
+                format!("a{}", many("||a", count)),
+                format!("{}1", many("true?1:", count)),
+                format!("{}1{}", many("1+(", count), many(")", count)),
+            ];
+            for source in sources {
+                if let Ok(expression) = Expression::parse(&source) {
+                    expression.text(&attributes());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_filter_is_read() {
+        let condition = "request.headers['x-forwarded-client-cert'] != 'a-b'";
+        let source = vec![condition; 20].join(" && ");
+        assert!(Expression::parse(&source).is_ok());
     }
 }
