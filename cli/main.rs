@@ -4,6 +4,7 @@ mod check;
 mod daemon;
 mod demo;
 mod get;
+mod identity;
 mod table;
 mod why;
 

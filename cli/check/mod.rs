@@ -17,7 +17,7 @@ use gatehouse_config::source::Directory;
 use gatehouse_config::translate::{self, translate};
 use gatehouse_config::{Finding, Level};
 
-use crate::daemon::settings::{Labels, labels};
+use crate::identity::GatewayArgs;
 use crate::table;
 
 /// Something was found at the threshold or above.
@@ -42,17 +42,8 @@ pub struct CheckArgs {
     /// The least level that ends with exit code 1
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Threshold::Error)]
     pub fail_on: Threshold,
-    /// The labels that Gateways and Services select the gateway by
-    #[arg(
-        long,
-        value_name = "K=V,…",
-        default_value = "istio=ingressgateway,app=istio-ingressgateway",
-        value_parser = labels
-    )]
-    pub labels: Labels,
-    /// The namespace that the gateway belongs to
-    #[arg(long, value_name = "NS", default_value = "istio-system")]
-    pub namespace: String,
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
     /// Tell what a code means and how to mend it; without a code, list all
     #[arg(long, value_name = "CODE", num_args = 0..=1, default_missing_value = "", conflicts_with = "paths")]
     pub explain: Option<String>,
@@ -166,11 +157,8 @@ pub fn check(args: &CheckArgs) -> io::Result<Checked> {
     }
     let loaded = directory.load();
     let settings = translate::Settings {
-        labels: args.labels.0.clone(),
-        namespace: args.namespace.clone(),
-        root_namespace: args.namespace.clone(),
         offline: true,
-        ..translate::Settings::default()
+        ..args.gateway.settings()
     };
     let mut findings = loaded.findings;
     findings.extend(translate(&loaded.resources, &settings).findings);

@@ -11,6 +11,8 @@ use gatehouse_config::source::DnsSettings;
 use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
 
+use crate::identity::GatewayArgs;
+
 /// Where the state is kept if nothing else is said.
 const STATE: &str = "/var/lib/gatehouse";
 
@@ -59,17 +61,8 @@ pub struct RunArgs {
     /// Where /stats/prometheus listens on Envoy's port, or `off`
     #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address)]
     pub metrics: Address,
-    /// The labels that Gateways and Services select this gateway by
-    #[arg(
-        long,
-        value_name = "K=V,…",
-        default_value = "istio=ingressgateway,app=istio-ingressgateway",
-        value_parser = labels
-    )]
-    pub labels: Labels,
-    /// The namespace that this gateway belongs to
-    #[arg(long, value_name = "NS", default_value = "istio-system")]
-    pub namespace: String,
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
     /// The host's address for servers that no LoadBalancer Service leads to; may be repeated
     /// [default: every address, v4 and v6]
     #[arg(long, value_name = "ADDR")]
@@ -140,10 +133,6 @@ pub struct RunArgs {
 /// A socket address, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub Option<SocketAddr>);
-
-/// Labels of the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(pub BTreeMap<String, String>);
 
 /// Bounds of the copies of requests that one worker has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,8 +220,7 @@ impl From<RunArgs> for Settings {
             status,
             health,
             metrics,
-            labels,
-            namespace,
+            gateway: GatewayArgs { labels, namespace },
             listen,
             workers,
             access_log,
@@ -332,24 +320,4 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
     with_port
         .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)))
         .map_err(|_| format!("`{text}` is not an address such as 192.168.8.1 or 127.0.0.1:5353"))
-}
-
-/// `key=value,key=value`.
-///
-/// # Errors
-///
-/// A part of it is no label.
-pub fn labels(text: &str) -> Result<Labels, String> {
-    text.split(',')
-        .filter(|label| !label.is_empty())
-        .map(|label| match label.split_once('=') {
-            Some((key, value)) if !key.is_empty() => {
-                Ok((key.trim().to_owned(), value.trim().to_owned()))
-            }
-            _ => Err(format!(
-                "`{label}` is not a label; write key=value,key=value"
-            )),
-        })
-        .collect::<Result<_, _>>()
-        .map(Labels)
 }

@@ -13,16 +13,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use gatehouse_config::source::Directory;
-use gatehouse_config::translate::{self, translate};
+use gatehouse_config::translate::translate;
 use gatehouse_gateway::compile::{RouteLists, compile, place};
 use gatehouse_gateway::observe::LabelTable;
 use gatehouse_gateway::snapshot::Snapshot;
 use gatehouse_gateway::why::{Explanation, Health, Outcome, Question, explain};
 use serde_json::Value;
 
-use crate::daemon::settings::{Labels, labels};
 use crate::get::client::{self, Failure};
 use crate::get::{Format, NOT_RUNNING};
+use crate::identity::GatewayArgs;
 use crate::table;
 
 /// What was asked for cannot be done.
@@ -44,7 +44,8 @@ pub struct WhyArgs {
     /// The client's address
     #[arg(long, value_name = "IP")]
     pub from: Option<IpAddr>,
-    /// Answer from these files in place of a running daemon
+    /// Answer from these files in place of a running daemon, for the gateway of --labels and
+    /// --namespace
     #[arg(long, value_name = "PATH", conflicts_with = "admin")]
     pub config: Option<PathBuf>,
     /// The admin address of the running daemon
@@ -53,17 +54,8 @@ pub struct WhyArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub output: Format,
-    /// With --config: the labels that Gateways and Services select the gateway by
-    #[arg(
-        long,
-        value_name = "K=V,…",
-        default_value = "istio=ingressgateway,app=istio-ingressgateway",
-        value_parser = labels
-    )]
-    pub labels: Labels,
-    /// With --config: the namespace that the gateway belongs to
-    #[arg(long, value_name = "NS", default_value = "istio-system")]
-    pub namespace: String,
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -115,13 +107,7 @@ fn from_files(args: &WhyArgs, question: &Question) -> Result<Explanation, ExitCo
     };
     let mut directory = Directory::open_all(args.config.clone()).map_err(|error| failed(&error))?;
     let loaded = directory.load();
-    let settings = translate::Settings {
-        labels: args.labels.0.clone(),
-        namespace: args.namespace.clone(),
-        root_namespace: args.namespace.clone(),
-        ..translate::Settings::default()
-    };
-    let model = translate(&loaded.resources, &settings).model;
+    let model = translate(&loaded.resources, &args.gateway.settings()).model;
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     let placement = place(
         &model,

@@ -94,17 +94,25 @@ fn two_more(front: &Front) -> Receiver<Response> {
     answers
 }
 
+/// One connection, which serves a request that waits at the gate, and one that waits for the
+/// connection: a third has got its 503 already.
+fn full(gate: &Gate) -> (Front, http::Client, Receiver<Response>) {
+    let policy = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}";
+    let front = front(gate.upstream.address(), policy, "1", TO_API);
+    let mut first = front.connect();
+    first
+        .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .expect("the connection is open");
+    gate.wait_for(1);
+    let answers = two_more(&front);
+    assert_overflow(&answers.recv().expect("the third is answered"));
+    (front, first, answers)
+}
+
 #[test]
 fn one_connection_serves_one_request_and_holds_one_more() {
     let gate = Gate::new();
-    let policy = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}";
-    let front = front(gate.upstream.address(), policy, "1", TO_API);
-    let get = b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
-    let mut first = front.connect();
-    first.send(get).unwrap();
-    gate.wait_for(1);
-    let answers = two_more(&front);
-    assert_overflow(&answers.recv().unwrap());
+    let (front, mut first, answers) = full(&gate);
     gate.open();
     assert_eq!(first.response("GET").unwrap().status, 200);
     assert_eq!(answers.recv().unwrap().status, 200);
@@ -137,14 +145,7 @@ fn a_limit_of_requests_is_that_of_all_workers_together() {
 #[test]
 fn a_client_that_leaves_frees_its_place() {
     let gate = Gate::new();
-    let policy = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}";
-    let front = front(gate.upstream.address(), policy, "1", TO_API);
-    let get = b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
-    let mut first = front.connect();
-    first.send(get).unwrap();
-    gate.wait_for(1);
-    let answers = two_more(&front);
-    assert_overflow(&answers.recv().unwrap());
+    let (_front, first, answers) = full(&gate);
     drop(first);
     // Its connection is closed with it, and the one that waits gets the place.
     gate.wait_for(2);

@@ -29,14 +29,7 @@ fn an_address_that_another_machine_uses_is_not_announced() {
 fn a_cable_that_comes_back_is_announced_on_again() {
     let Some(story) = Story::new() else { return };
     let gatehouse = story.start();
-    story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
-    eventually("the page opens", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
+    story.wait_for_page(&gatehouse);
     story.lan.cable(&story.node, false);
     eventually("nobody answers", DEADLINE, || {
         story.arping(INGRESS, 1).is_empty().then_some(())
@@ -47,13 +40,7 @@ fn a_cable_that_comes_back_is_announced_on_again() {
         &format!("Reply {INGRESS} is-at {}", story.node.mac()),
         DEADLINE,
     );
-    eventually("the page opens again", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
+    story.wait_for_client();
 }
 
 #[test]

@@ -188,13 +188,7 @@ spec:
     ] {
         story.wait_for_address(&gatehouse, service, address);
     }
-    eventually("the page is back", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
+    story.wait_for_client();
     assert!(
         story
             .curl("http://192.168.8.152:20001/kiali")
@@ -273,14 +267,7 @@ fn a_start_after_kill_cleans_up_what_was_left() {
 fn the_traffic_shows_in_the_metrics() {
     let Some(story) = Story::new() else { return };
     let gatehouse = story.start();
-    story.wait_for_address(&gatehouse, "istio-ingressgateway", INGRESS);
-    eventually("the page opens", DEADLINE, || {
-        story
-            .curl("http://192.168.8.151/productpage")
-            .status
-            .success()
-            .then_some(())
-    });
+    story.wait_for_page(&gatehouse);
     story.curl("http://192.168.8.151/nowhere").ok();
     let metrics = eventually("both requests are counted", DEADLINE, || {
         let metrics = story.node.enter(|| {

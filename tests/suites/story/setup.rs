@@ -83,6 +83,22 @@ impl Story {
         });
     }
 
+    /// Waits until the ingress has its address and a client opens the page there.
+    pub fn wait_for_page(&self, gatehouse: &Gatehouse) {
+        self.wait_for_address(gatehouse, "istio-ingressgateway", INGRESS);
+        self.wait_for_client();
+    }
+
+    /// Waits until a client opens the page.
+    pub fn wait_for_client(&self) {
+        eventually("the page opens", DEADLINE, || {
+            self.curl("http://192.168.8.151/productpage")
+                .status
+                .success()
+                .then_some(())
+        });
+    }
+
     /// Kiali's Service becomes a LoadBalancer, or a ClusterIP again.
     pub fn expose_kiali(&self, expose: bool) {
         let (from, to) = (

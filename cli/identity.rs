@@ -1,0 +1,58 @@
+//! Which gateway is meant: its labels and its namespace, as `run`, `check` and `why` are told.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use gatehouse_config::translate;
+
+/// The flags that say which gateway it is.
+#[derive(Args, Clone, Debug)]
+pub struct GatewayArgs {
+    /// The labels that Gateways and Services select the gateway by
+    #[arg(
+        long,
+        value_name = "K=V,…",
+        default_value = "istio=ingressgateway,app=istio-ingressgateway",
+        value_parser = labels
+    )]
+    pub labels: Labels,
+    /// The namespace that the gateway belongs to
+    #[arg(long, value_name = "NS", default_value = "istio-system")]
+    pub namespace: String,
+}
+
+impl GatewayArgs {
+    /// How files are translated for this gateway.
+    pub fn settings(&self) -> translate::Settings {
+        translate::Settings {
+            labels: self.labels.0.clone(),
+            namespace: self.namespace.clone(),
+            root_namespace: self.namespace.clone(),
+            ..translate::Settings::default()
+        }
+    }
+}
+
+/// Labels of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+/// `key=value,key=value`.
+///
+/// # Errors
+///
+/// A part of it is no label.
+pub fn labels(text: &str) -> Result<Labels, String> {
+    text.split(',')
+        .filter(|label| !label.is_empty())
+        .map(|label| match label.split_once('=') {
+            Some((key, value)) if !key.is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(format!(
+                "`{label}` is not a label; write key=value,key=value"
+            )),
+        })
+        .collect::<Result<_, _>>()
+        .map(Labels)
+}
