@@ -64,6 +64,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Where is listened, and for what; addresses are unique per transport.
     pub listeners: Vec<Listener>,
+    /// Listeners that are sockets of this host, by the stand-in of their address.
+    pub sockets: Vec<(SocketAddr, Arc<str>)>,
     /// Route tables, one per Gateway port.
     pub servers: Vec<Server>,
     /// Virtual hosts of all servers.
@@ -336,6 +338,13 @@ pub struct Endpoint {
 }
 
 impl Snapshot {
+    /// The socket of a listener: its path, or `@` and its name; none for one that has an address.
+    pub fn socket_at(&self, address: SocketAddr) -> Option<&Arc<str>> {
+        let mut sockets = self.sockets.iter();
+        let (_, socket) = sockets.find(|(stand_in, _)| *stand_in == address)?;
+        Some(socket)
+    }
+
     /// A server.
     pub fn server(&self, id: ServerId) -> &Server {
         &self.servers[id.index()]

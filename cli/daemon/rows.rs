@@ -186,7 +186,10 @@ pub fn listeners<'a>(
         };
         ListenerRow {
             name,
-            address: listener.address.to_string(),
+            address: match snapshot.socket_at(listener.address) {
+                Some(socket) => format!("unix://{socket}"),
+                None => listener.address.to_string(),
+            },
             protocol: protocol.to_owned(),
             state: "listening".to_owned(),
             origins,
@@ -211,7 +214,10 @@ pub fn routes(model: &Model, placement: &Placement) -> Vec<RouteRow> {
             .places
             .iter()
             .filter(|place| place.server() == Some(index))
-            .map(|place| place.address().to_string())
+            .map(|place| match &server.socket {
+                Some(socket) => format!("unix://{socket}"),
+                None => place.address().to_string(),
+            })
             .collect();
         if let Some(route) = &server.tcp {
             rows.push(tcp_row(model, route, listeners.clone()));

@@ -59,7 +59,7 @@ pub use route::{
     Action, DelegateOrigin, DirectResponse, Forward, HeaderMatch, MatchedPath, Mirror, Redirect,
     Retry, RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
 };
-pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost};
+pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost, socket_stand_in};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
 
 /// Everything that is in force.

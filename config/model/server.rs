@@ -1,6 +1,7 @@
 //! Servers of Gateways, merged per port, and their virtual hosts.
 
-use std::net::IpAddr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::model::{Destination, Domain, Route, RouteOrigin};
@@ -25,12 +26,24 @@ pub struct Server {
     pub port: u16,
     /// `servers[].bind`; none: wherever the placement says.
     pub bind: Option<IpAddr>,
+    /// Of a server at a socket of this host: its path, or `@` and its name for an abstract one. The
+    /// port is 0 then, and [`bind`](Self::bind) is the [stand-in](socket_stand_in) of the socket.
+    pub socket: Option<Arc<str>>,
     /// The Gateway servers merged here, in merge order.
     pub origins: Vec<ServerOrigin>,
     /// Virtual hosts; their domains are unique within the server.
     pub virtual_hosts: Vec<VirtualHost>,
     /// Of a TCP server: where its connections go. It has no virtual hosts then.
     pub tcp: Option<TcpRoute>,
+}
+
+/// What stands for a socket where listeners are told apart by address: an address that nobody can
+/// have (RFC 6666: the discard prefix), the same for the same socket.
+pub fn socket_stand_in(socket: &str) -> IpAddr {
+    let mut hasher = DefaultHasher::new();
+    socket.hash(&mut hasher);
+    let prefix = u128::from(0x0100_u16) << 112;
+    IpAddr::from(Ipv6Addr::from(prefix | u128::from(hasher.finish())))
 }
 
 /// The routes of one host name (or wildcard) on one server.

@@ -3,11 +3,13 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::istio::Gateway as Api;
 use crate::api::istio::gateway::{Port, Server as ApiServer};
 use crate::codes;
 use crate::finding::Level;
+use crate::model::socket_stand_in;
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -45,8 +47,8 @@ pub(crate) struct Server {
     /// Whether it holds the certificate itself.
     ends_tls: bool,
     pub(crate) https_redirect: bool,
-    /// It is valid but cannot be served.
-    pub(crate) inert: bool,
+    /// Where it listens in place of a port.
+    socket: Option<Arc<str>>,
 }
 
 /// What a server speaks.
@@ -64,6 +66,7 @@ pub(crate) enum Protocol {
 pub(crate) struct Merged<'g> {
     pub(crate) port: u16,
     pub(crate) bind: Option<IpAddr>,
+    pub(crate) socket: Option<Arc<str>>,
     pub(crate) protocol: Protocol,
     pub(crate) servers: Vec<(&'g Gateway, &'g Server)>,
 }
@@ -93,7 +96,7 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
     let mut places: HashMap<(u16, Option<IpAddr>), Taken<'g>> = HashMap::new();
     for gateway in gateways.iter().filter(|gateway| gateway.selected) {
         let mut report = report.on("Gateway", &gateway.key);
-        for server in gateway.servers.iter().filter(|server| !server.inert) {
+        for server in &gateway.servers {
             let taken = match places.entry((server.port, server.bind)) {
                 Entry::Occupied(taken) => taken.into_mut(),
                 Entry::Vacant(place) => {
@@ -101,6 +104,7 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
                         merged.push(Merged {
                             port: server.port,
                             bind: server.bind,
+                            socket: server.socket.clone(),
                             protocol: server.protocol,
                             servers: vec![(gateway, server)],
                         });
@@ -326,8 +330,10 @@ fn parse_server(
             "",
         );
     }
-    let is_socket = bind.starts_with("unix://");
-    let parsed_bind = if bind.is_empty() || is_socket {
+    let socket = bind.strip_prefix("unix://");
+    let parsed_bind = if let Some(socket) = socket {
+        Some(socket_stand_in(socket))
+    } else if bind.is_empty() {
         None
     } else {
         let parsed = bind.parse().ok();
@@ -340,7 +346,7 @@ fn parse_server(
         }
         parsed
     };
-    if let Some(socket) = bind.strip_prefix("unix://") {
+    if let Some(socket) = socket {
         registry::check_socket(socket, &path.field("bind"), report);
         if port.number != 0 {
             report.invalid(
@@ -349,14 +355,9 @@ fn parse_server(
                 "Write `number: 0`.",
             );
         }
-        report.not_served(
-            &path.field("bind"),
-            "A socket path as bind address",
-            "this server does not listen",
-        );
     }
     let number = match *number {
-        0 if is_socket => 0,
+        0 if socket.is_some() => 0,
         number => virtual_service::port(number, &port_path.field("number"), report)?,
     };
     let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
@@ -379,7 +380,7 @@ fn parse_server(
             .as_ref()
             .is_some_and(|tls| !server_tls::passes_through(tls)),
         https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
-        inert: is_socket,
+        socket: socket.map(Into::into),
     })
 }
 

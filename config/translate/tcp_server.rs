@@ -45,6 +45,7 @@ pub(crate) fn build(
     Some(Server {
         port: merged.port,
         bind: merged.bind,
+        socket: merged.socket.clone(),
         origins: vec![ServerOrigin {
             gateway: gateway.key.clone(),
             port_name: server.port_name.clone(),

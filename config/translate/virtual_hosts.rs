@@ -88,6 +88,7 @@ pub(crate) fn build(
     Server {
         port: merged.port,
         bind: merged.bind,
+        socket: merged.socket.clone(),
         origins: merged
             .servers
             .iter()

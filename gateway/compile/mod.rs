@@ -60,6 +60,11 @@ pub fn compile(
         let serves = match place {
             Place::Server { server, .. } => {
                 let id = ServerId(*server);
+                let socket = model.servers.get(id.index());
+                if let Some(socket) = socket.and_then(|server| server.socket.as_ref()) {
+                    let socket = Arc::clone(socket);
+                    snapshot.sockets.push((place.address(), socket));
+                }
                 match snapshot.servers.get(id.index()) {
                     Some(Server { tcp: Some(_), .. }) => Serves::TcpServer(id),
                     _ => Serves::Http(id),

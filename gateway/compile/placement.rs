@@ -254,6 +254,7 @@ mod tests {
         Server {
             port,
             bind: bind.map(|ip| ip.parse().unwrap()),
+            socket: None,
             origins: vec![ServerOrigin {
                 gateway: ObjectKey::new("default", "gw"),
                 port_name: "http".to_owned(),

@@ -154,7 +154,12 @@ impl Gateway {
                 .chain(&self.lost)
                 .chain(self.closing.keys());
             let beside = own.any(|own| overlap(own, &key));
-            match open_all(key, self.workers.len(), beside) {
+            let count = self.workers.len();
+            let opening = match self.snapshot.socket_at(key.0) {
+                Some(socket) => open_socket(socket, key.0, count),
+                None => open_all(key, count, beside),
+            };
+            match opening {
                 Ok(sockets) => {
                     self.lost.remove(&key);
                     self.open.insert(key);
@@ -341,10 +346,24 @@ fn open_all(key: Key, count: usize, beside: bool) -> Result<Vec<Socket>, ListenE
     })
 }
 
+/// One socket of this host, from which all workers accept.
+fn open_socket(
+    socket: &str,
+    stand_in: SocketAddr,
+    count: usize,
+) -> Result<Vec<Socket>, ListenError> {
+    let bound = BoundTcp::open_socket(socket, stand_in, count)?;
+    Ok(bound.into_iter().map(Socket::Tcp).collect())
+}
+
 fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> Finding {
     let transport = match key.1 {
         TransportProtocol::Tcp => "TCP",
         TransportProtocol::Udp => "UDP",
+    };
+    let place = match error {
+        ListenError::Socket { socket, .. } => format!("unix://{socket}"),
+        _ => format!("{} ({transport})", key.0),
     };
     Finding {
         code: codes::NOT_LISTENING,
@@ -352,7 +371,7 @@ fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> F
         object: None,
         field: String::new(),
         position: None,
-        message: format!("nothing is served at {} ({transport}): {error}", key.0),
+        message: format!("nothing is served at {place}: {error}"),
         hint: String::new(),
     }
 }

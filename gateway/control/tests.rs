@@ -43,6 +43,7 @@ fn model() -> Model {
         servers: vec![Server {
             port: 80,
             bind: None,
+            socket: None,
             origins: Vec::new(),
             tcp: None,
             virtual_hosts: Vec::new(),

@@ -56,6 +56,7 @@ fn model(port: u16) -> Model {
         servers: vec![Server {
             port,
             bind: None,
+            socket: None,
             origins: Vec::new(),
             virtual_hosts: vec![host],
             tcp: None,

@@ -78,7 +78,10 @@ pub fn sanitize(
 
     let mut buffer = [0_u8; MAX_ADDRESS];
     let address = print(&mut buffer, peer);
+    // Whoever connects to a socket of this host has no address to be told (Envoy: `appendXff`).
+    let is_known = !peer.is_unspecified();
     match fields.known(KnownName::XForwardedFor) {
+        _ if !is_known => {}
         None => fields.append("x-forwarded-for", address),
         Some(_) => {
             let mut all = Vec::with_capacity(64);
@@ -100,6 +103,7 @@ pub fn sanitize(
         fields.set("x-forwarded-port", port.as_bytes());
     }
     match trusted.client {
+        None if !is_known => {}
         None => fields.append("x-envoy-external-address", address),
         Some(client) => {
             let address = print(&mut buffer, client);

@@ -196,17 +196,14 @@ pub(crate) fn reason(
                     .map(|to| format!(" ({})", to.address))
                     .unwrap_or_default();
                 let tries = match exchange.attempts {
-                    0 => "no try".to_owned(),
-                    tries => format!("{tries} tries"),
+                    0 => "was not asked".to_owned(),
+                    tries => format!("did not answer in {tries} tries"),
                 };
                 let why = match &*exchange.transport_failure {
                     "" => reply.details,
                     failure => failure,
                 };
-                (
-                    format!("the upstream{to} did not answer in {tries}: {why}"),
-                    String::new(),
-                )
+                (format!("the upstream{to} {tries}: {why}"), String::new())
             }
         }
     };

@@ -1,10 +1,13 @@
 //! What Gateway and VirtualService ask for: matching, rewriting, redirecting, splitting, and the
 //! answers of the gateway itself. The expected answers are what istiod with Envoy gives.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 
 use gatehouse_e2e::http::{self, Response};
-use gatehouse_e2e::{Echo, Front, Node, Upstream, loopback_address};
+use gatehouse_e2e::{DEADLINE, Echo, Front, Node, Upstream, eventually, loopback_address};
 
 /// Two echo upstreams, `one` and `two`, as services one.test and two.test.
 struct Upstreams {
@@ -517,4 +520,65 @@ fn a_route_with_a_stat_prefix_has_counters_of_its_own() {
     }
     let routes = |line: &&str| line.starts_with("envoy_vhost") && line.contains("_rq_total ");
     assert_eq!(text.lines().filter(routes).count(), 1, "one route alone");
+}
+
+#[test]
+fn a_server_listens_at_a_socket_of_this_host() {
+    let echo = Echo::http(
+        &Node::host(),
+        "one",
+        SocketAddr::from((loopback_address(), 0)),
+    );
+    let front = Front::start(
+        "- route: [{destination: {host: one.test}}]\n",
+        &[("one.test", &[echo.address()])],
+    );
+    let path = front.config.file("front.sock");
+    let path = path.to_str().expect("text");
+    // What an earlier process left behind.
+    drop(UnixListener::bind(path).expect("bound"));
+    let gateway = front.config.read("gateway.yaml");
+    let name = format!("gatehouse-front-{}", std::process::id());
+    let server = |port: &str, bind: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {port}, namespace: istio-system}}\nspec:\n  servers: [{{port: {{number: 0, name: {port}, protocol: HTTP}}, bind: 'unix://{bind}', hosts: ['*']}}]\n"
+        )
+    };
+    let with_sockets = format!(
+        "{gateway}{}{}",
+        server("file", path),
+        server("abstract", &format!("@{name}"))
+    );
+    front.config.write("gateway.yaml", &with_sockets);
+    let routes = front.config.read("routes.yaml");
+    let routes = routes.replacen(
+        "gateways: [",
+        "gateways: [istio-system/file, istio-system/abstract, ",
+        1,
+    );
+    front.config.write("routes.yaml", &routes);
+    let ask = |stream: std::io::Result<UnixStream>| {
+        let mut stream = stream.ok()?;
+        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        let request = b"GET /x HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer).filter(|answer| answer.starts_with("HTTP/1.1 200 "))
+    };
+    let abstract_name = UnixAddress::from_abstract_name(&name).expect("a name");
+    for connect in [
+        &(|| UnixStream::connect(path)) as &dyn Fn() -> std::io::Result<UnixStream>,
+        &|| UnixStream::connect_addr(&abstract_name),
+    ] {
+        let answer = eventually("an answer", DEADLINE, || ask(connect()));
+        assert!(answer.contains("x-echo: one"), "{answer}");
+        assert!(
+            !answer.contains("x-forwarded-for"),
+            "nobody's address: {answer}"
+        );
+    }
+    let rows = front.gatehouse.rows("routes");
+    let listed = serde_json::to_string(&rows).expect("JSON");
+    assert!(listed.contains(&format!("unix://{path}")), "{listed}");
 }

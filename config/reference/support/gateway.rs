@@ -14,7 +14,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ("port", Supported),
             (
                 "bind",
-                Note("an IP address; a socket of the file system is not listened at yet"),
+                Note(
+                    "an IP address, or a socket of this host: `unix:///path` or `unix://@name`, with port 0",
+                ),
             ),
             ("hosts", Supported),
             ("tls", Note("httpsRedirect; the rest is not served yet")),

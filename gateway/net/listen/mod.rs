@@ -4,12 +4,13 @@
 //! Linux hands them down, so that an accept stays one system call.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 
 use crate::net::in_use;
 
@@ -39,6 +40,8 @@ impl Default for ListenOptions {
 pub struct BoundTcp {
     socket: std::net::TcpListener,
     address: SocketAddr,
+    /// It is a socket of this host, dressed as one of TCP.
+    is_unix: bool,
 }
 
 /// A bound UDP socket that belongs to no runtime yet; it may be sent to its worker.
@@ -51,9 +54,18 @@ pub struct BoundUdp {
 /// A worker's listener.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
+    listener: Accepting,
     address: SocketAddr,
 }
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Who connects to a socket of this host has no address.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Why an address cannot be listened at; the text says how to go on.
 #[derive(Debug, Error)]
@@ -111,6 +123,14 @@ pub enum ListenError {
         /// `TCP` or `UDP`.
         protocol: &'static str,
     },
+    /// A socket of this host.
+    #[error("cannot listen at the socket {socket}: {error}")]
+    Socket {
+        /// Its path, or `@` and its name.
+        socket: String,
+        /// What the kernel says.
+        error: io::Error,
+    },
     /// Anything else, as the kernel says it.
     #[error("cannot listen at {address} ({protocol}): {step}: {error}")]
     Other {
@@ -161,7 +181,39 @@ impl BoundTcp {
         socket.listen(backlog).map_err(failed("listen"))?;
         let socket = std::net::TcpListener::from(socket);
         let address = socket.local_addr().map_err(failed("getsockname"))?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            is_unix: false,
+        })
+    }
+
+    /// Opens a socket of this host, at a path or an abstract name (`@name`): one for all of `count`
+    /// workers. A path that a process left behind is taken over; one that somebody listens at is
+    /// not. `stand_in` is what it is called among addresses.
+    pub fn open_socket(
+        socket: &str,
+        stand_in: SocketAddr,
+        count: usize,
+    ) -> Result<Vec<Self>, ListenError> {
+        let failed = |error| ListenError::Socket {
+            socket: socket.to_owned(),
+            error,
+        };
+        let listener = bind_unix(socket).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let shared = |_| {
+            let own = OwnedFd::from(listener.try_clone()?);
+            Ok(Self {
+                socket: std::net::TcpListener::from(own),
+                address: stand_in,
+                is_unix: true,
+            })
+        };
+        (0..count)
+            .map(shared)
+            .collect::<io::Result<_>>()
+            .map_err(failed)
     }
 
     /// Opens `count` sockets at `address`, one per worker; refuses if anybody already listens
@@ -199,11 +251,46 @@ impl BoundTcp {
 
     /// Joins the runtime of the calling worker.
     pub fn listener(self) -> io::Result<Listener> {
+        let listener = if self.is_unix {
+            let socket = OwnedFd::from(self.socket);
+            let socket = std::os::unix::net::UnixListener::from(socket);
+            Accepting::Unix(UnixListener::from_std(socket)?)
+        } else {
+            Accepting::Tcp(TcpListener::from_std(self.socket)?)
+        };
         Ok(Listener {
-            listener: TcpListener::from_std(self.socket)?,
+            listener,
             address: self.address,
         })
     }
+}
+
+/// A connection to a socket of this host as a TCP stream, as those to endpoints are.
+fn dressed(
+    (stream, _): (UnixStream, tokio::net::unix::SocketAddr),
+) -> Result<(TcpStream, SocketAddr), AcceptError> {
+    let stream = stream.into_std().and_then(|stream| {
+        let socket = std::net::TcpStream::from(OwnedFd::from(stream));
+        TcpStream::from_std(socket)
+    });
+    Ok((stream.map_err(AcceptError::Connection)?, NOBODY))
+}
+
+fn bind_unix(socket: &str) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
+
+    if let Some(name) = socket.strip_prefix('@') {
+        return UnixListener::bind_addr(&UnixAddress::from_abstract_name(name)?);
+    }
+    let is_socket =
+        std::fs::symlink_metadata(socket).is_ok_and(|meta| meta.file_type().is_socket());
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_socket && UnixStream::connect(socket).is_err_and(refused) {
+        std::fs::remove_file(socket)?;
+    }
+    UnixListener::bind(socket)
 }
 
 impl BoundUdp {
@@ -258,7 +345,12 @@ impl Listener {
 
     /// The next connection and the client's address. Cancellation safe.
     pub async fn accept(&self) -> Result<(TcpStream, SocketAddr), AcceptError> {
-        self.listener.accept().await.map_err(AcceptError::sort)
+        match &self.listener {
+            Accepting::Tcp(listener) => listener.accept().await.map_err(AcceptError::sort),
+            Accepting::Unix(listener) => {
+                dressed(listener.accept().await.map_err(AcceptError::sort)?)
+            }
+        }
     }
 
     /// As [`Listener::accept`], for hand-written loops.
@@ -266,7 +358,12 @@ impl Listener {
         &self,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Result<(TcpStream, SocketAddr), AcceptError>> {
-        self.listener.poll_accept(cx).map_err(AcceptError::sort)
+        match &self.listener {
+            Accepting::Tcp(listener) => listener.poll_accept(cx).map_err(AcceptError::sort),
+            Accepting::Unix(listener) => listener
+                .poll_accept(cx)
+                .map(|accepted| accepted.map_err(AcceptError::sort).and_then(dressed)),
+        }
     }
 }
 

@@ -145,3 +145,26 @@ fn accept_errors_are_sorted_by_what_to_do() {
         assert!(matches!(sort(code), AcceptError::Listener(_)), "{code}");
     }
 }
+
+#[test]
+fn a_socket_of_this_host_is_shared_and_taken_over_when_nobody_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("front.sock");
+    let path = path.to_str().unwrap();
+    let stand_in = "[100::1]:0".parse().unwrap();
+    drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+    let bound = BoundTcp::open_socket(path, stand_in, 2).unwrap();
+    assert_eq!(bound.len(), 2);
+    assert!(bound.iter().all(|bound| bound.local_addr() == stand_in));
+    let taken = BoundTcp::open_socket(path, stand_in, 1).unwrap_err();
+    assert!(matches!(taken, ListenError::Socket { .. }), "{taken}");
+    assert!(taken.to_string().contains(path), "{taken}");
+    drop(bound);
+    BoundTcp::open_socket(path, stand_in, 1).unwrap();
+
+    // What is no socket is not touched.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "kept").unwrap();
+    BoundTcp::open_socket(file.to_str().unwrap(), stand_in, 1).unwrap_err();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+}
