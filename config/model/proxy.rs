@@ -54,6 +54,8 @@ pub struct ProxyHeaders {
     pub forwarded_host: bool,
     /// `x-forwarded-port` is sent to the endpoint.
     pub forwarded_port: bool,
+    /// Names of headers are sent on in the case in which they came, and not in lower case.
+    pub preserve_case: bool,
 }
 
 impl Default for ProxyHeaders {
@@ -65,6 +67,7 @@ impl Default for ProxyHeaders {
             debug: true,
             forwarded_host: false,
             forwarded_port: false,
+            preserve_case: false,
         }
     }
 }

@@ -122,15 +122,15 @@ impl HttpConnection {
         cx: &mut Context<'_>,
         upstream: &mut Upstream,
     ) -> Poll<Result<(), Failure>> {
+        let limits = self.worker.limits();
         loop {
-            let limits = &self.worker.settings.limits;
             // Interim heads first: they were encoded into `output`.
             if !self.output.is_empty()
                 && let Poll::Ready(Err(_)) = poll_write_all(cx, &mut self.stream, &mut self.output)
             {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            match self.exchange.response.decode(&mut upstream.input, limits) {
+            match self.exchange.response.decode(&mut upstream.input, &limits) {
                 Err(_) => return Poll::Ready(Err(Failure::BadResponse)),
                 Ok(true) => {
                     let switching = self.exchange.response.status() == 101;

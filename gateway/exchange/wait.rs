@@ -40,7 +40,7 @@ enum Woken {
 impl HttpConnection {
     /// Reads until a head is complete. A drain closes a connection that waits for its next one.
     pub(super) async fn read_head(&mut self, first: bool) -> Head {
-        let limits = self.worker.settings.limits;
+        let limits = self.worker.limits();
         match self.exchange.request.decode(&mut self.input, &limits) {
             Ok(true) => return Head::Request,
             Ok(false) => {}

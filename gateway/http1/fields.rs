@@ -18,6 +18,8 @@ pub struct Fields {
     pub(super) list: Vec<Field>,
     live: usize,
     present: u64,
+    /// Names as they came, where they have capitals and those are to be kept. Empty mostly.
+    cased: Vec<Box<[u8]>>,
 }
 
 /// One field line.
@@ -185,11 +187,45 @@ impl Fields {
         self.list.clear();
         self.live = 0;
         self.present = 0;
+        self.cased.clear();
+    }
+
+    /// Notes how a name was written, before it is put into lower case.
+    pub(super) fn keep_case(&mut self, name: Span) {
+        let name = name.of(&self.buf);
+        if name.iter().any(u8::is_ascii_uppercase) {
+            self.cased.push(name.into());
+        }
+    }
+
+    /// A name as it came, or as it is. What an edit adds under a name that came is written as that
+    /// one was, as Envoy does it.
+    pub(super) fn in_case<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+        let mut cased = self.cased.iter();
+        cased
+            .find(|cased| cased.eq_ignore_ascii_case(name))
+            .map_or(name, |cased| cased)
+    }
+
+    /// As [`encode`](Self::encode), with the names as they came.
+    fn encode_cased(&self, out: &mut Vec<u8>) {
+        for field in &self.list {
+            if field.removed || field.known == KnownName::Host {
+                continue;
+            }
+            out.extend_from_slice(self.in_case(field.name.of(&self.buf)));
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(field.value.of(&self.buf));
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Writes `name: value CRLF` for every field, without the empty line after them. `Host` is
     /// left out: an authority belongs to the request's start.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        if !self.cased.is_empty() {
+            return self.encode_cased(out);
+        }
         // Neighbours that stand in the buffer as they are to be written are copied in one go.
         let mut run = 0..0;
         for field in &self.list {

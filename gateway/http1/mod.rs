@@ -51,6 +51,9 @@ pub struct Limits {
     pub fields: usize,
     /// Bytes of all chunk extensions of one body together.
     pub chunk_extension_bytes: usize,
+    /// Names are sent on in the case in which they came (Envoy: `preserve_case`). No limit, but
+    /// said where those are.
+    pub keep_case: bool,
 }
 
 impl Limits {
@@ -64,6 +67,7 @@ impl Default for Limits {
             head_bytes: 60 * 1024,
             fields: 100,
             chunk_extension_bytes: 16 * 1024,
+            keep_case: false,
         }
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn request(
     expect_crlf(bytes, line_end)?;
     field_lines(bytes, line_end + 2, found.headers, base + skipped, fields)?;
     take(fields, input, head_len);
-    classify(fields);
+    classify(fields, limits.keep_case);
     Ok(Some(line))
 }
 
@@ -138,7 +138,7 @@ pub(super) fn response(
         fields,
     )?;
     take(fields, input, head_len);
-    classify(fields);
+    classify(fields, limits.keep_case);
     Ok(Some(line))
 }
 
@@ -155,7 +155,7 @@ pub(super) fn trailers(
             fields.clear();
             let base = fields.store(section).start as usize;
             field_lines(section, 0, found, base, fields)?;
-            classify(fields);
+            classify(fields, false);
             Ok(())
         }
         Ok(_) => Err(Malformed::LineEnd),
@@ -334,10 +334,14 @@ fn take(fields: &mut Fields, input: &mut ReadBuffer, head_len: usize) {
     }
 }
 
-/// Puts the names into lower case and notes which are known.
-fn classify(fields: &mut Fields) {
+/// Puts the names into lower case and notes which are known; with `keep_case`, how they were
+/// written too.
+fn classify(fields: &mut Fields, keep_case: bool) {
     let mut list = std::mem::take(&mut fields.list);
     for field in &mut list {
+        if keep_case {
+            fields.keep_case(field.name);
+        }
         if let Some(name) = fields.buf.get_mut(field.name.range()) {
             name.make_ascii_lowercase();
             field.known = KnownName::of(name);

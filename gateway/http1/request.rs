@@ -310,7 +310,9 @@ impl RequestHead {
         out.extend_from_slice(self.method());
         out.push(b' ');
         out.extend_from_slice(self.target());
-        out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        out.extend_from_slice(self.fields.in_case(b"host"));
+        out.extend_from_slice(b": ");
         out.extend_from_slice(self.authority());
         out.extend_from_slice(b"\r\n");
         self.fields.encode(out);

@@ -148,6 +148,7 @@ impl Worker {
                 .view(Arc::clone(&snapshot), &self.random),
         );
         // No await between these: a request sees either the old configuration or the new one.
+        self.keep_case.set(snapshot.proxy.headers.preserve_case);
         *self.view.borrow_mut() = view;
         self.assign_slots(&snapshot);
         self.open_slots(opened);

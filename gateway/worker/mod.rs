@@ -160,6 +160,8 @@ pub struct Worker {
     metrics: RefCell<WorkerMetrics>,
     access_log: Option<RefCell<AccessLogger>>,
     live_tcp: RefCell<HashMap<u64, Rc<LiveTcp>>>,
+    /// Whether the configuration in force keeps the case of names.
+    keep_case: Cell<bool>,
     connections: Cell<usize>,
     drain: Cell<Drain>,
     idle: Notify,
@@ -187,6 +189,7 @@ impl Worker {
             metrics: RefCell::default(),
             access_log: access_log.map(RefCell::new),
             live_tcp: RefCell::default(),
+            keep_case: Cell::new(false),
             connections: Cell::new(0),
             drain: Cell::new(Drain::No),
             idle: Notify::new(),
@@ -196,6 +199,14 @@ impl Worker {
     /// The configuration in force.
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// How heads are read.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            keep_case: self.keep_case.get(),
+            ..self.settings.limits
+        }
     }
 
     /// Whether the worker is coming to its end.

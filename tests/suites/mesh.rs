@@ -281,3 +281,51 @@ defaultConfig: {connectionSettings: {httpStreamIdleTimeout: 600ms}}
             .then_some(())
     });
 }
+
+#[test]
+fn header_names_keep_their_case_where_the_mesh_says_so() {
+    let upstream = Upstream::start(|mut incoming| {
+        while let Some(head) = incoming.head()? {
+            let told = head.replace("\r\n", "|");
+            let length = told.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nX-Made-By: Me\r\n\r\n{told}"
+            );
+            incoming.send(answer.as_bytes())?;
+        }
+        Ok(())
+    });
+    let services = [("one.test", &[upstream.address()][..])];
+    let rules = "- route: [{destination: {host: one.test}}]
+  headers: {request: {set: {x-own: new, x-other: added}}}
+";
+    let talk = |keep: bool| {
+        let mesh = format!(
+            "kind: MeshConfig\ndefaultConfig: {{proxyHeaders: {{preserveHttp1HeaderCase: {keep}}}}}\n"
+        );
+        let front = Front::start_beside(rules, &services, &mesh, |builder| {
+            builder.arguments(&["--workers", "1"])
+        });
+        let mut client = front.connect();
+        client
+            .send(b"GET / HTTP/1.1\r\nHost: a.test\r\nX-Own: old\r\nX-KEPT: 1\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        String::from_utf8(client.until_closed().expect("closed")).expect("text")
+    };
+    let kept = talk(true);
+    for part in [
+        "X-Made-By: Me\r\n",
+        "Content-Length: ",
+        "server: gatehouse\r\n",
+    ] {
+        assert!(kept.contains(part), "{part}: {kept}");
+    }
+    // An edit is written as the name came; what is added is in lower case.
+    for part in ["X-KEPT: 1", "X-Own: new", "x-other: added"] {
+        assert!(kept.contains(part), "{part}: {kept}");
+    }
+    let lower = talk(false);
+    for part in ["x-made-by: Me\r\n", "x-kept: 1", "x-own: new"] {
+        assert!(lower.contains(part), "{part}: {lower}");
+    }
+}

@@ -295,10 +295,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 "metadataExchangeHeaders",
                 Ignored("x-envoy-peer-metadata is never sent"),
             ),
-            (
-                "preserveHttp1HeaderCase",
-                NotYet("header names are written in lower case"),
-            ),
+            ("preserveHttp1HeaderCase", Supported),
             ("xForwardedHost", Supported),
             ("xForwardedPort", Supported),
         ],

@@ -178,9 +178,6 @@ fn apply_headers(
     if set_current_client_cert_details.is_some() {
         report_unused(report, path, "ProxyHeaders", "setCurrentClientCertDetails");
     }
-    if *preserve_http1_header_case == Some(true) {
-        report_unused(report, path, "ProxyHeaders", "preserveHttp1HeaderCase");
-    }
     // gatehouse sends no such header at all, which is what IN_MESH means for what is outside.
     if let Some(MetadataExchange { mode: _ }) = metadata_exchange_headers {}
     let is_off = |header: &Option<crate::api::istio::proxy_config::Disabled>| {
@@ -190,6 +187,7 @@ fn apply_headers(
         header.as_ref().and_then(|header| header.enabled) == Some(true)
     };
     let out = &mut proxy.headers;
+    out.preserve_case = *preserve_http1_header_case == Some(true);
     out.request_id = !is_off(request_id);
     out.attempt_count = !is_off(attempt_count);
     out.debug = !is_off(envoy_debug_headers);
