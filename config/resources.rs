@@ -1,7 +1,8 @@
 //! Every object as written, by kind, namespace and name, with the place it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -131,8 +132,57 @@ pub struct Object<T> {
     pub origin: Origin,
 }
 
-/// All objects of one kind.
-pub type Objects<T> = BTreeMap<ObjectKey, Arc<Object<T>>>;
+/// All objects of one kind. A copy shares the map until one of the two changes: the source, the
+/// translator and the daemon each keep what they last saw.
+#[derive(Debug)]
+pub struct Objects<T>(Arc<BTreeMap<ObjectKey, Arc<Object<T>>>>);
+
+impl<T> Clone for Objects<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Deref for Objects<T> {
+    type Target = BTreeMap<ObjectKey, Arc<Object<T>>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Objects<T> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Objects<T> {
+    type Item = (&'a ObjectKey, &'a Arc<Object<T>>);
+    type IntoIter = btree_map::Iter<'a, ObjectKey, Arc<Object<T>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T> Objects<T> {
+    /// Whether these are the same objects in the same versions.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.len() == other.len()
+                && self
+                    .iter()
+                    .zip(other.iter())
+                    .all(|((_, one), (_, other))| Arc::ptr_eq(one, other)))
+    }
+}
 
 /// Every object that was read, as written: it may be wrong, and is kept whole for status.
 #[derive(Clone, Debug, Default)]

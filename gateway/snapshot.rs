@@ -158,7 +158,7 @@ pub struct Filters {
     /// Faults injected on purpose.
     pub fault: Option<Fault>,
     /// What browsers are told about other origins.
-    pub cors: Option<CorsPolicy>,
+    pub cors: Option<Arc<CorsPolicy>>,
 }
 
 /// What a route does.
@@ -185,13 +185,13 @@ pub struct Forward {
     /// The sum of the weights; at least 1.
     pub total_weight: u32,
     /// Changes to the path.
-    pub rewrite: Option<UriRewrite>,
+    pub rewrite: Option<Box<UriRewrite>>,
     /// Replaces the Host.
     pub authority: Option<Box<[u8]>>,
     /// From the end of the request to the end of the response.
     pub timeout: Option<Duration>,
     /// When to try again.
-    pub retry: Option<Retry>,
+    pub retry: Option<Arc<Retry>>,
     /// Where copies go.
     pub mirrors: Box<[Mirror]>,
 }
@@ -386,16 +386,15 @@ impl Snapshot {
 #[cfg(test)]
 pub(crate) fn test_route(matcher: Matcher) -> Route {
     use gatehouse_config::model;
-    use gatehouse_config::resources::ObjectKey;
 
     Route {
         source: Arc::new(model::Route {
             name: String::new(),
             origin: model::RouteOrigin {
-                virtual_service: ObjectKey::default(),
+                virtual_service: Arc::default(),
                 rule: 0,
                 matched: None,
-                position: String::new(),
+                position: None,
                 delegate: None,
             },
             matches: model::RouteMatch::default(),

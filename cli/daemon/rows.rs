@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gatehouse_config::model::{
-    Action, Destination, MatchedPath, Model, Route, RouteMatch, TcpRoute,
+    Action, Conditions, Destination, MatchedPath, Model, Route, RouteMatch, TcpRoute,
 };
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_gateway::admin::view::{
@@ -243,7 +243,7 @@ fn route_row(model: &Model, route: &Route) -> RouteRow {
         matches: conditions(&route.matches),
         action,
         destinations,
-        origin: route.origin.position.clone(),
+        origin: route.origin.place(),
         virtual_service: route.origin.virtual_service.to_string(),
         name: route.name.clone(),
     }
@@ -257,6 +257,8 @@ fn conditions(matches: &RouteMatch) -> String {
         MatchedPath::Prefix(path) => all.push(format!("prefix {path}")),
         MatchedPath::Regex(regex) => all.push(format!("regex {}", regex.as_str())),
     }
+    let none = Conditions::default();
+    let matches = matches.conditions.as_deref().unwrap_or(&none);
     for (name, pattern) in [
         ("method", &matches.method),
         ("scheme", &matches.scheme),
@@ -301,7 +303,7 @@ fn tcp_row(model: &Model, route: &TcpRoute, listeners: Vec<String>) -> RouteRow 
             model,
             shares.map(|share| (&share.destination, share.weight)),
         ),
-        origin: route.origin.position.clone(),
+        origin: route.origin.place(),
         virtual_service: route.origin.virtual_service.to_string(),
         name: String::new(),
     }

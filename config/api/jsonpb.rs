@@ -202,10 +202,24 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
+/// For what is large and seldom written: an object costs what its text has.
+impl<T: Field> Field for Box<T> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::read(deserializer).map(Self::new)
+    }
+
+    fn shape() -> Shape {
+        T::shape()
+    }
+}
+
 impl<T: Field> Field for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let values = Option::<Vec<Through<T>>>::deserialize(deserializer)?.unwrap_or_default();
-        Ok(values.into_iter().map(|value| value.0).collect())
+        let mut values: Vec<T> = values.into_iter().map(|value| value.0).collect();
+        // Objects are kept; most lists have one element, and room was made for four.
+        values.shrink_to_fit();
+        Ok(values)
     }
 
     fn shape() -> Shape {

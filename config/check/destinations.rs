@@ -11,6 +11,7 @@ use crate::model::TransportProtocol;
 use crate::resources::ObjectKey;
 use crate::translate::clusters;
 use crate::translate::field_path::FieldPath;
+use crate::translate::memory::{Look, ReadServices};
 use crate::translate::registry::Service;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
@@ -23,7 +24,11 @@ const LISTED: usize = 8;
 /// Above this, names are not compared: a hint is not worth the time.
 const MOST_COMPARED: usize = 2_000;
 
-pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
+pub(super) fn check(
+    configuration: &Configuration<'_>,
+    read: &mut ReadServices,
+    report: &mut Report,
+) {
     // Said already, of the same destination.
     let references = [codes::REFERENCE, codes::PORT_REQUIRED];
     let findings = report.findings.iter();
@@ -34,57 +39,69 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
             Some((object.key.clone(), finding.field.clone()))
         })
         .collect();
-    let spec = FieldPath::root("spec");
-    let (http, tcp) = (spec.field("http"), spec.field("tcp"));
     let mut budget = MOST_COMPARED;
     for service in &configuration.services.all {
         // For sidecars alone: what they find is not known here.
         if service.gateways.is_empty() && !service.hosts.is_empty() {
             continue;
         }
-        let mut report = report.on("VirtualService", &service.key);
-        for rule in &service.rules {
-            // A delegate's rules are looked at where they are written.
-            let RuleAction::Forward(forward) = &rule.action else {
-                continue;
-            };
-            if rule.delegate.is_some() {
-                continue;
-            }
-            let rule_path = http.index(rule.index);
-            let route = rule_path.field("route");
-            for to in &forward.destinations {
-                let path = route.index(to.index);
-                if !told.is_empty() && is_told(&told, &service.key, &path.field("destination")) {
-                    continue;
-                }
-                destination(
-                    configuration,
-                    service,
-                    to,
-                    &path.field("destination"),
-                    &mut budget,
-                    &mut report,
-                );
-            }
-            for mirror in &forward.mirrors {
-                let path = if service.has_single_mirror(rule.index) {
-                    rule_path.field("mirror")
-                } else {
-                    rule_path.field("mirrors")
-                };
-                let to = &mirror.destination;
-                destination(configuration, service, to, &path, &mut budget, &mut report);
-            }
+        read.look(Look::Reachable, &service.object, report, |report| {
+            virtual_service(configuration, service, &told, &mut budget, report);
+        });
+    }
+}
+
+fn virtual_service(
+    configuration: &Configuration<'_>,
+    service: &VirtualService,
+    told: &HashSet<(ObjectKey, String)>,
+    budget: &mut usize,
+    report: &mut Report,
+) {
+    let spec = FieldPath::root("spec");
+    let (http, tcp) = (spec.field("http"), spec.field("tcp"));
+    let mut report = report.on("VirtualService", &service.key);
+    for rule in &service.rules {
+        // A delegate's rules are looked at where they are written.
+        let RuleAction::Forward(forward) = &rule.action else {
+            continue;
+        };
+        if rule.delegate.is_some() {
+            continue;
         }
-        for (i, rule) in service.tcp.iter().enumerate() {
-            let rule_path = tcp.index(i);
-            let route = rule_path.field("route");
-            for to in &rule.destinations {
-                let path = route.index(to.index);
-                let path = path.field("destination");
-                destination(configuration, service, to, &path, &mut budget, &mut report);
+        let rule_path = http.index(rule.index);
+        let route = rule_path.field("route");
+        for to in &forward.destinations {
+            let path = route.index(to.index);
+            if !told.is_empty() && is_told(told, &service.key, &path.field("destination")) {
+                continue;
             }
+            destination(
+                configuration,
+                service,
+                to,
+                &path.field("destination"),
+                budget,
+                &mut report,
+            );
+        }
+        for mirror in &forward.mirrors {
+            let path = if service.has_single_mirror(rule.index) {
+                rule_path.field("mirror")
+            } else {
+                rule_path.field("mirrors")
+            };
+            let to = &mirror.destination;
+            destination(configuration, service, to, &path, budget, &mut report);
+        }
+    }
+    for (i, rule) in service.tcp.iter().enumerate() {
+        let rule_path = tcp.index(i);
+        let route = rule_path.field("route");
+        for to in &rule.destinations {
+            let path = route.index(to.index);
+            let path = path.field("destination");
+            destination(configuration, service, to, &path, budget, &mut report);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::source::Kind;
 use crate::translate::Settings;
 use crate::translate::destination_rule::DestinationRules;
 use crate::translate::gateway::Gateway;
+use crate::translate::memory::ReadServices;
 use crate::translate::registry::Registry;
 use crate::translate::report::Report;
 use crate::translate::virtual_service::VirtualServices;
@@ -33,10 +34,14 @@ pub(crate) struct Configuration<'a> {
 }
 
 /// Reports everything that the objects show only together.
-pub(crate) fn check(configuration: &Configuration<'_>, report: &mut Report) {
-    analysis::check(configuration, report);
+pub(crate) fn check(
+    configuration: &Configuration<'_>,
+    read: &mut ReadServices,
+    report: &mut Report,
+) {
+    analysis::check(configuration, read, report);
     routes::check(configuration, report);
-    destinations::check(configuration, report);
+    destinations::check(configuration, read, report);
     addresses::check(configuration, report);
     if configuration.settings.offline {
         suppress(configuration.resources, report);

@@ -14,7 +14,7 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
     let gateways: HashSet<&ObjectKey> = configuration
         .gateways
         .iter()
-        .map(|gateway| &gateway.key)
+        .map(|gateway| &*gateway.key)
         .collect();
     for service in &configuration.services.all {
         // Without hosts it is a delegate, whose root names the Gateway.

@@ -56,8 +56,9 @@ pub use proxy::{
     ProxyHeaders, ServerHeader, Underscores,
 };
 pub use route::{
-    Action, DelegateOrigin, DirectResponse, Forward, HeaderMatch, MatchedPath, Mirror, Redirect,
-    Retry, RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite, WeightedDestination,
+    Action, Conditions, DelegateOrigin, DirectResponse, Forward, HeaderMatch, Line, MatchedPath,
+    Mirror, Redirect, Retry, RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite,
+    WeightedDestination,
 };
 pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost, socket_stand_in};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};

@@ -1,5 +1,7 @@
 //! HTTP routes: when they match, and what they do.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
@@ -26,30 +28,53 @@ pub struct Route {
     /// Faults injected before anything else is done.
     pub fault: Option<Fault>,
     /// What browsers are told about other origins, whatever the action.
-    pub cors: Option<CorsPolicy>,
+    pub cors: Option<Arc<CorsPolicy>>,
 }
 
 /// Where a route was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteOrigin {
     /// The VirtualService.
-    pub virtual_service: ObjectKey,
+    pub virtual_service: Arc<ObjectKey>,
     /// The index in `spec.http`.
     pub rule: usize,
     /// The index in `spec.http[].match`; none for a rule without matches.
     pub matched: Option<usize>,
-    /// `file:line` of the rule (the delegate's, where it has one), or empty for objects from an API
-    /// server.
-    pub position: String,
+    /// Of the rule (the delegate's, where it has one); none for objects from an API server.
+    pub position: Option<Line>,
     /// The VirtualService that the rule was delegated to.
-    pub delegate: Option<DelegateOrigin>,
+    pub delegate: Option<Box<DelegateOrigin>>,
+}
+
+impl RouteOrigin {
+    /// `file:line`; empty for objects from an API server.
+    pub fn place(&self) -> String {
+        self.position
+            .as_ref()
+            .map_or_else(String::new, Line::to_string)
+    }
+}
+
+/// A line of a file; printed as `file:line`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The path as the user named it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// A rule of a delegate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DelegateOrigin {
     /// The delegate.
-    pub virtual_service: ObjectKey,
+    pub virtual_service: Arc<ObjectKey>,
     /// The index in its `spec.http`.
     pub rule: usize,
 }
@@ -61,6 +86,15 @@ pub struct RouteMatch {
     pub path: MatchedPath,
     /// `ignoreUriCase`: exact and prefix compare without ASCII case.
     pub ignore_case: bool,
+    /// Everything else; none for most routes.
+    pub conditions: Option<Arc<Conditions>>,
+    /// No condition: what its requests are counted under, apart from all others (`statPrefix`).
+    pub stat_prefix: Option<Box<str>>,
+}
+
+/// The conditions besides the path.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
     /// On the method.
     pub method: Option<Pattern>,
     /// On `:scheme` (`http` or `https`).
@@ -74,8 +108,26 @@ pub struct RouteMatch {
     pub without_headers: Vec<HeaderMatch>,
     /// On the first value of a query parameter.
     pub query_params: Vec<(String, Pattern)>,
-    /// No condition: what its requests are counted under, apart from all others (`statPrefix`).
-    pub stat_prefix: Option<Box<str>>,
+}
+
+impl Conditions {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            method,
+            scheme,
+            authority,
+            headers,
+            without_headers,
+            query_params,
+        } = self;
+        method.is_none()
+            && scheme.is_none()
+            && authority.is_none()
+            && headers.is_empty()
+            && without_headers.is_empty()
+            && query_params.is_empty()
+    }
 }
 
 /// The `uri` condition.
@@ -122,7 +174,7 @@ pub struct Forward {
     /// From the end of the request's head to the end of the response; none: unlimited.
     pub timeout: Option<Duration>,
     /// When to try again; none: never.
-    pub retry: Option<Retry>,
+    pub retry: Option<Arc<Retry>>,
     /// Where copies go.
     pub mirrors: Vec<Mirror>,
 }
@@ -153,7 +205,7 @@ pub struct WeightedDestination {
 #[derive(Clone, Debug, Default)]
 pub struct Rewrite {
     /// `rewrite.uri` or `uriRegexRewrite`.
-    pub uri: Option<UriRewrite>,
+    pub uri: Option<Box<UriRewrite>>,
     /// `rewrite.authority`, or a `Host` set by `headers.request`.
     pub authority: Option<String>,
 }

@@ -69,6 +69,11 @@ pub(crate) struct Resolved<'s, 'a> {
 }
 
 impl<'a> Clusters<'a> {
+    /// The settings of the translation.
+    pub(crate) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
     /// Those that are known already get their endpoints of now.
     pub(crate) fn new(
         registry: &'a Registry<'a>,

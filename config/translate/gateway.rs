@@ -24,7 +24,7 @@ const PROXY_CONFIG: &str = "proxy.istio.io/config";
 /// A valid Gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    pub(crate) key: ObjectKey,
+    pub(crate) key: Arc<ObjectKey>,
     created: Option<i64>,
     /// Whether its selector selects this daemon.
     pub(crate) selected: bool,
@@ -271,7 +271,7 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         parsed.extend(parse_server(server, i, &meta.key.namespace, &path, report));
     }
     report.is_valid().then(|| Gateway {
-        key: meta.key.clone(),
+        key: Arc::new(meta.key.clone()),
         created: meta.created,
         selected,
         servers: parsed,

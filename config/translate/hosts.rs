@@ -1,6 +1,6 @@
 //! Host names: validity, short names, wildcards and their overlap.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound;
 
@@ -171,6 +171,8 @@ pub(crate) struct ServerHosts {
     exact: HashMap<String, Namespaces>,
     /// By what follows the `*`.
     wildcard: HashMap<String, Namespaces>,
+    /// The lengths of what follows a `*`.
+    lengths: BTreeSet<usize>,
     /// Every host without its `*`, reversed, and whether it is a wildcard: finds what a wildcard
     /// of a VirtualService covers.
     reversed: BTreeMap<(String, bool), ()>,
@@ -202,6 +204,9 @@ impl ServerHosts {
                 Some(suffix) => (&mut index.wildcard, suffix, true),
                 None => (&mut index.exact, host, false),
             };
+            if wildcard {
+                index.lengths.insert(text.len());
+            }
             let namespaces = map.entry(text.to_owned()).or_default();
             match namespace {
                 None | Some("*") => namespaces.all = true,
@@ -265,11 +270,10 @@ impl ServerHosts {
 
     /// Whether a wildcard covers `text` (a name, or what follows a `*`).
     fn covered(&self, text: &str, namespace: &str) -> bool {
-        let mut starts = text.char_indices().map(|(i, _)| i).chain([text.len()]);
-        starts.any(|start| {
-            let wildcard = text
-                .get(start..)
-                .and_then(|suffix| self.wildcard.get(suffix));
+        self.lengths.iter().any(|length| {
+            let start = text.len().checked_sub(*length);
+            let suffix = start.and_then(|start| text.get(start..));
+            let wildcard = suffix.and_then(|suffix| self.wildcard.get(suffix));
             wildcard.is_some_and(|namespaces| namespaces.allow(namespace))
         })
     }

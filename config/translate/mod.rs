@@ -149,6 +149,7 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         lists,
         clusters: known,
         work,
+        read,
         ..
     } = memory;
     let mut clusters = Clusters::new(&registry, &rules, resources, settings, known);
@@ -192,8 +193,10 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
             registry: &registry,
             model: &model,
         },
+        read,
         &mut report,
     );
+    drop(services);
     memory.end();
     Translation {
         model,

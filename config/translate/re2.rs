@@ -61,8 +61,10 @@ fn compile(pattern: &str, whole: bool) -> Result<Regex, String> {
         ));
     }
     let translated = translate(pattern)?;
-    // Compiled alone first: an error then shows the pattern as written.
-    regex_syntax_error(&translated)?;
+    // Read alone first: an error then shows the pattern as written, and `a)(?:b` is one.
+    let mut parser = regex_syntax::ParserBuilder::new().utf8(false).build();
+    let parsed = parser.parse(&translated);
+    parsed.map_err(|error| last_line(&error.to_string()))?;
     let anchored = if whole {
         format!("\\A(?:{translated})\\z")
     } else {
@@ -73,16 +75,6 @@ fn compile(pattern: &str, whole: bool) -> Result<Regex, String> {
         .dfa_size_limit(MAX_PROGRAM_BYTES)
         .build()
         .map_err(|error| last_line(&error.to_string()))
-}
-
-fn regex_syntax_error(pattern: &str) -> Result<(), String> {
-    match RegexBuilder::new(pattern)
-        .size_limit(MAX_PROGRAM_BYTES)
-        .build()
-    {
-        Ok(_) => Ok(()),
-        Err(error) => Err(last_line(&error.to_string())),
-    }
 }
 
 /// The regex crate draws a picture and puts the reason on the last line.

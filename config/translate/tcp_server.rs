@@ -47,7 +47,7 @@ pub(crate) fn build(
         bind: merged.bind,
         socket: merged.socket.clone(),
         origins: vec![ServerOrigin {
-            gateway: gateway.key.clone(),
+            gateway: (*gateway.key).clone(),
             port_name: server.port_name.clone(),
         }],
         virtual_hosts: Vec::new(),

@@ -60,8 +60,9 @@ pub(crate) fn build(
                 }
                 None => {
                     work.route_lists += 1;
-                    let routes = Routes::from(routes::build(service, listener, clusters));
-                    lists.keep(service, listener, &routes, clusters.led_to());
+                    let service = service.with_rules(clusters.settings());
+                    let routes = Routes::from(routes::build(&service, listener, clusters));
+                    lists.keep(&service, listener, &routes, clusters.led_to());
                     routes
                 }
             };
@@ -93,7 +94,7 @@ pub(crate) fn build(
             .servers
             .iter()
             .map(|(gateway, server)| ServerOrigin {
-                gateway: gateway.key.clone(),
+                gateway: (*gateway.key).clone(),
                 port_name: server.port_name.clone(),
             })
             .collect(),

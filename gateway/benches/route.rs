@@ -1,27 +1,24 @@
 //! What finding a route costs: 10,000 hosts, and a thousand routes on one of them.
 
 use std::hint::black_box;
-
-use criterion::{Criterion, criterion_group, criterion_main};
 use std::sync::Arc;
 
-use gatehouse_config::model::{self, Domain, Pattern};
-use gatehouse_config::resources::ObjectKey;
+use criterion::{Criterion, criterion_group, criterion_main};
+use gatehouse_config::model::{self, Conditions, Domain, HeaderMatch, HeaderName, Pattern};
 use gatehouse_gateway::http1::RequestHead;
-use gatehouse_gateway::route::{
-    Conditions, HeaderCondition, HostTable, Matcher, Path, RequestView, RouteList,
-};
+use gatehouse_gateway::route::{HostTable, Matcher, Path, RequestView, RouteList};
 use gatehouse_gateway::snapshot::{Action, HostId, Route};
+use regex::bytes::Regex;
 
 fn route(path: Path, conditions: Option<Conditions>) -> Route {
     Route {
         source: Arc::new(model::Route {
             name: String::new(),
             origin: model::RouteOrigin {
-                virtual_service: ObjectKey::default(),
+                virtual_service: Arc::default(),
                 rule: 0,
                 matched: None,
-                position: String::new(),
+                position: None,
                 delegate: None,
             },
             matches: model::RouteMatch::default(),
@@ -35,7 +32,7 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
         }),
         matcher: Matcher {
             path,
-            conditions: conditions.map(Box::new),
+            conditions: conditions.map(Arc::new),
         },
         filters: None,
         action: Action::DirectResponse {
@@ -47,17 +44,22 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
     }
 }
 
-/// Prefixes, exact paths and paths with a header condition, in turn; a catch-all at the end.
+/// Prefixes, exact paths, paths with a header condition and regexes, in turn; a catch-all at the
+/// end.
 fn thousand() -> Vec<Route> {
     let mut routes: Vec<Route> = (0..999)
         .map(|i| {
             let text: Box<[u8]> = format!("/service-{i}/items").into_bytes().into();
-            match i % 3 {
+            match i % 4 {
                 0 => route(Path::Prefix(text), None),
                 1 => route(Path::Exact(text), None),
+                2 => {
+                    let regex = format!("^(?:/service-{i}/[a-z]+/[0-9]+)$");
+                    route(Path::Regex(Regex::new(&regex).expect("it is one")), None)
+                }
                 _ => {
-                    let header = HeaderCondition {
-                        name: "x-version".into(),
+                    let header = HeaderMatch {
+                        name: HeaderName::parse("x-version").expect("it is a name"),
                         pattern: Pattern::Exact(format!("v{i}")),
                     };
                     let conditions = Conditions {

@@ -56,17 +56,21 @@ fn compile_forward(forward: &model::Forward, route: &str) -> Forward {
             .fold(0, |sum, d| d.weight.saturating_add(sum))
             .max(1),
         destinations,
-        rewrite: uri.as_ref().map(|uri| match uri {
-            model::UriRewrite::Prefix(text) => UriRewrite::Prefix(text.as_bytes().into()),
-            model::UriRewrite::Regex { regex, replacement } => UriRewrite::Regex {
-                regex: regex.clone(),
-                replacement: replacement.as_bytes().into(),
-            },
-        }),
+        rewrite: uri.as_deref().map(compile_rewrite).map(Box::new),
         authority: authority.as_ref().map(|text| text.as_bytes().into()),
         timeout: *timeout,
         retry: retry.clone(),
         mirrors: mirrors.iter().filter_map(compile_mirror).collect(),
+    }
+}
+
+fn compile_rewrite(rewrite: &model::UriRewrite) -> UriRewrite {
+    match rewrite {
+        model::UriRewrite::Prefix(text) => UriRewrite::Prefix(text.as_bytes().into()),
+        model::UriRewrite::Regex { regex, replacement } => UriRewrite::Regex {
+            regex: regex.clone(),
+            replacement: replacement.as_bytes().into(),
+        },
     }
 }
 

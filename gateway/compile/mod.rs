@@ -16,7 +16,7 @@ use crate::filter::guard::Guards;
 use crate::observe::LogPlan;
 use crate::observe::labels::LabelTable;
 use crate::observe::route_stats;
-use crate::route::{Conditions, HeaderCondition, HostTable, Matcher, Path};
+use crate::route::{HostTable, Matcher, Path};
 use crate::snapshot::{
     Cluster, ClusterId, Endpoint, Filters, HostId, Listener, Route, Server, ServerId, Serves,
     Snapshot, VirtualHost,
@@ -162,12 +162,7 @@ fn compile_matcher(matches: &model::RouteMatch) -> Matcher {
     let model::RouteMatch {
         path,
         ignore_case,
-        method,
-        scheme,
-        authority,
-        headers,
-        without_headers,
-        query_params,
+        conditions,
         stat_prefix: _, // read by `stat_names`
     } = matches;
     let path = match (path, ignore_case) {
@@ -178,30 +173,9 @@ fn compile_matcher(matches: &model::RouteMatch) -> Matcher {
         (model::MatchedPath::Prefix(path), true) => Path::PrefixIgnoreCase(path.as_bytes().into()),
         (model::MatchedPath::Regex(regex), _) => Path::Regex(regex.clone()),
     };
-    let conditions = Conditions {
-        method: method.clone(),
-        scheme: scheme.clone(),
-        authority: authority.clone(),
-        headers: headers.iter().map(header_condition).collect(),
-        without_headers: without_headers.iter().map(header_condition).collect(),
-        query_params: query_params.clone(),
-    };
-    let none = method.is_none()
-        && scheme.is_none()
-        && authority.is_none()
-        && headers.is_empty()
-        && without_headers.is_empty()
-        && query_params.is_empty();
     Matcher {
         path,
-        conditions: (!none).then(|| Box::new(conditions)),
-    }
-}
-
-fn header_condition(condition: &model::HeaderMatch) -> HeaderCondition {
-    HeaderCondition {
-        name: condition.name.as_str().into(),
-        pattern: condition.pattern.clone(),
+        conditions: conditions.clone(),
     }
 }
 

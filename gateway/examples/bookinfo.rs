@@ -91,10 +91,10 @@ fn route(path: MatchedPath) -> Route {
     Route {
         name: String::new(),
         origin: RouteOrigin {
-            virtual_service: ObjectKey::new("default", "bookinfo"),
+            virtual_service: Arc::new(ObjectKey::new("default", "bookinfo")),
             rule: 0,
             matched: Some(0),
-            position: String::new(),
+            position: None,
             delegate: None,
         },
         matches: RouteMatch {
@@ -105,7 +105,7 @@ fn route(path: MatchedPath) -> Route {
             destinations: vec![destination],
             rewrite: Rewrite::default(),
             timeout: None,
-            retry: Some(retry),
+            retry: Some(Arc::new(retry)),
             mirrors: Vec::new(),
         })),
         headers: HeaderEdits::default(),

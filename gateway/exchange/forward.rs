@@ -175,7 +175,7 @@ impl HttpConnection {
         if matches!(self.exchange.request.body(), BodyLength::Empty) {
             deadlines.complete(self.exchange.forwarded);
         }
-        let retry = forward.retry.as_ref();
+        let retry = forward.retry.as_deref();
         let mut copies = Vec::new();
         if !forward.mirrors.is_empty() {
             copies = self.mirrors(forward);

@@ -103,7 +103,7 @@ mod tests {
         Forward {
             destinations: Box::default(),
             total_weight: 1,
-            rewrite,
+            rewrite: rewrite.map(Box::new),
             authority: authority.map(|text| text.as_bytes().into()),
             timeout: None,
             retry: None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::route::literal_prefixes::literal_prefixes;
 use crate::route::matcher::{Path, RequestView};
 use crate::snapshot::Route;
 
@@ -17,14 +18,15 @@ pub struct RouteList {
     index: Option<Box<Index>>,
 }
 
-/// Positions in [`RouteList::routes`] by literal path. Gives the same answer as the walk.
+/// Positions in [`RouteList::routes`] by literal path, or by what every path begins with that a
+/// regex matches. Gives the same answer as the walk.
 #[derive(Debug, Default)]
 struct Index {
     exact: HashMap<Box<[u8]>, Vec<u32>>,
     prefix: HashMap<Box<[u8]>, Vec<u32>>,
     /// The lengths of the prefixes that exist, ascending.
     prefix_lengths: Vec<usize>,
-    /// Routes whose path is no literal: any, regex, without case.
+    /// Routes whose path begins with nothing in particular: any, without case, some regexes.
     other: Vec<u32>,
 }
 
@@ -63,10 +65,15 @@ impl Index {
             match &route.matcher.path {
                 Path::Exact(path) => index.exact.entry(path.clone()).or_default().push(position),
                 Path::Prefix(path) => index.prefix.entry(path.clone()).or_default().push(position),
-                Path::Any
-                | Path::ExactIgnoreCase(_)
-                | Path::PrefixIgnoreCase(_)
-                | Path::Regex(_) => {
+                Path::Regex(regex) => match literal_prefixes(regex) {
+                    Some(prefixes) => {
+                        for prefix in prefixes {
+                            index.prefix.entry(prefix).or_default().push(position);
+                        }
+                    }
+                    None => index.other.push(position),
+                },
+                Path::Any | Path::ExactIgnoreCase(_) | Path::PrefixIgnoreCase(_) => {
                     index.other.push(position);
                 }
             }
@@ -86,7 +93,7 @@ impl Index {
                 .copied()
                 .take_while(|position| *position < best)
             {
-                if route(position).matcher.conditions_match(request) {
+                if route(position).matcher.matches_found(request) {
                     best = position;
                     break;
                 }

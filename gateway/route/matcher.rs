@@ -1,8 +1,9 @@
 //! One route's conditions: HTTPMatchRequest, compiled.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use gatehouse_config::model::Pattern;
+use gatehouse_config::model::{Conditions, HeaderMatch, Pattern};
 use regex::bytes::Regex;
 
 use crate::http1::Fields;
@@ -30,7 +31,7 @@ pub struct Matcher {
     /// The path condition.
     pub path: Path,
     /// Everything else; none for most routes.
-    pub conditions: Option<Box<Conditions>>,
+    pub conditions: Option<Arc<Conditions>>,
 }
 
 /// The path condition.
@@ -50,43 +51,26 @@ pub enum Path {
     Regex(Regex),
 }
 
-/// The conditions besides the path.
-#[derive(Debug, Default)]
-pub struct Conditions {
-    /// On the method.
-    pub method: Option<Pattern>,
-    /// On the scheme.
-    pub scheme: Option<Pattern>,
-    /// On the Host as sent.
-    pub authority: Option<Pattern>,
-    /// On header values.
-    pub headers: Vec<HeaderCondition>,
-    /// These must not match.
-    pub without_headers: Vec<HeaderCondition>,
-    /// On the first value of a query parameter.
-    pub query_params: Vec<(String, Pattern)>,
-}
-
-/// A condition on a header.
-#[derive(Debug)]
-pub struct HeaderCondition {
-    /// The name, in lower case.
-    pub name: Box<str>,
-    /// The condition.
-    pub pattern: Pattern,
-}
-
 impl Matcher {
     /// Whether the request fits.
     pub fn matches(&self, request: &RequestView<'_>) -> bool {
         self.path.matches(request.path) && self.conditions_match(request)
     }
 
+    /// Whether the request fits, once its path is known to begin with the literal text of this
+    /// condition on the path.
+    pub(super) fn matches_found(&self, request: &RequestView<'_>) -> bool {
+        match &self.path {
+            Path::Regex(regex) => regex.is_match(request.path) && self.conditions_match(request),
+            _ => self.conditions_match(request),
+        }
+    }
+
     /// Whether everything but the path fits.
     pub fn conditions_match(&self, request: &RequestView<'_>) -> bool {
         self.conditions
             .as_deref()
-            .is_none_or(|conditions| conditions.first_unmet(request).is_none())
+            .is_none_or(|conditions| first_unmet(conditions, request).is_none())
     }
 
     /// The first condition that the request fails; none: it fits, as [`matches`](Self::matches)
@@ -95,7 +79,7 @@ impl Matcher {
         if !self.path.matches(request.path) {
             return Some(Unmet::Path(&self.path));
         }
-        self.conditions.as_deref()?.first_unmet(request)
+        first_unmet(self.conditions.as_deref()?, request)
     }
 }
 
@@ -140,37 +124,34 @@ impl Path {
     }
 }
 
-impl Conditions {
-    #[inline]
-    fn first_unmet(&self, request: &RequestView<'_>) -> Option<Unmet<'_>> {
-        fn fails<'p>(pattern: &'p Option<Pattern>, value: &[u8]) -> Option<&'p Pattern> {
-            pattern.as_ref().filter(|pattern| !pattern.matches(value))
-        }
-        if let Some(pattern) = fails(&self.method, request.method) {
-            return Some(Unmet::Method(pattern));
-        }
-        if let Some(pattern) = fails(&self.scheme, request.scheme) {
-            return Some(Unmet::Scheme(pattern));
-        }
-        if let Some(pattern) = fails(&self.authority, request.authority) {
-            return Some(Unmet::Authority(pattern));
-        }
-        let mut headers = self.headers.iter();
-        if let Some(condition) = headers.find(|condition| !condition.holds(request)) {
-            return Some(Unmet::Header(condition));
-        }
-        let mut without = self.without_headers.iter();
-        if let Some(condition) = without.find(|condition| !condition.is_absent_or_differs(request))
-        {
-            return Some(Unmet::WithoutHeader(condition));
-        }
-        let query = request.query.unwrap_or_default();
-        let mut parameters = self.query_params.iter();
-        let parameter = parameters.find(|(name, pattern)| {
-            !query_param(query, name.as_bytes()).is_some_and(|value| pattern.matches(value))
-        })?;
-        Some(Unmet::QueryParam(&parameter.0, &parameter.1))
+#[inline]
+fn first_unmet<'c>(conditions: &'c Conditions, request: &RequestView<'_>) -> Option<Unmet<'c>> {
+    fn fails<'p>(pattern: &'p Option<Pattern>, value: &[u8]) -> Option<&'p Pattern> {
+        pattern.as_ref().filter(|pattern| !pattern.matches(value))
     }
+    if let Some(pattern) = fails(&conditions.method, request.method) {
+        return Some(Unmet::Method(pattern));
+    }
+    if let Some(pattern) = fails(&conditions.scheme, request.scheme) {
+        return Some(Unmet::Scheme(pattern));
+    }
+    if let Some(pattern) = fails(&conditions.authority, request.authority) {
+        return Some(Unmet::Authority(pattern));
+    }
+    let mut headers = conditions.headers.iter();
+    if let Some(condition) = headers.find(|condition| !holds(condition, request)) {
+        return Some(Unmet::Header(condition));
+    }
+    let mut without = conditions.without_headers.iter();
+    if let Some(condition) = without.find(|condition| !is_absent_or_differs(condition, request)) {
+        return Some(Unmet::WithoutHeader(condition));
+    }
+    let query = request.query.unwrap_or_default();
+    let mut parameters = conditions.query_params.iter();
+    let parameter = parameters.find(|(name, pattern)| {
+        !query_param(query, name.as_bytes()).is_some_and(|value| pattern.matches(value))
+    })?;
+    Some(Unmet::QueryParam(&parameter.0, &parameter.1))
 }
 
 /// A condition that a request fails.
@@ -185,9 +166,9 @@ pub enum Unmet<'a> {
     /// Of the Host as sent.
     Authority(&'a Pattern),
     /// Of a header.
-    Header(&'a HeaderCondition),
+    Header(&'a HeaderMatch),
     /// Of a header that must not match.
-    WithoutHeader(&'a HeaderCondition),
+    WithoutHeader(&'a HeaderMatch),
     /// Of a query parameter.
     QueryParam(&'a str, &'a Pattern),
 }
@@ -210,7 +191,7 @@ impl Unmet<'_> {
     /// In words, with what the request has instead.
     pub fn describe(&self, request: &RequestView<'_>) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let header = |condition: &HeaderCondition| match condition.value(request) {
+        let header = |condition: &HeaderMatch| match value(condition, request) {
             Some(value) => format!("is `{}`", text(&value)),
             None => "is missing".to_owned(),
         };
@@ -222,14 +203,14 @@ impl Unmet<'_> {
                 format!("the authority is `{}`, not {want}", text(request.authority))
             }
             Self::Header(condition) => {
-                let HeaderCondition { name, pattern } = condition;
+                let HeaderMatch { name, pattern } = condition;
                 format!(
                     "the header {name} {}, wanted is {pattern}",
                     header(condition)
                 )
             }
             Self::WithoutHeader(condition) => {
-                let HeaderCondition { name, pattern } = condition;
+                let HeaderMatch { name, pattern } = condition;
                 format!(
                     "the header {name} {}, and withoutHeaders excludes {pattern}",
                     header(condition)
@@ -250,45 +231,42 @@ impl Unmet<'_> {
     }
 }
 
-impl HeaderCondition {
-    /// Whether the header is there and fits.
-    pub fn holds(&self, request: &RequestView<'_>) -> bool {
-        self.value(request)
-            .is_some_and(|value| self.pattern.matches(&value))
-    }
+/// Whether the header is there and fits.
+fn holds(condition: &HeaderMatch, request: &RequestView<'_>) -> bool {
+    value(condition, request).is_some_and(|value| condition.pattern.matches(&value))
+}
 
-    /// `withoutHeaders`: a missing header counts as empty, except for the presence form.
-    fn is_absent_or_differs(&self, request: &RequestView<'_>) -> bool {
-        match (self.value(request), &self.pattern) {
-            (value, Pattern::Present) => value.is_none(),
-            (Some(value), pattern) => !pattern.matches(&value),
-            (None, pattern) => !pattern.matches(b""),
-        }
+/// `withoutHeaders`: a missing header counts as empty, except for the presence form.
+fn is_absent_or_differs(condition: &HeaderMatch, request: &RequestView<'_>) -> bool {
+    match (value(condition, request), &condition.pattern) {
+        (value, Pattern::Present) => value.is_none(),
+        (Some(value), pattern) => !pattern.matches(&value),
+        (None, pattern) => !pattern.matches(b""),
     }
+}
 
-    /// The value; several fields of one name are joined with `,` as Envoy does.
-    fn value<'a>(&self, request: &RequestView<'a>) -> Option<Cow<'a, [u8]>> {
-        match &*self.name {
-            ":method" => Some(request.method.into()),
-            ":authority" | "host" => Some(request.authority.into()),
-            ":scheme" => Some(request.scheme.into()),
-            ":path" => Some(match request.query {
-                None => request.path.into(),
-                Some(query) => [request.path, b"?", query].concat().into(),
-            }),
-            name => {
-                let first = request.fields.get(name)?;
-                let mut values = request.fields.get_all(name).skip(1);
-                let Some(second) = values.next() else {
-                    return Some(first.into());
-                };
-                let mut joined = [first, b",", second].concat();
-                for value in values {
-                    joined.push(b',');
-                    joined.extend_from_slice(value);
-                }
-                Some(joined.into())
+/// The value; several fields of one name are joined with `,` as Envoy does.
+fn value<'a>(condition: &HeaderMatch, request: &RequestView<'a>) -> Option<Cow<'a, [u8]>> {
+    match condition.name.as_str() {
+        ":method" => Some(request.method.into()),
+        ":authority" | "host" => Some(request.authority.into()),
+        ":scheme" => Some(request.scheme.into()),
+        ":path" => Some(match request.query {
+            None => request.path.into(),
+            Some(query) => [request.path, b"?", query].concat().into(),
+        }),
+        name => {
+            let first = request.fields.get(name)?;
+            let mut values = request.fields.get_all(name).skip(1);
+            let Some(second) = values.next() else {
+                return Some(first.into());
+            };
+            let mut joined = [first, b",", second].concat();
+            for value in values {
+                joined.push(b',');
+                joined.extend_from_slice(value);
             }
+            Some(joined.into())
         }
     }
 }

@@ -4,12 +4,13 @@
 
 mod host;
 mod list;
+mod literal_prefixes;
 mod matcher;
 
 pub use host::HostTable;
 pub(crate) use host::without_port;
 pub use list::RouteList;
-pub use matcher::{Conditions, HeaderCondition, Matcher, Path, RequestView, Unmet, query_param};
+pub use matcher::{Matcher, Path, RequestView, Unmet, query_param};
 
 #[cfg(test)]
 mod tests;

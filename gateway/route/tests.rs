@@ -1,4 +1,6 @@
-use gatehouse_config::model::{Domain, HeaderName, Pattern};
+use std::sync::Arc;
+
+use gatehouse_config::model::{Conditions, Domain, HeaderMatch, HeaderName, Pattern};
 
 use super::*;
 use crate::http1::RequestHead;
@@ -89,7 +91,7 @@ fn random_matcher(random: &Random) -> Matcher {
         _ => Path::Prefix(text),
     };
     let conditions = (random.below(3) == 0).then(|| {
-        Box::new(Conditions {
+        Arc::new(Conditions {
             method: Some(Pattern::Exact(
                 ["GET", "POST"][random.below(2) as usize].to_owned(),
             )),
@@ -134,8 +136,8 @@ fn the_index_gives_the_answer_of_the_walk() {
 }
 
 fn with_header(pattern: Pattern, without: bool) -> Matcher {
-    let condition = HeaderCondition {
-        name: HeaderName::parse("X-P").unwrap().as_str().into(),
+    let condition = HeaderMatch {
+        name: HeaderName::parse("X-P").unwrap(),
         pattern,
     };
     let mut conditions = Conditions::default();
@@ -146,7 +148,7 @@ fn with_header(pattern: Pattern, without: bool) -> Matcher {
     }
     Matcher {
         path: Path::Any,
-        conditions: Some(Box::new(conditions)),
+        conditions: Some(Arc::new(conditions)),
     }
 }
 

@@ -49,9 +49,5 @@ pub(super) fn place(route: &Route) -> (String, String, String) {
         Some(matched) => format!("spec.http[{rule}].match[{matched}]"),
         None => format!("spec.http[{rule}]"),
     };
-    (
-        format!("VirtualService {object}"),
-        field,
-        origin.position.clone(),
-    )
+    (format!("VirtualService {object}"), field, origin.place())
 }

@@ -18,22 +18,22 @@ message! {
         /// Where to, by weight.
         pub route: Vec<HttpRouteDestination>,
         /// Answer with a redirect.
-        pub redirect: Option<Redirect>,
+        pub redirect: Option<Box<Redirect>>,
         /// Answer here.
         #[serde(alias = "direct_response")]
-        pub direct_response: Option<DirectResponse>,
+        pub direct_response: Option<Box<DirectResponse>>,
         /// Another VirtualService that holds the routes.
-        pub delegate: Option<Delegate>,
+        pub delegate: Option<Box<Delegate>>,
         /// Changes to path and Host.
-        pub rewrite: Option<Rewrite>,
+        pub rewrite: Option<Box<Rewrite>>,
         /// Limit of the whole exchange; none or zero: unlimited.
         pub timeout: Option<Duration>,
         /// When to try again.
-        pub retries: Option<Retries>,
+        pub retries: Option<Box<Retries>>,
         /// Delays and aborts injected on purpose.
-        pub fault: Option<Fault>,
+        pub fault: Option<Box<Fault>>,
         /// Where a copy of each request goes.
-        pub mirror: Option<Destination>,
+        pub mirror: Option<Box<Destination>>,
         /// Deprecated: the share that is copied, in percent.
         #[serde(alias = "mirror_percent")]
         pub mirror_percent: Option<u32>,
@@ -44,9 +44,9 @@ message! {
         pub mirrors: Vec<Mirror>,
         /// Answers to browsers about other origins.
         #[serde(alias = "cors_policy")]
-        pub cors_policy: Option<CorsPolicy>,
+        pub cors_policy: Option<Box<CorsPolicy>>,
         /// Header edits.
-        pub headers: Option<Headers>,
+        pub headers: Option<Box<Headers>>,
     }
 }
 
@@ -56,15 +56,15 @@ message! {
         /// A name, appended to the rule's in logs.
         pub name: String,
         /// On the path.
-        pub uri: Option<StringMatch>,
+        pub uri: Option<Box<StringMatch>>,
         /// On the scheme.
-        pub scheme: Option<StringMatch>,
+        pub scheme: Option<Box<StringMatch>>,
         /// On the method.
-        pub method: Option<StringMatch>,
+        pub method: Option<Box<StringMatch>>,
         /// On the Host as sent.
-        pub authority: Option<StringMatch>,
+        pub authority: Option<Box<StringMatch>>,
         /// On headers; an empty condition means present.
-        pub headers: BTreeMap<String, StringMatch>,
+        pub headers: BTreeMap<String, Box<StringMatch>>,
         /// The listener's port as written.
         pub port: u32,
         /// Compared with the gateway's own labels.
@@ -74,13 +74,13 @@ message! {
         pub gateways: Vec<String>,
         /// On query parameters; an empty condition means present.
         #[serde(alias = "query_params")]
-        pub query_params: BTreeMap<String, StringMatch>,
+        pub query_params: BTreeMap<String, Box<StringMatch>>,
         /// Compare exact and prefix paths without case.
         #[serde(alias = "ignore_uri_case")]
         pub ignore_uri_case: bool,
         /// Headers that must not match.
         #[serde(alias = "without_headers")]
-        pub without_headers: BTreeMap<String, StringMatch>,
+        pub without_headers: BTreeMap<String, Box<StringMatch>>,
         /// Compared with the gateway's own namespace.
         #[serde(alias = "source_namespace")]
         pub source_namespace: String,
@@ -106,11 +106,11 @@ message! {
     /// A weighted destination.
     pub struct HttpRouteDestination {
         /// Where to.
-        pub destination: Option<Destination>,
+        pub destination: Option<Box<Destination>>,
         /// The share; ignored where there is one destination.
         pub weight: i32,
         /// Header edits of this destination alone.
-        pub headers: Option<Headers>,
+        pub headers: Option<Box<Headers>>,
     }
 }
 
@@ -278,7 +278,7 @@ message! {
     /// A copy of each request.
     pub struct Mirror {
         /// Where to.
-        pub destination: Option<Destination>,
+        pub destination: Option<Box<Destination>>,
         /// The share; all when not set.
         pub percentage: Option<Percent>,
     }

@@ -1,32 +1,19 @@
 //! Fields and kinds that Istio has given up (IST0002).
 
 use super::Analysis;
+use crate::api::istio::http_route::HttpRoute;
 use crate::codes;
 use crate::finding::Level;
 use crate::translate::field_path::FieldPath;
-use crate::translate::report::Report;
+use crate::translate::memory::{Look, ReadServices};
+use crate::translate::report::{ObjectReport, Report};
 
-pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
+pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &mut Report) {
     let spec = FieldPath::root("spec");
-    let http = spec.field("http");
     for (key, object) in &analysis.resources.virtual_services {
-        let mut report = report.on("VirtualService", key);
-        for (i, route) in object.body.http.iter().enumerate() {
-            let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
-            if let Some(delay) = delay.filter(|delay| delay.percent > 0) {
-                let hint = format!("Write `percentage: {{value: {}}}`.", delay.percent);
-                let rule = http.index(i);
-                let fault = rule.field("fault");
-                let delay = fault.field("delay");
-                report.add(
-                    codes::DEPRECATED,
-                    Level::Warning,
-                    &delay.field("percent"),
-                    "fault.delay.percent is deprecated.",
-                    hint,
-                );
-            }
-        }
+        read.look(Look::Deprecated, object, report, |report| {
+            delays(&object.body.http, &mut report.on("VirtualService", key));
+        });
     }
     for (key, object) in &analysis.resources.sidecars {
         let policy = object.body.outbound_traffic_policy.as_ref();
@@ -64,6 +51,27 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     }
     gateway_api(analysis, report);
     super::mesh::old_providers(analysis, report);
+}
+
+fn delays(routes: &[HttpRoute], report: &mut ObjectReport<'_>) {
+    let spec = FieldPath::root("spec");
+    let http = spec.field("http");
+    for (i, route) in routes.iter().enumerate() {
+        let delay = route.fault.as_ref().and_then(|fault| fault.delay.as_ref());
+        if let Some(delay) = delay.filter(|delay| delay.percent > 0) {
+            let hint = format!("Write `percentage: {{value: {}}}`.", delay.percent);
+            let rule = http.index(i);
+            let fault = rule.field("fault");
+            let delay = fault.field("delay");
+            report.add(
+                codes::DEPRECATED,
+                Level::Warning,
+                &delay.field("percent"),
+                "fault.delay.percent is deprecated.",
+                hint,
+            );
+        }
+    }
 }
 
 /// CRDs of the Gateway API that are older than Istio 1.32 reads (IST0176).

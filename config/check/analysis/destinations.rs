@@ -12,6 +12,7 @@ use crate::codes;
 use crate::finding::Level;
 use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
+use crate::translate::memory::{Look, ReadServices};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
 
@@ -28,7 +29,7 @@ struct Targets<'a> {
     budget: usize,
 }
 
-pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
+pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &mut Report) {
     let mut targets = Targets {
         analysis,
         subsets: HashSet::new(),
@@ -50,11 +51,14 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
         if !analysis.settings.offline && service.gateways.is_empty() && !service.hosts.is_empty() {
             continue;
         }
-        let mut report = report.on("VirtualService", key);
-        each(&object.body, &mut |destination, path| {
-            targets.destination(&object.body, key, destination, path, &mut report);
+        read.look(Look::Destinations, object, report, |report| {
+            let mut report = report.on("VirtualService", key);
+            each(service, &mut |destination, path| {
+                targets.destination(service, key, destination, path, &mut report);
+            });
         });
-        no_subset(&object.body, key, &with_subsets, &mut report);
+        let mut report = report.on("VirtualService", key);
+        no_subset(service, key, &with_subsets, &mut report);
     }
 }
 

@@ -31,6 +31,7 @@ mod workloads;
 use crate::check::Configuration;
 use crate::resources::Resources;
 use crate::translate::Settings;
+use crate::translate::memory::ReadServices;
 use crate::translate::report::Report;
 use hosts::Hosts;
 use workloads::Workloads;
@@ -44,7 +45,11 @@ struct Analysis<'a> {
 }
 
 /// Reports what Istio's analyzers find.
-pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
+pub(super) fn check(
+    configuration: &Configuration<'_>,
+    read: &mut ReadServices,
+    report: &mut Report,
+) {
     let Configuration {
         resources,
         settings,
@@ -56,13 +61,13 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
         hosts: Hosts::new(resources),
         workloads: Workloads::new(resources, settings),
     };
-    virtual_services::check(&analysis, report);
-    destinations::check(&analysis, report);
+    virtual_services::check(&analysis, read, report);
+    destinations::check(&analysis, read, report);
     gateways::check(&analysis, report);
     destination_rules::check(&analysis, configuration.registry, report);
     service_entries::check(&analysis, report);
     certificates::check(&analysis, report);
-    deprecated::check(&analysis, report);
+    deprecated::check(&analysis, read, report);
     envoy_filters::check(&analysis, report);
     policies::check(&analysis, report);
     conditions::check(&analysis, report);

@@ -12,6 +12,7 @@ use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::resolve_hosts;
 use crate::translate::hosts::{ServerHosts, gateway_key};
+use crate::translate::memory::{Look, ReadServices};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::virtual_service::matches::claim;
 
@@ -28,7 +29,7 @@ struct Served {
     listed: Vec<String>,
 }
 
-pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
+pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &mut Report) {
     let resources = analysis.resources;
     let mut by_name: HashMap<&str, Vec<&ObjectKey>> = HashMap::new();
     for key in resources.gateways.keys() {
@@ -36,37 +37,55 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     }
     let served = served(analysis);
     for (key, object) in &resources.virtual_services {
-        let mut report = report.on("VirtualService", key);
-        let spec = FieldPath::root("spec");
-        let list = spec.field("gateways");
-        for (i, name) in object.body.gateways.iter().enumerate() {
-            if name == MESH {
-                continue;
-            }
-            let path = list.index(i);
-            let own_name = name.rsplit('/').next().unwrap_or_default();
-            if own_name.contains(INTERNAL) {
-                report.add(
-                    codes::INTERNAL_GATEWAY,
-                    Level::Warning,
-                    &path,
-                    format!("`{name}` is a Gateway that Istio makes for itself; gatehouse has none of this name."),
-                    "Name a Gateway of your own.",
-                );
-                continue;
-            }
-            let gateway = gateway_key(name, &key.namespace);
-            let found = served.get(&gateway);
-            if found.is_none() {
-                missing(&gateway, key, &by_name, &path, &mut report);
-            }
-            let meets = found
-                .is_some_and(|served| served.hosts.overlaps(&object.body.hosts, &key.namespace));
-            if !meets {
-                apart(&gateway, found, &object.body, &path, &mut report);
-            }
+        read.look(Look::Gateways, object, report, |report| {
+            gateways(&object.body, key, &served, &by_name, report);
+        });
+        // Who verifies tokens, Pods tell as well: they come and go.
+        claims(
+            analysis,
+            &object.body,
+            key,
+            &mut report.on("VirtualService", key),
+        );
+    }
+}
+
+fn gateways(
+    service: &VirtualService,
+    key: &ObjectKey,
+    served: &HashMap<ObjectKey, Served>,
+    by_name: &HashMap<&str, Vec<&ObjectKey>>,
+    report: &mut Report,
+) {
+    let mut report = report.on("VirtualService", key);
+    let spec = FieldPath::root("spec");
+    let list = spec.field("gateways");
+    for (i, name) in service.gateways.iter().enumerate() {
+        if name == MESH {
+            continue;
         }
-        claims(analysis, &object.body, key, &mut report);
+        let path = list.index(i);
+        let own_name = name.rsplit('/').next().unwrap_or_default();
+        if own_name.contains(INTERNAL) {
+            report.add(
+                codes::INTERNAL_GATEWAY,
+                Level::Warning,
+                &path,
+                format!("`{name}` is a Gateway that Istio makes for itself; gatehouse has none of this name."),
+                "Name a Gateway of your own.",
+            );
+            continue;
+        }
+        let gateway = gateway_key(name, &key.namespace);
+        let found = served.get(&gateway);
+        if found.is_none() {
+            missing(&gateway, key, by_name, &path, &mut report);
+        }
+        let meets =
+            found.is_some_and(|served| served.hosts.overlaps(&service.hosts, &key.namespace));
+        if !meets {
+            apart(&gateway, found, service, &path, &mut report);
+        }
     }
 }
 

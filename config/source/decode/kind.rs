@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
-use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Objects, Origin, Resources};
+use crate::resources::{Metadata, Object, ObjectKey, ObjectRef, Origin, Resources};
 
 /// The versions of `networking.istio.io`; their schema is the same (reference: Istio API).
 pub(crate) const ISTIO_VERSIONS: &[&str] = &["v1", "v1beta1", "v1alpha3"];
@@ -105,7 +105,7 @@ macro_rules! kinds {
 
             /// Whether both have the very same versions of the objects of a kind.
             pub fn same_objects(&self, other: &Self, kind: Kind) -> bool {
-                match kind { $(Kind::$variant => same(&self.$field, &other.$field),)* }
+                match kind { $(Kind::$variant => self.$field.same(&other.$field),)* }
             }
 
             /// How many objects there are, of all kinds.
@@ -221,11 +221,4 @@ impl AnyObject {
     pub fn reference(&self) -> ObjectRef {
         self.kind().reference(self.key())
     }
-}
-
-fn same<T>(a: &Objects<T>, b: &Objects<T>) -> bool {
-    a.len() == b.len()
-        && a.iter()
-            .zip(b)
-            .all(|((a_key, a), (b_key, b))| Arc::ptr_eq(a, b) && a_key == b_key)
 }

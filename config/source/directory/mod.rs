@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use file::{Content, FileState, Stamp, read};
 pub(crate) use walk::{Tree, has_objects, is_hidden, walk};
@@ -145,8 +146,8 @@ impl Directory {
             changed |= !keep;
             keep
         });
-        for (path, stamp) in files {
-            changed |= self.refresh(path, stamp);
+        for (path, news) in self.examine_all(files) {
+            changed |= self.take(path, news);
         }
 
         let resources = self.compose(&mut findings);
@@ -158,47 +159,94 @@ impl Directory {
         }
     }
 
-    /// Reads a file if it changed; tells whether it did.
-    fn refresh(&mut self, path: PathBuf, stamp: Stamp) -> bool {
-        let current = self.files.get(&path);
-        if current.is_some_and(|state| state.is_current(&stamp)) {
-            return false;
-        }
-        let (content, stamp) = self.read(&path);
-        let before = self.files.get_mut(&path);
+    /// Looks at every file, with as many threads as there are cores; in the files' order.
+    fn examine_all(&self, files: Vec<(PathBuf, Stamp)>) -> Vec<(PathBuf, News)> {
+        let files: Vec<_> = files
+            .into_iter()
+            .filter(|(path, stamp)| {
+                let known = self.files.get(path);
+                !known.is_some_and(|state| state.is_current(stamp))
+            })
+            .map(|(path, _)| path)
+            .collect();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(files.len() / FILES_A_THREAD).max(1);
+        let next = AtomicUsize::new(0);
+        let some = || {
+            let mut examined = Vec::new();
+            while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                examined.push((path.clone(), self.examine(path)));
+            }
+            examined
+        };
+        let mut all = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
+            let mut all = some();
+            for other in others {
+                match other.join() {
+                    Ok(examined) => all.extend(examined),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        });
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// Reads a file that may have changed.
+    fn examine(&self, path: &Path) -> News {
+        let (content, stamp) = self.read(path);
+        let before = self.files.get(path);
         match (content, before) {
-            (Content::Gone, _) => self.files.remove(&path).is_some(),
+            (Content::Gone, _) => News::Gone,
             (Content::Text { hash, .. }, Some(state)) if state.hash == Some(hash) => {
-                state.stamp = stamp;
-                false
+                News::Same(stamp)
             }
             (Content::Text { text, .. }, Some(state))
                 if text.is_empty() && state.objects().next().is_some() =>
             {
-                state.keep_all(stamp, file::emptied(&path));
-                true
+                News::Kept(stamp, Box::new(file::emptied(path)))
             }
             (Content::Text { text, hash }, before) => {
                 let name: Arc<str> = path.to_string_lossy().into();
                 let decoded = decode_text(&name, &text, &self.limits);
-                let retained = retained(&decoded, before.as_deref(), &self.current);
-                let state = FileState {
+                let retained = retained(&decoded, before, &self.current);
+                News::Read(Box::new(FileState {
                     stamp,
                     hash: Some(hash),
                     decoded,
                     retained,
                     refusal: None,
-                };
-                self.files.insert(path, state);
-                true
+                }))
             }
-            (Content::Refused(finding), Some(state)) => {
+            (Content::Refused(finding), Some(_)) => News::Kept(stamp, finding),
+            (Content::Refused(finding), None) => {
+                News::Read(Box::new(FileState::refused(stamp, *finding)))
+            }
+        }
+    }
+
+    /// Takes over what was seen of a file; tells whether anything changed.
+    fn take(&mut self, path: PathBuf, news: News) -> bool {
+        match news {
+            News::Gone => self.files.remove(&path).is_some(),
+            News::Same(stamp) => {
+                if let Some(state) = self.files.get_mut(&path) {
+                    state.stamp = stamp;
+                }
+                false
+            }
+            News::Kept(stamp, finding) => {
+                let Some(state) = self.files.get_mut(&path) else {
+                    return false;
+                };
                 let again = state.refusal.as_ref() == Some(&finding);
                 state.keep_all(stamp, *finding);
                 !again
             }
-            (Content::Refused(finding), None) => {
-                self.files.insert(path, FileState::refused(stamp, *finding));
+            News::Read(state) => {
+                self.files.insert(path, *state);
                 true
             }
         }
@@ -241,6 +289,21 @@ impl Directory {
         );
         resources
     }
+}
+
+/// Reading fewer than this is done before another thread has started.
+const FILES_A_THREAD: usize = 4;
+
+/// What became of a file.
+enum News {
+    /// There is none any more.
+    Gone,
+    /// Its text is the one of before.
+    Same(Stamp),
+    /// It cannot be read now, for this reason: its objects stay as they are.
+    Kept(Stamp, Box<Finding>),
+    /// It was read.
+    Read(Box<FileState>),
 }
 
 /// The versions before, of what cannot be read now.

@@ -7,6 +7,7 @@ mod proxy_config;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::istio::MeshConfig;
@@ -65,7 +66,7 @@ pub enum DefaultRetry {
     /// `attempts: 0`.
     Never,
     /// These.
-    Policy(Retry),
+    Policy(Arc<Retry>),
 }
 
 /// `accessLogFile` and what belongs to it.

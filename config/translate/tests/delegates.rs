@@ -1,6 +1,7 @@
 //! `delegate`: which rules stand in the place of a rule that delegates.
 
 use super::*;
+use crate::model::Line;
 
 /// A delegate with these rules, exported as said.
 fn delegate(name: &str, export_to: &str, http: &str) -> String {
@@ -70,10 +71,7 @@ fn the_delegates_rules_stand_where_the_root_delegates() {
     assert_eq!(delegated.virtual_service.to_string(), "other/d");
     assert_eq!(delegated.rule, 1);
     // `file:line` is the delegate's own rule, below the root's.
-    let line = |position: &str| -> u32 {
-        let (_, line) = position.rsplit_once(':').expect("file:line");
-        line.parse().expect("a line")
-    };
+    let line = |position: &Option<Line>| position.as_ref().expect("file:line").line;
     assert!(line(&origin.position) > line(&routes[4].origin.position));
 }
 
@@ -234,7 +232,16 @@ fn matches_are_paired_and_both_sides_conditions_hold() {
     let routes = routes(&translation, "*");
     let pairs: Vec<_> = routes
         .iter()
-        .map(|route| (route.matches.path.clone(), route.matches.headers.len()))
+        .map(|route| {
+            (
+                route.matches.path.clone(),
+                route
+                    .matches
+                    .conditions
+                    .as_ref()
+                    .map_or(0, |all| all.headers.len()),
+            )
+        })
         .map(|(path, headers)| format!("{path:?} {headers}"))
         .collect();
     assert_eq!(

@@ -15,17 +15,23 @@ use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
+use crate::translate::memory::Memory;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::rule::{self, Delegated, Rule, RuleAction};
 
 /// Puts the rules of delegates in the place of the rules that delegate to them.
-pub(super) fn resolve(all: &mut [Arc<VirtualService>], settings: &Settings, report: &mut Report) {
-    let delegates: HashMap<ObjectKey, usize> = all
+pub(super) fn resolve(
+    all: &mut [Arc<VirtualService>],
+    settings: &Settings,
+    memory: &mut Memory,
+    report: &mut Report,
+) {
+    let delegates: HashMap<Arc<ObjectKey>, usize> = all
         .iter()
         .enumerate()
         .filter(|(_, service)| service.hosts.is_empty())
-        .map(|(i, service)| (service.key.clone(), i))
+        .map(|(i, service)| (Arc::clone(&service.key), i))
         .collect();
     for i in 0..all.len() {
         let Some(root) = all.get(i).filter(|service| delegating(service)) else {
@@ -61,12 +67,14 @@ pub(super) fn resolve(all: &mut [Arc<VirtualService>], settings: &Settings, repo
         }
         if let Some(root) = all.get_mut(i) {
             // As it was read, it is remembered for the next translation.
-            Arc::make_mut(root).rules = rules;
+            let root = Arc::make_mut(root);
+            root.rules = rules;
+            root.version = memory.next_version();
         }
     }
 }
 
-fn delegating(service: &VirtualService) -> bool {
+pub(super) fn delegating(service: &VirtualService) -> bool {
     let mut rules = service.rules.iter();
     rules.any(|rule| matches!(rule.action, RuleAction::Delegate(_)))
 }
@@ -140,10 +148,10 @@ fn merged(
         let mut silent = silent.on("VirtualService", &root.key);
         rules.push(Rule {
             delegate: Some(Delegated {
-                origin: DelegateOrigin {
-                    virtual_service: delegate.key.clone(),
+                origin: Box::new(DelegateOrigin {
+                    virtual_service: Arc::clone(&delegate.key),
                     rule: i,
-                },
+                }),
                 position: delegate.position(i),
             }),
             ..rule::parse(&route, rule.index, namespace, settings, field, &mut silent)
@@ -266,7 +274,7 @@ fn merge_match(root: &HttpMatch, own: &HttpMatch) -> HttpMatch {
         source_namespace,
         stat_prefix,
     } = own;
-    let or = |own: &Option<StringMatch>, root: &Option<StringMatch>| {
+    let or = |own: &Option<Box<StringMatch>>, root: &Option<Box<StringMatch>>| {
         own.clone().or_else(|| root.clone())
     };
     fn union<T: Clone>(
@@ -310,7 +318,7 @@ fn conflict(root: &HttpMatch, own: &HttpMatch) -> bool {
     ];
     let named = maps.iter().any(|(root, own)| {
         own.iter()
-            .any(|(name, own)| text_conflict(root.get(name), Some(own)))
+            .any(|(name, own)| text_conflict(root.get(name).map(Box::as_ref), Some(own)))
     });
     let texts = [
         (&root.uri, &own.uri),
@@ -322,7 +330,7 @@ fn conflict(root: &HttpMatch, own: &HttpMatch) -> bool {
     named
         || texts
             .iter()
-            .any(|(root, own)| text_conflict(root.as_ref(), own.as_ref()))
+            .any(|(root, own)| text_conflict(root.as_deref(), own.as_deref()))
         || root.ignore_uri_case != own.ignore_uri_case
         || (root.port != 0 && own.port != 0 && root.port != own.port)
         || both_differ(&root.source_namespace, &own.source_namespace)

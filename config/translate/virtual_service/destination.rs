@@ -99,7 +99,7 @@ pub(super) fn parse_l4(
     let destinations: Vec<_> = destinations
         .iter()
         .map(|entry| HttpRouteDestination {
-            destination: entry.destination.clone(),
+            destination: entry.destination.clone().map(Box::new),
             weight: entry.weight,
             headers: None,
         })

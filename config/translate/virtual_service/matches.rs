@@ -1,9 +1,10 @@
 //! `http[].match[]`: when a route applies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::api::istio::http_route::{HttpMatch, StringMatch};
-use crate::model::{HeaderMatch, HeaderName, MatchedPath, Pattern, RouteMatch};
+use crate::model::{Conditions, HeaderMatch, HeaderName, MatchedPath, Pattern, RouteMatch};
 use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -55,12 +56,7 @@ pub(crate) fn is_catch_all(route_match: &RouteMatch) -> bool {
     let RouteMatch {
         path,
         ignore_case: _,
-        method,
-        scheme,
-        authority,
-        headers,
-        without_headers,
-        query_params,
+        conditions,
         stat_prefix: _, // no condition
     } = route_match;
     let path = match path {
@@ -69,12 +65,7 @@ pub(crate) fn is_catch_all(route_match: &RouteMatch) -> bool {
         MatchedPath::Regex(regex) => regex.as_str() == "\\A(?:.*)\\z",
         MatchedPath::Exact(_) => false,
     };
-    path && method.is_none()
-        && scheme.is_none()
-        && authority.is_none()
-        && headers.is_empty()
-        && without_headers.is_empty()
-        && query_params.is_empty()
+    path && conditions.is_none()
 }
 
 /// Reads a match.
@@ -133,7 +124,7 @@ pub(crate) fn parse(
             "",
         );
     }
-    let pattern = |condition: &Option<StringMatch>, name: &'static str, report: &mut _| {
+    let pattern = |condition: &Option<Box<StringMatch>>, name: &'static str, report: &mut _| {
         let path = path.field(name);
         condition
             .as_ref()
@@ -145,17 +136,21 @@ pub(crate) fn parse(
         let pattern = parse_pattern(condition, &query_path.field(name), report);
         query.extend(pattern.map(|pattern| (name.clone(), pattern)));
     }
+    let matched_path = parse_path(uri.as_deref(), &path.field("uri"), report);
+    let conditions = Conditions {
+        method: pattern(method, "method", report),
+        scheme: pattern(scheme, "scheme", report),
+        authority: pattern(authority, "authority", report),
+        headers: with,
+        without_headers: without,
+        query_params: query,
+    };
     Match {
         name: name.clone(),
         route_match: RouteMatch {
-            path: parse_path(uri.as_ref(), &path.field("uri"), report),
+            path: matched_path,
             ignore_case: *ignore_uri_case,
-            method: pattern(method, "method", report),
-            scheme: pattern(scheme, "scheme", report),
-            authority: pattern(authority, "authority", report),
-            headers: with,
-            without_headers: without,
-            query_params: query,
+            conditions: (!conditions.is_empty()).then(|| Arc::new(conditions)),
             stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.as_str().into()),
         },
         port: port.flatten(),
@@ -193,7 +188,7 @@ fn parse_path(
 }
 
 /// The first condition on a claim of a JWT: `@request.auth.claims.a.b` or `…claims[a][b]`.
-pub(crate) fn claim(headers: &BTreeMap<String, StringMatch>) -> Option<&str> {
+pub(crate) fn claim(headers: &BTreeMap<String, Box<StringMatch>>) -> Option<&str> {
     const PREFIX: &str = "@request.auth.claims";
     let mut names = headers.keys().map(String::as_str);
     names.find(|name| {
@@ -211,7 +206,7 @@ pub(crate) fn claim(headers: &BTreeMap<String, StringMatch>) -> Option<&str> {
 
 /// The conditions, and whether one of them asks for a JWT claim.
 fn parse_headers(
-    headers: &BTreeMap<String, StringMatch>,
+    headers: &BTreeMap<String, Box<StringMatch>>,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
 ) -> (Vec<HeaderMatch>, bool) {

@@ -18,6 +18,7 @@ pub(crate) mod rule;
 pub(crate) mod tcp;
 mod unreachable;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +26,12 @@ use std::time::Duration;
 use crate::api::istio::VirtualService as Api;
 use crate::api::istio::http_route::HttpRoute;
 use crate::api::jsonpb;
+use crate::model::Line;
 use crate::resources::{Object, ObjectKey, Origin, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
-use crate::translate::memory::Memory;
+use crate::translate::memory::{Memory, Version};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::visibility::Visibility;
 use rule::Rule;
@@ -41,10 +43,12 @@ const MESH: &str = "mesh";
 /// A valid VirtualService.
 #[derive(Clone, Debug)]
 pub(crate) struct VirtualService {
-    pub(crate) key: ObjectKey,
+    pub(crate) key: Arc<ObjectKey>,
+    /// Unlike that of every other version of any VirtualService.
+    pub(crate) version: Version,
     created: Option<i64>,
     /// As written.
-    object: Arc<Object<Api>>,
+    pub(crate) object: Arc<Object<Api>>,
     /// Full names; empty for a delegate.
     pub(crate) hosts: Vec<String>,
     /// The Gateways it names, `mesh` left out.
@@ -52,6 +56,7 @@ pub(crate) struct VirtualService {
     /// Each gateway's place in `spec.gateways`.
     pub(crate) gateway_places: Vec<usize>,
     pub(crate) visibility: Visibility,
+    /// Forgotten once routes were made of them; [`with_rules`](Self::with_rules) reads them again.
     pub(crate) rules: Vec<Rule>,
     pub(crate) tcp: Vec<TcpRule>,
 }
@@ -76,11 +81,13 @@ impl VirtualServices {
             .virtual_services
             .values()
             .filter_map(|object| {
-                memory.read(object, report, |report| parse(object, settings, report))
+                memory.read(object, report, |version, report| {
+                    parse(object, version, settings, report)
+                })
             })
             .collect();
         all.sort_by(|a, b| order(a).cmp(&order(b)));
-        delegate::resolve(&mut all, settings, report);
+        delegate::resolve(&mut all, settings, memory, report);
         // What only the gateway's own namespace sees goes first, then what is exported to it by
         // name, then what everyone sees (Istio: VirtualServicesForGateway).
         let rank = |service: &VirtualService| match &service.visibility {
@@ -112,6 +119,7 @@ impl VirtualServices {
 
 fn parse(
     object: &Arc<Object<Api>>,
+    version: Version,
     settings: &Settings,
     report: &mut Report,
 ) -> Option<VirtualService> {
@@ -190,7 +198,8 @@ fn parse(
             .filter(|(_, name)| *name != MESH)
     };
     Some(VirtualService {
-        key: meta.key.clone(),
+        key: Arc::new(meta.key.clone()),
+        version,
         created: meta.created,
         object: Arc::clone(object),
         hosts: full_names,
@@ -206,16 +215,37 @@ fn parse(
 
 /// Oldest first; those that do not say by name (Istio: `configCompareByCreationTime`).
 fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
-    let ObjectKey { namespace, name } = &service.key;
+    let ObjectKey { namespace, name } = &*service.key;
     (service.created, name, namespace)
 }
 
 impl VirtualService {
-    /// `file:line` of the object; empty for one from an API server.
-    pub(crate) fn own_position(&self) -> String {
+    /// The same with its rules, should they be forgotten.
+    pub(crate) fn with_rules<'s>(self: &'s Arc<Self>, settings: &Settings) -> Cow<'s, Self> {
+        if !self.rules.is_empty() || self.object.body.http.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        // What is to be said of them was said when they were read first.
+        let read = parse(&self.object, self.version, settings, &mut Report::default());
+        read.map_or(Cow::Borrowed(self), Cow::Owned)
+    }
+
+    /// Forgets the rules, unless they are needed together with those of others. (A rule is several
+    /// times as large as its text; of ten thousand, none is looked at again for days.)
+    pub(crate) fn forget_rules(&mut self) {
+        if !self.hosts.is_empty() && !delegate::delegating(self) {
+            self.rules = Vec::new();
+        }
+    }
+
+    /// Where the object is written; none for one from an API server.
+    pub(crate) fn own_position(&self) -> Option<Line> {
         match &self.object.origin {
-            Origin::File { path, line, .. } => format!("{path}:{line}"),
-            Origin::Api { .. } => String::new(),
+            Origin::File { path, line, .. } => Some(Line {
+                file: Arc::clone(path),
+                line: *line,
+            }),
+            Origin::Api { .. } => None,
         }
     }
 
@@ -225,13 +255,16 @@ impl VirtualService {
         route.is_some_and(|route| route.mirror.is_some())
     }
 
-    /// `file:line` of a rule; empty for an object from an API server.
-    pub(crate) fn position(&self, rule: usize) -> String {
+    /// Where a rule is written; none for an object from an API server.
+    pub(crate) fn position(&self, rule: usize) -> Option<Line> {
         match &self.object.origin {
             Origin::File {
                 path, line, rules, ..
-            } => format!("{path}:{}", rules.get(rule).unwrap_or(line)),
-            Origin::Api { .. } => String::new(),
+            } => Some(Line {
+                file: Arc::clone(path),
+                line: *rules.get(rule).unwrap_or(line),
+            }),
+            Origin::Api { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `retries`, and Istio's default policy.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::api::istio::http_route::Retries;
@@ -13,11 +14,13 @@ use crate::translate::virtual_service::duration;
 const BACKOFF: Duration = Duration::from_millis(25);
 
 /// What is done for a route without a policy.
-pub(crate) fn default_for(mesh: &MeshDefaults) -> Option<Retry> {
+pub(crate) fn default_for(mesh: &MeshDefaults) -> Option<Arc<Retry>> {
+    // Most routes have this one: they share it.
+    static DEFAULT: LazyLock<Arc<Retry>> = LazyLock::new(|| Arc::new(default_policy()));
     match &mesh.retry {
         Some(DefaultRetry::Never) => None,
-        Some(DefaultRetry::Policy(policy)) => Some(policy.clone()),
-        None => Some(default_policy()),
+        Some(DefaultRetry::Policy(policy)) => Some(Arc::clone(policy)),
+        None => Some(Arc::clone(&DEFAULT)),
     }
 }
 
@@ -49,7 +52,7 @@ pub(crate) fn parse(
     retries: &Retries,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
-) -> Option<Retry> {
+) -> Option<Arc<Retry>> {
     let Retries {
         attempts,
         per_try_timeout,
@@ -83,13 +86,15 @@ pub(crate) fn parse(
         parse_conditions(retry_on, &path.field("retryOn"), report)
     };
     let attempts = u32::try_from(*attempts).unwrap_or(0);
-    (attempts > 0).then(|| Retry {
-        attempts,
-        per_try_timeout,
-        on,
-        backoff: backoff.unwrap_or(BACKOFF),
-        ignore_previous_hosts: retry_ignore_previous_hosts.unwrap_or(true),
-        remote_localities: retry_remote_localities.unwrap_or(false),
+    (attempts > 0).then(|| {
+        Arc::new(Retry {
+            attempts,
+            per_try_timeout,
+            on,
+            backoff: backoff.unwrap_or(BACKOFF),
+            ignore_previous_hosts: retry_ignore_previous_hosts.unwrap_or(true),
+            remote_localities: retry_remote_localities.unwrap_or(false),
+        })
     })
 }
 

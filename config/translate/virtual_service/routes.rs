@@ -18,7 +18,7 @@ use crate::translate::virtual_service::rule::{ForwardTo, Rule, RuleAction};
 /// The listener that routes are built for.
 #[derive(Clone, Copy)]
 pub(crate) struct Listener<'a> {
-    pub(crate) gateway: &'a ObjectKey,
+    pub(crate) gateway: &'a Arc<ObjectKey>,
     /// As written.
     pub(crate) port: u16,
     /// Whether the server has a `tls` block; only the default port of redirects looks at it.
@@ -80,7 +80,7 @@ fn route(
     Route {
         name,
         origin: RouteOrigin {
-            virtual_service: service.key.clone(),
+            virtual_service: Arc::clone(&service.key),
             rule: rule.index,
             matched: matched_index,
             position: match &rule.delegate {
@@ -169,7 +169,7 @@ fn forward(
     Forward {
         destinations,
         rewrite: Rewrite {
-            uri: forward.uri.clone(),
+            uri: forward.uri.clone().map(Box::new),
             authority,
         },
         timeout: forward.timeout,

@@ -1,9 +1,10 @@
 //! `http[]`: one rule, with what it matches and what it does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::istio::http_route::{Delegate, HttpRoute};
-use crate::model::{CorsPolicy, DelegateOrigin, DirectResponse, Fault, Retry, UriRewrite};
+use crate::model::{CorsPolicy, DelegateOrigin, DirectResponse, Fault, Line, Retry, UriRewrite};
 use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -29,7 +30,7 @@ pub(crate) struct Rule {
     pub(crate) unconditional: bool,
     pub(crate) headers: Edits,
     pub(crate) fault: Option<Fault>,
-    pub(crate) cors: Option<CorsPolicy>,
+    pub(crate) cors: Option<Arc<CorsPolicy>>,
     pub(crate) action: RuleAction,
     /// Where it was delegated to and written; none for a rule of the VirtualService itself.
     pub(crate) delegate: Option<Delegated>,
@@ -38,9 +39,8 @@ pub(crate) struct Rule {
 /// Where a delegate's rule was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Delegated {
-    pub(crate) origin: DelegateOrigin,
-    /// `file:line`.
-    pub(crate) position: String,
+    pub(crate) origin: Box<DelegateOrigin>,
+    pub(crate) position: Option<Line>,
 }
 
 /// What a rule does.
@@ -64,7 +64,7 @@ pub(crate) struct ForwardTo {
     /// `rewrite.authority`, or else a Host set by the rule's headers.
     pub(crate) authority: Option<String>,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) retry: Option<Arc<Retry>>,
     pub(crate) mirrors: Vec<MirrorTo>,
 }
 
@@ -101,7 +101,8 @@ pub(crate) fn parse(
         .and_then(|fault| fault::parse(fault, &path.field("fault"), report));
     let cors = cors_policy
         .as_ref()
-        .map(|policy| cors_policy::parse(policy, &path.field("corsPolicy"), report));
+        .map(|policy| cors_policy::parse(policy, &path.field("corsPolicy"), report))
+        .map(Arc::new);
     // Read together, below.
     let _ = (mirror, mirrors, mirror_percent, mirror_percentage);
     let mirrors = mirror::parse(route, namespace, settings, path, report);
@@ -125,11 +126,11 @@ pub(crate) fn parse(
             .then(|| duration(timeout, &path.field("timeout"), report))
             .flatten()
     });
-    let action = if let Some(Delegate {
-        name,
-        namespace: other,
-    }) = delegate
-    {
+    let action = if let Some(delegate) = delegate {
+        let Delegate {
+            name,
+            namespace: other,
+        } = &**delegate;
         let namespace = if other.is_empty() { namespace } else { other };
         RuleAction::Delegate(ObjectKey::new(namespace, name))
     } else if let Some(redirect) = redirect {

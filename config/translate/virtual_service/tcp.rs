@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::istio::virtual_service::{L4Match, RouteDestination, TcpRoute, TlsMatch, TlsRoute};
 use crate::codes;
@@ -67,7 +68,7 @@ pub(crate) fn build(
     };
     Some(model::TcpRoute {
         origin: RouteOrigin {
-            virtual_service: service.key.clone(),
+            virtual_service: Arc::clone(&service.key),
             rule: index,
             matched: None,
             position: service.own_position(),

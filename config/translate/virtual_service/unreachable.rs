@@ -210,7 +210,7 @@ fn check_prefixes(
 /// Whether all that `late` asks for besides its prefix is what `early` asks for (Istio:
 /// `coveredValidation`).
 fn covers(early: &HttpMatch, late: &HttpMatch) -> bool {
-    let method = |matched: &HttpMatch| match text(matched.method.as_ref()) {
+    let method = |matched: &HttpMatch| match text(matched.method.as_deref()) {
         (_, "") => ("exact", "GET".to_owned()),
         (form, method) => (form, method.to_owned()),
     };
@@ -221,8 +221,8 @@ fn covers(early: &HttpMatch, late: &HttpMatch) -> bool {
             (late_method.0, &late_method.1),
         )
         && begins(
-            text(early.authority.as_ref()),
-            text(late.authority.as_ref()),
+            text(early.authority.as_deref()),
+            text(late.authority.as_deref()),
         )
         && same_conditions(&early.headers, &late.headers)
         && same_conditions(&early.query_params, &late.query_params)
@@ -244,7 +244,7 @@ fn takes_all(early: &HttpMatch, late: &HttpMatch) -> bool {
     *early == only_prefix || is_same(&as_late, late)
 }
 
-type Conditions = BTreeMap<String, StringMatch>;
+type Conditions = BTreeMap<String, Box<StringMatch>>;
 
 fn same_conditions(early: &Conditions, late: &Conditions) -> bool {
     early.len() == late.len()
@@ -287,7 +287,7 @@ fn rough_hash(matched: &HttpMatch) -> u64 {
         exact,
         prefix,
         regex,
-    }) = &matched.uri
+    }) = matched.uri.as_deref()
     {
         (exact, prefix, regex).hash(&mut hasher);
     }
