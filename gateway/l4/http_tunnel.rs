@@ -71,7 +71,7 @@ pub async fn open(stream: &mut TcpStream, tunnel: &Tunnel) -> io::Result<Granted
     })
 }
 
-/// As [`carry`](crate::l4::carry), through a tunnel.
+/// As [`carry`], through a tunnel.
 pub async fn carry_through(
     mut client: TcpStream,
     mut upstream: TcpStream,
