@@ -52,7 +52,7 @@ pub struct CheckArgs {
 const EXAMPLES: &str = "\
 Examples:
   gatehouse check .                            everything below this directory
-  kubectl get vs,gw,dr,se,svc -A -o yaml | gatehouse check -
+  kubectl get vs,gw,dr,se,svc,po,ipaddresspools,l2advertisements -A -o yaml | gatehouse check -
   gatehouse check . -o json --fail-on warning  for CI
   gatehouse check --explain IST0101            what a code means
   gatehouse check --explain                    all codes
@@ -171,12 +171,12 @@ pub fn check(args: &CheckArgs) -> io::Result<Checked> {
     })
 }
 
-fn read_stdin() -> io::Result<String> {
-    let mut text = String::new();
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
     let length = io::stdin()
         .lock()
         .take(STDIN_BYTES + 1)
-        .read_to_string(&mut text)
+        .read_to_end(&mut text)
         .map_err(|error| io::Error::new(error.kind(), format!("standard input: {error}")))?;
     if u64::try_from(length).is_ok_and(|length| length > STDIN_BYTES) {
         let limit = STDIN_BYTES >> 20;

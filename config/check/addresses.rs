@@ -24,10 +24,10 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
             codes::NO_POOL,
             Level::Error,
             format!(
-                "{} of type LoadBalancer want an address, but {why}: they stay pending.",
+                "{} an address, but {why}: nothing is dealt.",
                 match model.services.len() {
-                    1 => "1 Service".to_owned(),
-                    n => format!("{n} Services"),
+                    1 => "1 Service of type LoadBalancer wants".to_owned(),
+                    n => format!("{n} Services of type LoadBalancer want"),
                 }
             ),
             if refused {

@@ -91,6 +91,9 @@ fn virtual_service(
             } else {
                 rule_path.field("mirrors")
             };
+            if is_told_below(told, &service.key, &path) {
+                continue;
+            }
             let to = &mirror.destination;
             destination(configuration, service, to, &path, budget, &mut report);
         }
@@ -114,6 +117,17 @@ fn is_told(
     let fields = ["host", "port", "subset"].map(|field| destination.field(field).to_string());
     let mut fields = fields.into_iter().chain([destination.to_string()]);
     fields.any(|field| told.contains(&(key.clone(), field)))
+}
+
+/// Whether something was said of a field in this one.
+fn is_told_below(
+    told: &HashSet<(ObjectKey, String)>,
+    key: &ObjectKey,
+    path: &FieldPath<'_>,
+) -> bool {
+    let path = path.to_string();
+    told.iter()
+        .any(|(other, field)| other == key && field.starts_with(&path))
 }
 
 fn destination(

@@ -65,11 +65,17 @@ fn mesh_only(
         ),
         _ => "To serve it here, add `gateways: [NAMESPACE/NAME]`.".to_owned(),
     };
+    let spec = FieldPath::root("spec");
+    let (field, what) = if service.object.body.gateways.is_empty() {
+        (spec, "it names no gateway")
+    } else {
+        (spec.field("gateways"), "it names `mesh` alone")
+    };
     report.add(
         codes::MESH_ONLY,
         Level::Info,
-        &FieldPath::root("spec"),
-        "it names no gateway, which means sidecars only: it does nothing at an ingress gateway.",
+        &field,
+        format!("{what}, which means sidecars only: it does nothing at an ingress gateway."),
         hint,
     );
 }

@@ -191,7 +191,7 @@ fn advertisements_name_pools_that_exist() {
 fn services_that_get_no_address_or_have_nothing_behind() {
     finds(
         &load_balancer("web", "", ""),
-        "GH0203 : 1 Service of type LoadBalancer want an address, but there is no IPAddressPool",
+        "GH0203 : 1 Service of type LoadBalancer wants an address, but there is no IPAddressPool",
     );
     let lan = pool("lan", "192.168.8.151-192.168.8.198");
     finds(

@@ -415,6 +415,8 @@ fn check_hosts(names: &[String], path: &FieldPath<'_>, report: &mut ObjectReport
         };
         let wrong = if namespace.is_some_and(|n| n != "*" && n != "." && !hosts::is_label(n)) {
             Some("what stands before the `/` is not a namespace".to_owned())
+        } else if host.is_empty() {
+            Some("no host stands there".to_owned())
         } else if host != "*" && !host.contains('.') && !hosts::is_ip(host) {
             Some("short names are not allowed".to_owned())
         } else if host.starts_with('*') && host.len() > 1 && !host.starts_with("*.") {

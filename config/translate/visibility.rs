@@ -46,7 +46,7 @@ impl Visibility {
             if !seen.insert(entry.to_owned()) {
                 report.invalid(
                     &path.index(i),
-                    format!("the namespace `{entry}` is named twice in exportTo."),
+                    format!("the namespace `{entry}` is named twice in exportTo; the object is not used."),
                     "Name each namespace once; `.` is the object's own.",
                 );
             }
@@ -54,7 +54,7 @@ impl Visibility {
         if (public || none) && seen.len() > 1 {
             report.invalid(
                 path,
-                "exportTo says both everyone (`*`) or no one (`~`) and something else.",
+                "exportTo says both everyone (`*`) or no one (`~`) and something else; the object is not used.",
                 "Keep `*` alone, or the names alone.",
             );
         }

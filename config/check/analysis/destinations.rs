@@ -148,14 +148,37 @@ impl Targets<'_> {
                 format!("Add a DestinationRule with `host: {host}` and the subset."),
             ),
         };
+        // Istio's analyzer looks in one namespace only; traffic finds a rule of the host's too.
+        let mut rules = self.analysis.resources.destination_rules.iter();
+        let elsewhere = rules.find(|(key, rule)| {
+            full_name(&rule.body.host, &key.namespace) == host
+                && rule
+                    .body
+                    .subsets
+                    .iter()
+                    .any(|subset| subset.name == to.subset)
+        });
+        let (message, hint) = match elsewhere {
+            Some((rule, _)) => (
+                format!(
+                    "the subset `{}` of `{host}` is not defined in the namespace {service_namespace}, where Istio's analyzer looks for it: it is in DestinationRule {rule}, which counts only where that is exported to.",
+                    to.subset
+                ),
+                "Write the DestinationRule where the host's Service or ServiceEntry is.".to_owned(),
+            ),
+            None => (
+                format!(
+                    "the subset `{}` of `{host}` is not defined, {why}: requests sent there get 503.",
+                    to.subset
+                ),
+                hint,
+            ),
+        };
         report.add(
             codes::REFERENCE,
             Level::Error,
             &path.field("subset"),
-            format!(
-                "the subset `{}` of `{host}` is not defined, {why}: requests sent there get 503.",
-                to.subset
-            ),
+            message,
             hint,
         );
     }

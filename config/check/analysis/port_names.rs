@@ -58,10 +58,16 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
                     codes::PORT_NAME,
                     Level::Info,
                     &path.field("name"),
-                    format!(
-                        "neither the name `{name}` nor appProtocol says what is spoken at port {}: a gateway takes it for HTTP/1.1.",
-                        port.port
-                    ),
+                    match name {
+                        "" => format!(
+                            "port {} has no name and no appProtocol that says what is spoken there: a gateway takes it for HTTP/1.1.",
+                            port.port
+                        ),
+                        name => format!(
+                            "neither the name `{name}` nor appProtocol says what is spoken at port {}: a gateway takes it for HTTP/1.1.",
+                            port.port
+                        ),
+                    },
                     "Begin the name with the protocol, such as `http-`, `grpc-` or `tcp-`.",
                 );
             }

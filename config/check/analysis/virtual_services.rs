@@ -159,7 +159,7 @@ fn apart(
     report: &mut ObjectReport<'_>,
 ) {
     let own = match service.hosts.as_slice() {
-        [] => "it has no hosts".to_owned(),
+        [] => "none of its hosts (it has none)".to_owned(),
         hosts => {
             let shown: Vec<_> = hosts.iter().take(LISTED).map(String::as_str).collect();
             format!("none of its hosts ({})", shown.join(", "))

@@ -199,7 +199,36 @@ impl Reading<'_> {
         let body = self.take(decode::<T>(spec.unwrap_or(&empty), "spec", dialect));
         let mut meta = metadata_of(key, meta?);
         meta.status = status(node);
+        if matches!(dialect, Dialect::Protobuf) && self.has_internal(&meta, metadata) {
+            return None;
+        }
         Some(wrap(self.made(meta, body?, node)))
+    }
+
+    /// Whether it has annotations that Istio keeps for itself and refuses from anybody else.
+    fn has_internal(&mut self, meta: &Metadata, node: &Node) -> bool {
+        const INTERNAL: &str = "internal.istio.io/";
+        let mut names = meta.annotations.keys();
+        let Some(name) = names.find(|name| name.starts_with(INTERNAL)) else {
+            return false;
+        };
+        let written = node.get("annotations").and_then(|all| all.get(name));
+        self.findings.push(Finding {
+            code: codes::SCHEMA,
+            level: Level::Error,
+            object: self.object.clone(),
+            field: format!("metadata.annotations.{name}"),
+            position: Some(position(
+                self.source.path,
+                written.map_or(node.mark, |written| written.mark),
+            )),
+            message: format!(
+                "the annotation `{name}` is Istio's own, and no one else may set it; this version \
+                 of the object is not used."
+            ),
+            hint: "Remove it.".to_owned(),
+        });
+        true
     }
 
     /// A part of the `spec` of an object that does nothing here; its other fields are not looked

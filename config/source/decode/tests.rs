@@ -358,6 +358,24 @@ fn mutations_of_good_files_never_panic() {
     }
 }
 
+#[test]
+fn what_istio_keeps_for_itself_is_refused() {
+    let object = |annotation: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: a\n  \
+             annotations:\n    {annotation}: gateway\nspec: {{hosts: [a.example]}}\n"
+        )
+    };
+    let file = read(&object("internal.istio.io/route-semantics"));
+    assert!(file.objects.is_empty());
+    let finding = &file.findings[0];
+    assert_eq!(
+        (finding.code, finding.position.as_ref().map(|p| p.line)),
+        (codes::SCHEMA, Some(6))
+    );
+    assert_eq!(read(&object("example.com/mine")).objects.len(), 1);
+}
+
 /// xorshift64*: the same sequence on every machine.
 struct Random(u64);
 

@@ -105,18 +105,6 @@ pub(super) enum Content {
     Refused(Box<Finding>),
 }
 
-impl Content {
-    /// Text that is in hand already.
-    pub fn of_text(text: String) -> Self {
-        let mut hasher = DefaultHasher::new();
-        text.as_bytes().hash(&mut hasher);
-        Self::Text {
-            text,
-            hash: hasher.finish(),
-        }
-    }
-}
-
 /// Reads a file of at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> (Content, Stamp) {
     match read_bytes(path, limit) {
@@ -169,7 +157,8 @@ fn read_bytes(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Stamp)> {
     Ok((bytes, Stamp::of(&metadata)))
 }
 
-fn text(path: &Path, bytes: Vec<u8>) -> Content {
+/// Text of these bytes, if they are UTF-8.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Content {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     match String::from_utf8(bytes) {

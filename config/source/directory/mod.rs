@@ -34,7 +34,7 @@ pub struct Directory {
     roots: Vec<PathBuf>,
     limits: Limits,
     /// Text by the name that findings give it.
-    texts: BTreeMap<PathBuf, String>,
+    texts: BTreeMap<PathBuf, Vec<u8>>,
     files: BTreeMap<PathBuf, FileState>,
     current: Resources,
 }
@@ -86,8 +86,8 @@ impl Directory {
 
     /// Adds text that did not come from a file, such as standard input; `name` is what findings
     /// call it.
-    pub fn add_text(&mut self, name: &str, text: String) {
-        self.texts.insert(PathBuf::from(name), text);
+    pub fn add_text(&mut self, name: &str, text: impl Into<Vec<u8>>) {
+        self.texts.insert(PathBuf::from(name), text.into());
     }
 
     /// The file or directory that was given, the first of several.
@@ -120,7 +120,7 @@ impl Directory {
     /// What a file holds now, or the text of this name.
     fn read(&self, path: &Path) -> (Content, Stamp) {
         match self.texts.get(path) {
-            Some(text) => (Content::of_text(text.clone()), Stamp::default()),
+            Some(text) => (file::text(path, text.clone()), Stamp::default()),
             None => read(path, self.limits.file_bytes),
         }
     }

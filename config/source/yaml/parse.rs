@@ -103,7 +103,11 @@ fn parse_events(chunk: Chunk<'_>, limits: &Limits) -> Parsed {
         match outcome {
             Ok(None) => {}
             Ok(Some(document)) => parsed.documents.push(document),
-            Err(error) => {
+            Err(mut error) => {
+                if error.hint.is_empty() && chunk.text.contains("{{") {
+                    "A template must be rendered first, for example with `helm template`."
+                        .clone_into(&mut error.hint);
+                }
                 parsed.error = Some(error);
                 break;
             }

@@ -273,7 +273,10 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         if !hosts::is_label(name) {
             report.invalid(
                 &path.field("name"),
-                format!("`{name}` is not a subset's name; the object is not used."),
+                match name.as_str() {
+                    "" => "the subset has no name; the object is not used.".to_owned(),
+                    name => format!("`{name}` is not a subset's name; the object is not used."),
+                },
                 "",
             );
         }

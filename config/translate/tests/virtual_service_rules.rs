@@ -158,9 +158,9 @@ const RULES: &[Rule] = &[
     (r#"{HERE, http: [{match: [{authority: {regex: "["}}], route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.http[0].match[0].authority.regex", "`[` is not a regular expression: a `[` is never closed"),
     (r#"{HERE, http: [{match: [{scheme: {prefix: ""}}], route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.http[0].match[0].scheme.prefix", "the prefix is empty"),
     // 1.0 exportTo
-    (r#"{HERE, exportTo: [".", default], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo[1]", "the namespace `default` is named twice in exportTo."),
-    ("{HERE, exportTo: [x, x], http: [{route: ROUTE}]}", codes::SCHEMA, Level::Error, "spec.exportTo[1]", "the namespace `x` is named twice in exportTo."),
-    (r#"{HERE, exportTo: ["*", x], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo", "exportTo says both everyone (`*`) or no one (`~`) and something else."),
+    (r#"{HERE, exportTo: [".", default], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo[1]", "the namespace `default` is named twice in exportTo"),
+    ("{HERE, exportTo: [x, x], http: [{route: ROUTE}]}", codes::SCHEMA, Level::Error, "spec.exportTo[1]", "the namespace `x` is named twice in exportTo"),
+    (r#"{HERE, exportTo: ["*", x], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo", "exportTo says both everyone (`*`) or no one (`~`) and something else"),
     (r#"{HERE, exportTo: ["~"], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo[0]", "`~` is neither a namespace nor `.` nor `*`"),
     (r#"{HERE, exportTo: ["a.b"], http: [{route: ROUTE}]}"#, codes::SCHEMA, Level::Error, "spec.exportTo[0]", "`a.b` is neither a namespace nor `.` nor `*`"),
     // 1.2 hosts and kinds of routes

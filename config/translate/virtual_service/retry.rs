@@ -132,10 +132,15 @@ fn parse_conditions(text: &str, path: &FieldPath<'_>, report: &mut ObjectReport<
             other => match other.parse::<u16>() {
                 Ok(code) if is_known_status(code) => on.status_codes.push(code),
                 _ => {
+                    let hint = if other.contains(' ') {
+                        "Conditions are divided by commas, without spaces.".to_owned()
+                    } else {
+                        crate::translate::suggest::did_you_mean(other, CONDITIONS.iter().copied())
+                    };
                     report.invalid(
                         path,
                         format!("`{other}` is no retry condition; the object is not used."),
-                        crate::translate::suggest::did_you_mean(other, CONDITIONS.iter().copied()),
+                        hint,
                     );
                 }
             },
