@@ -2,7 +2,7 @@
 //!
 //! What exists nowhere is told by the analyzers before.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::check::Configuration;
 use crate::codes;
@@ -32,13 +32,14 @@ pub(super) fn check(
     // Said already, of the same destination.
     let references = [codes::REFERENCE, codes::PORT_REQUIRED];
     let findings = report.findings.iter();
-    let told: HashSet<(ObjectKey, String)> = findings
-        .filter(|finding| references.contains(&finding.code))
-        .filter_map(|finding| {
-            let object = finding.object.as_ref()?;
-            Some((object.key.clone(), finding.field.clone()))
-        })
-        .collect();
+    let mut told: HashMap<ObjectKey, HashSet<String>> = HashMap::new();
+    for finding in findings.filter(|finding| references.contains(&finding.code)) {
+        if let Some(object) = &finding.object {
+            let fields = told.entry(object.key.clone()).or_default();
+            fields.insert(finding.field.clone());
+        }
+    }
+    let nothing = HashSet::new();
     let mut budget = MOST_COMPARED;
     for service in &configuration.services.all {
         // For sidecars alone: what they find is not known here.
@@ -46,7 +47,8 @@ pub(super) fn check(
             continue;
         }
         read.look(Look::Reachable, &service.object, report, |report| {
-            virtual_service(configuration, service, &told, &mut budget, report);
+            let told = told.get(&*service.key).unwrap_or(&nothing);
+            virtual_service(configuration, service, told, &mut budget, report);
         });
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn check(
 fn virtual_service(
     configuration: &Configuration<'_>,
     service: &VirtualService,
-    told: &HashSet<(ObjectKey, String)>,
+    told: &HashSet<String>,
     budget: &mut usize,
     report: &mut Report,
 ) {
@@ -73,7 +75,7 @@ fn virtual_service(
         let route = rule_path.field("route");
         for to in &forward.destinations {
             let path = route.index(to.index);
-            if !told.is_empty() && is_told(told, &service.key, &path.field("destination")) {
+            if !told.is_empty() && is_told(told, &path.field("destination")) {
                 continue;
             }
             destination(
@@ -91,7 +93,7 @@ fn virtual_service(
             } else {
                 rule_path.field("mirrors")
             };
-            if is_told_below(told, &service.key, &path) {
+            if is_told_below(told, &path) {
                 continue;
             }
             let to = &mirror.destination;
@@ -109,25 +111,16 @@ fn virtual_service(
     }
 }
 
-fn is_told(
-    told: &HashSet<(ObjectKey, String)>,
-    key: &ObjectKey,
-    destination: &FieldPath<'_>,
-) -> bool {
+fn is_told(told: &HashSet<String>, destination: &FieldPath<'_>) -> bool {
     let fields = ["host", "port", "subset"].map(|field| destination.field(field).to_string());
     let mut fields = fields.into_iter().chain([destination.to_string()]);
-    fields.any(|field| told.contains(&(key.clone(), field)))
+    fields.any(|field| told.contains(&field))
 }
 
 /// Whether something was said of a field in this one.
-fn is_told_below(
-    told: &HashSet<(ObjectKey, String)>,
-    key: &ObjectKey,
-    path: &FieldPath<'_>,
-) -> bool {
+fn is_told_below(told: &HashSet<String>, path: &FieldPath<'_>) -> bool {
     let path = path.to_string();
-    told.iter()
-        .any(|(other, field)| other == key && field.starts_with(&path))
+    told.iter().any(|field| field.starts_with(&path))
 }
 
 fn destination(

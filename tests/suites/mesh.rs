@@ -238,6 +238,7 @@ fn requests_that_fall_silent_are_given_up() {
                 incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello")?;
             } else if head.starts_with("GET /slow") {
                 incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")?;
+                // The pace is what is tested: each piece comes in time, all of them do not.
                 for _ in 0..10 {
                     std::thread::sleep(Duration::from_millis(150));
                     incoming.send(b"x")?;

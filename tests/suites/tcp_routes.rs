@@ -274,6 +274,17 @@ fn connections_are_limited_in_number() {
     eventually("room again", DEADLINE, || greeting(&mut connect(&tcp)));
 }
 
+/// Whether a new connection is greeted, and then closed by the gateway.
+fn is_closed_for(tcp: &Tcp) -> Option<()> {
+    let mut stream = connect(tcp);
+    greeting(&mut stream)?;
+    stream
+        .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+        .ok()?;
+    let closed = stream.read(&mut [0; 1]);
+    matches!(closed, Ok(0)).then_some(())
+}
+
 #[test]
 fn connections_end_when_they_are_old_and_when_they_are_silent() {
     let upstream = named("a");
@@ -281,27 +292,11 @@ fn connections_end_when_they_are_old_and_when_they_are_silent() {
         &upstream,
         "{connectionPool: {tcp: {maxConnectionDuration: 400ms}}}",
     );
-    eventually("old ones are closed", DEADLINE, || {
-        let mut stream = connect(&tcp);
-        greeting(&mut stream)?;
-        stream
-            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
-            .ok()?;
-        let closed = stream.read(&mut [0; 1]);
-        matches!(closed, Ok(0)).then_some(())
-    });
+    eventually("old ones are closed", DEADLINE, || is_closed_for(&tcp));
     line_of_log(&tcp, "\"- - -\" 0 DT ");
 
     let tcp = under(&upstream, "{connectionPool: {tcp: {idleTimeout: 400ms}}}");
-    eventually("silent ones are closed", DEADLINE, || {
-        let mut stream = connect(&tcp);
-        greeting(&mut stream)?;
-        stream
-            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
-            .ok()?;
-        let closed = stream.read(&mut [0; 1]);
-        matches!(closed, Ok(0)).then_some(())
-    });
+    eventually("silent ones are closed", DEADLINE, || is_closed_for(&tcp));
     // Envoy has no flag for it.
     line_of_log(&tcp, "\"- - -\" 0 - - - \"-\" 0 1 ");
     assert_eq!(lines_of_log(&tcp, " DT "), 0);

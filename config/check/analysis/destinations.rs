@@ -25,6 +25,8 @@ struct Targets<'a> {
     /// Namespace and name of a host, and the subset.
     subsets: HashSet<(&'a str, &'a str, &'a str)>,
     subset_names: BTreeMap<(&'a str, &'a str), Vec<&'a str>>,
+    /// The first DestinationRule with a subset of a host's full name, wherever it is.
+    anywhere: HashMap<(String, &'a str), &'a ObjectKey>,
     /// Names that may still be compared for hints.
     budget: usize,
 }
@@ -34,6 +36,7 @@ pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &m
         analysis,
         subsets: HashSet::new(),
         subset_names: BTreeMap::new(),
+        anywhere: HashMap::new(),
         budget: MOST_COMPARED * 8,
     };
     for (key, object) in &analysis.resources.destination_rules {
@@ -42,6 +45,8 @@ pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &m
             targets.subsets.insert((namespace, name, &subset.name));
             let names = targets.subset_names.entry((namespace, name)).or_default();
             names.push(&subset.name);
+            let host = full_name(&object.body.host, &key.namespace);
+            targets.anywhere.entry((host, &subset.name)).or_insert(key);
         }
     }
     let with_subsets = hosts_with_subsets(analysis);
@@ -149,17 +154,9 @@ impl Targets<'_> {
             ),
         };
         // Istio's analyzer looks in one namespace only; traffic finds a rule of the host's too.
-        let mut rules = self.analysis.resources.destination_rules.iter();
-        let elsewhere = rules.find(|(key, rule)| {
-            full_name(&rule.body.host, &key.namespace) == host
-                && rule
-                    .body
-                    .subsets
-                    .iter()
-                    .any(|subset| subset.name == to.subset)
-        });
+        let elsewhere = self.anywhere.get(&(host.clone(), to.subset.as_str()));
         let (message, hint) = match elsewhere {
-            Some((rule, _)) => (
+            Some(rule) => (
                 format!(
                     "the subset `{}` of `{host}` is not defined in the namespace {service_namespace}, where Istio's analyzer looks for it: it is in DestinationRule {rule}, which counts only where that is exported to.",
                     to.subset
