@@ -29,10 +29,9 @@ impl Guards {
 
     /// The policy that guards this Host, if one does.
     pub fn policy(&self, authority: &[u8]) -> Option<&str> {
-        let authority = authority.to_ascii_lowercase();
-        let host = without_port(&authority);
+        let host = without_port(authority);
         let bare = host.strip_suffix(b".").unwrap_or(host);
-        let spellings = [&authority[..], host, bare];
+        let spellings = [authority, host, bare];
         let guards = |guard: &&Guard| match &guard.hosts {
             GuardedHosts::Every => true,
             GuardedHosts::Only(patterns) => patterns
@@ -53,14 +52,20 @@ fn without_port(authority: &[u8]) -> &[u8] {
 }
 
 /// `name`, `prefix*`, `*suffix` (reference: Istio §1.6). A pattern with a port guards its host on
-/// every port.
+/// every port. The case of letters does not count.
 fn fits(pattern: &str, host: &[u8]) -> bool {
     let pattern = pattern.as_bytes();
     let patterns = [pattern, without_port(pattern)];
     patterns.iter().any(|pattern| match pattern {
-        [b'*', suffix @ ..] => host.ends_with(suffix),
-        [prefix @ .., b'*'] => host.starts_with(prefix),
-        pattern => *pattern == host,
+        [b'*', suffix @ ..] => host
+            .len()
+            .checked_sub(suffix.len())
+            .and_then(|start| host.get(start..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
+        [prefix @ .., b'*'] => host
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix)),
+        pattern => pattern.eq_ignore_ascii_case(host),
     })
 }
 
@@ -86,8 +91,8 @@ mod tests {
             "a.example.",
             "a.example.:80",
             "x.b.example",
-            "x.b.example:1",
-            "cc",
+            "X.B.Example:1",
+            "Cc",
             "d.example:8080",
             "d.example",
             "d.example:9090",

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use gatehouse_config::model::{HashCookie, HashPolicy};
 
 use crate::http1::Fields;
-use crate::upstream::hash_table::{hash, hash_seeded};
+use crate::upstream::hash_table::{hash, hash_seeded, hash_text};
 
 /// What can be hashed.
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +45,20 @@ fn hash_one(
 ) -> Option<u64> {
     match policy {
         HashPolicy::Header(name) => {
-            let mut values: Vec<&[u8]> = request.fields.get_all(name).collect();
-            match values.as_mut_slice() {
-                [] => None,
-                [one] => Some(hash(one)),
-                // The order of fields does not count.
-                all => {
-                    all.sort_unstable();
-                    Some(all.iter().fold(0, |seed, value| hash_seeded(seed, value)))
-                }
+            let mut values = request.fields.get_all(name);
+            let first = values.next()?;
+            if values.next().is_none() {
+                return Some(hash(first));
             }
+            // Hardly any client sends several. The order of fields does not count.
+            let mut all: Vec<&[u8]> = request.fields.get_all(name).collect();
+            all.sort_unstable();
+            Some(all.iter().fold(0, |seed, value| hash_seeded(seed, value)))
         }
-        HashPolicy::SourceAddress => Some(hash(
-            request.peer.ip().to_canonical().to_string().as_bytes(),
-        )),
+        HashPolicy::SourceAddress => {
+            let client = request.peer.ip().to_canonical();
+            Some(hash_text(format_args!("{client}")))
+        }
         HashPolicy::QueryParameter(name) => {
             let mut pairs = request.query?.split(|b| *b == b'&').map(|pair| {
                 let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
@@ -74,8 +74,8 @@ fn hash_one(
             }
             let ttl = cookie.ttl?.as_secs();
             // The same for all requests of a connection that race for the first one.
-            let ends = format!("{}{}", request.peer, request.local);
-            let value = format!("{:016x}", hash(ends.as_bytes()));
+            let ends = hash_text(format_args!("{}{}", request.peer, request.local));
+            let value = format!("{ends:016x}");
             set_cookies.push(set_cookie(cookie, &value, ttl));
             Some(hash(value.as_bytes()))
         }
@@ -187,6 +187,17 @@ mod tests {
         }
         let address = hashed(&[], None, &HashPolicy::SourceAddress).0;
         assert_eq!(address, Some(hash(b"10.0.0.1")));
+    }
+
+    #[test]
+    fn a_text_in_pieces_has_the_hash_of_the_whole() {
+        for ip in ["2001:db8:1111:2222:3333:4444:5555:6666", "::", "10.0.0.1"] {
+            let peer = SocketAddr::new(ip.parse().unwrap(), 65_535);
+            let local = SocketAddr::from(([192, 168, 8, 151], 80));
+            // Longer than the 32 bytes that xxHash takes at once.
+            let pieces = hash_text(format_args!("{peer}{local}"));
+            assert_eq!(pieces, hash(format!("{peer}{local}").as_bytes()), "{ip}");
+        }
     }
 
     #[test]

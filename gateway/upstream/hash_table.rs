@@ -1,6 +1,7 @@
 //! Tables that lead from a hash to an endpoint: one per cluster and priority, shared by all
 //! workers and by later generations whose endpoints are the same.
 
+use std::hash::Hasher as _;
 use std::sync::Arc;
 
 use gatehouse_config::model::Balancing;
@@ -74,7 +75,23 @@ pub fn hash(bytes: &[u8]) -> u64 {
     XxHash64::oneshot(0, bytes)
 }
 
-/// The same with a seed.
+/// The hash of a text that is made while it is hashed, so that nothing is allocated for it.
+pub fn hash_text(text: std::fmt::Arguments<'_>) -> u64 {
+    struct Sink(XxHash64);
+
+    impl std::fmt::Write for Sink {
+        fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+            self.0.write(piece.as_bytes());
+            Ok(())
+        }
+    }
+
+    let mut sink = Sink(XxHash64::with_seed(0));
+    std::fmt::Write::write_fmt(&mut sink, text).expect("addresses and texts can be written");
+    sink.0.finish()
+}
+
+/// The same as [`hash`] with a seed.
 pub fn hash_seeded(seed: u64, bytes: &[u8]) -> u64 {
     XxHash64::oneshot(seed, bytes)
 }

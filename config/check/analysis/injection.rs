@@ -22,7 +22,8 @@ const PROXY: &str = "istio-proxy";
 const INJECTOR: &str = "istio-sidecar-injector";
 
 pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
-    let injected = namespaces(analysis, report);
+    let injectors: Vec<_> = injectors(analysis).collect();
+    let injected = namespaces(analysis, &injectors, report);
     let spec = FieldPath::root("spec");
     for (key, pod) in &analysis.resources.pods {
         if !injected.contains(key.namespace.as_str()) || pod.body.host_network {
@@ -43,12 +44,16 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
             );
         }
     }
-    images(analysis, report);
+    images(analysis, &injectors, report);
     auto(analysis, report);
 }
 
 /// What the labels of namespaces say; those whose Pods get a sidecar.
-fn namespaces<'a>(analysis: &Analysis<'a>, report: &mut Report) -> BTreeSet<&'a str> {
+fn namespaces<'a>(
+    analysis: &Analysis<'a>,
+    injectors: &[Injector<'_>],
+    report: &mut Report,
+) -> BTreeSet<&'a str> {
     let mut injected = BTreeSet::new();
     let metadata = FieldPath::root("metadata");
     for (key, object) in &analysis.resources.namespaces {
@@ -84,7 +89,7 @@ fn namespaces<'a>(analysis: &Analysis<'a>, report: &mut Report) -> BTreeSet<&'a 
             continue;
         }
         if injection.unwrap_or_default().is_empty() && revision.is_none() {
-            if injects_by_default(analysis, revision) {
+            if injects_by_default(injectors, revision) {
                 report.add(
                     codes::INJECTED_BY_DEFAULT,
                     Level::Info,
@@ -125,8 +130,10 @@ fn injector_name(revision: Option<&str>) -> String {
     }
 }
 
-/// The `values` of the injectors, by the ConfigMap's name.
-fn injectors<'a>(analysis: &Analysis<'a>) -> impl Iterator<Item = (&'a str, serde_json::Value)> {
+/// A ConfigMap's name, and its `values`.
+type Injector<'a> = (&'a str, serde_json::Value);
+
+fn injectors<'a>(analysis: &Analysis<'a>) -> impl Iterator<Item = Injector<'a>> {
     let maps = analysis.resources.config_maps.iter();
     maps.filter(|(key, _)| key.name.starts_with(INJECTOR))
         .map(|(key, object)| {
@@ -140,9 +147,9 @@ fn injectors<'a>(analysis: &Analysis<'a>) -> impl Iterator<Item = (&'a str, serd
         })
 }
 
-fn injects_by_default(analysis: &Analysis<'_>, revision: Option<&str>) -> bool {
+fn injects_by_default(injectors: &[Injector<'_>], revision: Option<&str>) -> bool {
     let name = injector_name(revision);
-    let found = injectors(analysis).find(|(other, _)| *other == name);
+    let found = injectors.iter().find(|(other, _)| *other == name);
     found.is_some_and(|(_, values)| {
         values
             .pointer("/sidecarInjectorWebhook/enableNamespacesByDefault")
@@ -152,9 +159,10 @@ fn injects_by_default(analysis: &Analysis<'_>, revision: Option<&str>) -> bool {
 }
 
 /// Sidecars of another version than the injector would give now.
-fn images(analysis: &Analysis<'_>, report: &mut Report) {
-    let current: BTreeMap<&str, String> = injectors(analysis)
-        .map(|(name, values)| (name, proxy_image(&values)))
+fn images(analysis: &Analysis<'_>, injectors: &[Injector<'_>], report: &mut Report) {
+    let current: BTreeMap<&str, String> = injectors
+        .iter()
+        .map(|(name, values)| (*name, proxy_image(values)))
         .collect();
     if current.is_empty() {
         return;

@@ -273,7 +273,8 @@ impl Outliers {
         let next = self.cluster.next_due.load(Relaxed).min(due);
         self.cluster.next_due.store(next, Relaxed);
         self.cluster.ejected.store(ejected + 1, Relaxed);
-        tracing::info!(
+        // Not louder: this runs on a worker, and the clusters' counters tell it as well.
+        tracing::debug!(
             endpoint = %host.address,
             seconds = time / 1_000_000_000,
             reason = detector.reason(),
@@ -298,7 +299,7 @@ impl Outliers {
             }
             host.let_in_at.store(due, Relaxed);
             host.ejected.store(false, Relaxed);
-            tracing::info!(endpoint = %host.address, "endpoint let in again");
+            tracing::debug!(endpoint = %host.address, "endpoint let in again");
         }
         self.cluster.next_due.store(next, Relaxed);
         self.cluster.ejected.store(ejected, Relaxed);
