@@ -255,7 +255,7 @@ fn conditions(matches: &RouteMatch) -> String {
         MatchedPath::Any => {}
         MatchedPath::Exact(path) => all.push(format!("exact {path}")),
         MatchedPath::Prefix(path) => all.push(format!("prefix {path}")),
-        MatchedPath::Regex(regex) => all.push(format!("regex {}", regex.as_str())),
+        MatchedPath::Regex(regex) => all.push(format!("regex {}", regex.as_written())),
     }
     let none = Conditions::default();
     let matches = matches.conditions.as_deref().unwrap_or(&none);

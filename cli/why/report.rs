@@ -150,12 +150,27 @@ impl Report {
             } else {
                 "  left out for a while: it failed"
             };
-            plain(&format!(
-                "  {}  {}{state}",
-                endpoint.address, endpoint.workload
-            ))
+            let chosen = endpoint.address == row.hashed_to;
+            Line {
+                text: format!(
+                    "{}  {}{state}",
+                    marked(chosen, &endpoint.address),
+                    endpoint.workload
+                ),
+                tone: tone(chosen),
+            }
         }));
-        if row.answer.outcome != Outcome::Upstream {
+        lines.extend(
+            row.hashed_by
+                .iter()
+                .map(|by| plain(&format!("  hashed by {by}"))),
+        );
+        lines.extend(
+            row.policies
+                .iter()
+                .map(|row| plain(&format!("  {}: {}", row.name, row.effect))),
+        );
+        if !matches!(row.answer.outcome, Outcome::Upstream | Outcome::Carried) {
             lines.push(Line {
                 text: format!("  {}", describe(&row.answer)),
                 tone: Tone::Bad,

@@ -49,7 +49,7 @@ pub use headers::{
     HeaderValueTemplate, PathPart, ValuePiece,
 };
 pub use metric_rules::{MetricRule, MetricRules, TagRule};
-pub use pattern::{Domain, Pattern};
+pub use pattern::{Domain, FullMatch, Pattern};
 pub use percent::Percent;
 pub use proxy::{
     ConnectionSettings, EscapedSlashes, Guard, GuardedHosts, PathNormalization, Proxy,

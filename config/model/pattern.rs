@@ -1,6 +1,7 @@
 //! String patterns and host domains.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regex::bytes::Regex;
 
@@ -14,7 +15,39 @@ pub enum Pattern {
     /// Begins with; plain bytes, not path segments.
     Prefix(String),
     /// Matches as a whole (RE2 full match); compiled with a size limit.
-    Regex(Regex),
+    Regex(FullMatch),
+}
+
+/// A regex that must match the whole of its input, and how it was written.
+#[derive(Clone, Debug)]
+pub struct FullMatch {
+    regex: Regex,
+    written: Arc<str>,
+}
+
+impl FullMatch {
+    /// `regex` is anchored on both sides; `written` is what people are shown of it.
+    pub fn new(regex: Regex, written: &str) -> Self {
+        Self {
+            regex,
+            written: written.into(),
+        }
+    }
+
+    /// Whether all of `value` fits.
+    pub fn is_match(&self, value: &[u8]) -> bool {
+        self.regex.is_match(value)
+    }
+
+    /// The anchored regex.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
+    /// As it was written.
+    pub fn as_written(&self) -> &str {
+        &self.written
+    }
 }
 
 impl Pattern {
@@ -35,7 +68,7 @@ impl fmt::Display for Pattern {
             Self::Present => f.write_str("present"),
             Self::Exact(s) => write!(f, "exact {s}"),
             Self::Prefix(s) => write!(f, "prefix {s}"),
-            Self::Regex(r) => write!(f, "regex {}", r.as_str()),
+            Self::Regex(r) => write!(f, "regex {}", r.as_written()),
         }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::model::{CorsPolicy, Destination, Fault, HeaderEdits, HeaderName, Pattern, Percent};
+use crate::model::{
+    CorsPolicy, Destination, Fault, FullMatch, HeaderEdits, HeaderName, Pattern, Percent,
+};
 use crate::resources::ObjectKey;
 
 /// One route: a single HTTPMatchRequest of one HTTPRoute and what that route does.
@@ -141,7 +143,7 @@ pub enum MatchedPath {
     /// A plain string prefix: `/foo` matches `/foobar`.
     Prefix(String),
     /// A full match of the path.
-    Regex(Regex),
+    Regex(FullMatch),
 }
 
 /// A condition on a header.

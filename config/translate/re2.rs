@@ -6,6 +6,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use crate::model::FullMatch;
+
 /// Istio's limit on the length of a pattern.
 const MAX_PATTERN_BYTES: usize = 1024;
 /// The limit on the compiled program, so that a pattern such as `(a{1000}){1000}` costs no memory.
@@ -15,8 +17,8 @@ const WORD: &str = "0-9A-Za-z_";
 const SPACE: &str = "\\t\\n\\x0C\\r ";
 
 /// Compiles a pattern that must match the whole of its input.
-pub(crate) fn full_match(pattern: &str) -> Result<Regex, String> {
-    compile(pattern, true)
+pub(crate) fn full_match(pattern: &str) -> Result<FullMatch, String> {
+    compile(pattern, true).map(|regex| FullMatch::new(regex, pattern))
 }
 
 /// Compiles a pattern that may match anywhere.

@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use gatehouse_config::model::{self, Conditions, Domain, HeaderMatch, HeaderName, Pattern};
+use gatehouse_config::model::{
+    self, Conditions, Domain, FullMatch, HeaderMatch, HeaderName, Pattern,
+};
 use gatehouse_gateway::http1::RequestHead;
 use gatehouse_gateway::route::{HostTable, Matcher, Path, RequestView, RouteList};
 use gatehouse_gateway::snapshot::{Action, HostId, Route};
@@ -55,7 +57,8 @@ fn thousand() -> Vec<Route> {
                 1 => route(Path::Exact(text), None),
                 2 => {
                     let regex = format!("^(?:/service-{i}/[a-z]+/[0-9]+)$");
-                    route(Path::Regex(Regex::new(&regex).expect("it is one")), None)
+                    let compiled = Regex::new(&regex).expect("it is one");
+                    route(Path::Regex(FullMatch::new(compiled, &regex)), None)
                 }
                 _ => {
                     let header = HeaderMatch {

@@ -65,7 +65,7 @@ impl Index {
             match &route.matcher.path {
                 Path::Exact(path) => index.exact.entry(path.clone()).or_default().push(position),
                 Path::Prefix(path) => index.prefix.entry(path.clone()).or_default().push(position),
-                Path::Regex(regex) => match literal_prefixes(regex) {
+                Path::Regex(regex) => match literal_prefixes(regex.regex()) {
                     Some(prefixes) => {
                         for prefix in prefixes {
                             index.prefix.entry(prefix).or_default().push(position);

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use gatehouse_config::model::{Conditions, HeaderMatch, Pattern};
-use regex::bytes::Regex;
+use gatehouse_config::model::{Conditions, FullMatch, HeaderMatch, Pattern};
 
 use crate::http1::Fields;
 
@@ -48,7 +47,7 @@ pub enum Path {
     /// A plain string prefix, without ASCII case.
     PrefixIgnoreCase(Box<[u8]>),
     /// A full match.
-    Regex(Regex),
+    Regex(FullMatch),
 }
 
 impl Matcher {
@@ -109,7 +108,7 @@ impl Path {
             Self::PrefixIgnoreCase(want) => {
                 format!("does not begin with `{}` in any case", text(want))
             }
-            Self::Regex(want) => format!("does not match the regex `{want}`"),
+            Self::Regex(want) => format!("does not match the regex `{}`", want.as_written()),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use gatehouse_config::model::{Conditions, Domain, HeaderMatch, HeaderName, Pattern};
+use gatehouse_config::model::{Conditions, Domain, FullMatch, HeaderMatch, HeaderName, Pattern};
 
 use super::*;
 use crate::http1::RequestHead;
@@ -86,7 +86,10 @@ fn random_matcher(random: &Random) -> Matcher {
         0 => Path::Any,
         1 => Path::ExactIgnoreCase(text),
         2 => Path::PrefixIgnoreCase(text),
-        3 => Path::Regex(regex::bytes::Regex::new("^(?:/a.*b)$").unwrap()),
+        3 => {
+            let regex = regex::bytes::Regex::new("^(?:/a.*b)$").unwrap();
+            Path::Regex(FullMatch::new(regex, "/a.*b"))
+        }
         4 | 5 => Path::Exact(text),
         _ => Path::Prefix(text),
     };

@@ -109,6 +109,11 @@ impl CircuitBreaker {
         }
     }
 
+    /// What is limited, and how far.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Takes one; none where the limit is reached, which is counted.
     pub fn take(&self, resource: Resource) -> Option<Slot> {
         let limit = self.limit(resource);

@@ -38,6 +38,41 @@ pub fn hash_by<'p>(
     all
 }
 
+/// What a policy finds in a request, in words.
+pub fn describe(policy: &HashPolicy, request: Hashed<'_>) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match policy {
+        HashPolicy::Header(name) => {
+            let values: Vec<_> = request.fields.get_all(name).map(text).collect();
+            match values.as_slice() {
+                [] => format!("the header {name}, which the request lacks"),
+                some => format!("the header {name}: `{}`", some.join(", ")),
+            }
+        }
+        HashPolicy::SourceAddress => {
+            format!("the client's address: {}", request.peer.ip().to_canonical())
+        }
+        HashPolicy::QueryParameter(name) => match query_parameter(request.query, name) {
+            Some(value) => format!("the query parameter {name}: `{}`", text(value)),
+            None => format!("the query parameter {name}, which the request lacks"),
+        },
+        HashPolicy::Cookie(cookie) => {
+            let name = &cookie.name;
+            match (cookie_value(request.fields, name), cookie.ttl) {
+                (Some(value), _) => format!("the cookie {name}: `{}`", text(value)),
+                (None, None) => {
+                    format!("the cookie {name}, which the request lacks; without a ttl none is set")
+                }
+                (None, Some(ttl)) => format!(
+                    "the cookie {name}, which the request lacks: one is made of the connection's \
+                     addresses and ports, and set with `set-cookie: {}`",
+                    set_cookie(cookie, "…", ttl.as_secs())
+                ),
+            }
+        }
+    }
+}
+
 fn hash_one(
     policy: &HashPolicy,
     request: Hashed<'_>,
@@ -59,15 +94,7 @@ fn hash_one(
             let client = request.peer.ip().to_canonical();
             Some(hash_text(format_args!("{client}")))
         }
-        HashPolicy::QueryParameter(name) => {
-            let mut pairs = request.query?.split(|b| *b == b'&').map(|pair| {
-                let equals = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-                let (key, value) = pair.split_at(equals);
-                (key, value.get(1..).unwrap_or_default())
-            });
-            let (_, value) = pairs.find(|(key, _)| *key == name.as_bytes())?;
-            Some(hash(value))
-        }
+        HashPolicy::QueryParameter(name) => query_parameter(request.query, name).map(hash),
         HashPolicy::Cookie(cookie) => {
             if let Some(value) = cookie_value(request.fields, &cookie.name) {
                 return Some(hash(value));
@@ -80,6 +107,11 @@ fn hash_one(
             Some(hash(value.as_bytes()))
         }
     }
+}
+
+/// The first value of a query parameter, as it was written.
+fn query_parameter<'q>(query: Option<&'q [u8]>, name: &str) -> Option<&'q [u8]> {
+    crate::route::query_param(query?, name.as_bytes())
 }
 
 /// The value of a cookie that the client sent; an empty one is none.

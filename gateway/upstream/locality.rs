@@ -23,7 +23,6 @@ pub(super) struct Chosen<'a> {
 pub(super) fn priority<'a>(
     selection: &'a Selection,
     is_out: Option<&dyn Fn(u32) -> bool>,
-    threshold: u32,
     hash: Option<u64>,
     random: &Random,
 ) -> Option<Chosen<'a>> {
@@ -44,7 +43,8 @@ pub(super) fn priority<'a>(
         .map(|(healthy, all)| (OVERPROVISIONING * healthy / (*all).max(1)).min(100))
         .collect();
     let total = health.iter().sum::<u64>().min(100);
-    let threshold = u64::from(threshold);
+    let outliers = selection.outliers.as_deref();
+    let threshold = outliers.map_or(0, |outliers| u64::from(outliers.panic_threshold()));
     if total == 0 {
         return (threshold > 0).then_some(Chosen {
             priority: first,

@@ -1,6 +1,6 @@
 //! Clusters and endpoints as a worker sees them: choosing one, and keeping connections to it.
 
-mod algorithm;
+pub(crate) mod algorithm;
 pub mod balance;
 pub mod circuit_breaker;
 pub mod dynamic_dns;

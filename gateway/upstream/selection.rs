@@ -47,6 +47,13 @@ pub struct Priority {
 }
 
 impl Selection {
+    /// Whether an endpoint is found by a hash.
+    pub fn hashes(&self) -> bool {
+        self.priorities
+            .first()
+            .is_some_and(|first| first.table.is_some())
+    }
+
     /// What a cluster needs; none where the plain way does. Tables of `before` that are still
     /// right are taken over.
     pub fn new(

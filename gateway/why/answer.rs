@@ -53,8 +53,18 @@ pub(super) fn filters(filters: &Filters, head: &RequestHead) -> Vec<FilterRow> {
     rows
 }
 
-/// Puts in the answer that a filter is certain to give.
-pub(super) fn certain(filters: &Filters, head: &RequestHead, explanation: &mut Explanation) {
+/// Whether every request is delayed.
+pub(super) fn is_delayed(filters: &Filters) -> bool {
+    let delay = filters.fault.as_ref().and_then(|fault| fault.delay);
+    delay.is_some_and(|delay| delay.percentage == Percent::ALL)
+}
+
+/// Puts in the answer that a filter is certain to give; false where the route's action decides.
+pub(super) fn certain(
+    filters: &Filters,
+    head: &RequestHead,
+    explanation: &mut Explanation,
+) -> bool {
     let Filters { fault, cors } = filters;
     let abort = fault.as_ref().and_then(|fault| fault.abort);
     if let Some(abort) = abort.filter(|abort| abort.percentage == Percent::ALL) {
@@ -63,14 +73,16 @@ pub(super) fn certain(filters: &Filters, head: &RequestHead, explanation: &mut E
             "fault.abort answers every request".to_owned(),
             String::new(),
         );
-        return;
+        return true;
     }
     if let Some(policy) = cors
         && let Verdict::Answer(_) = cors_policy::judge(policy, head)
     {
         explanation.answer = Answer::of(&Reply::preflight());
         explanation.because("corsPolicy answers the preflight".to_owned(), String::new());
+        return true;
     }
+    false
 }
 
 /// `50 %`, `0.1 %`.

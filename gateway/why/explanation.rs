@@ -5,6 +5,7 @@
 use gatehouse_config::model::TransportProtocol;
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::ResponseFlags;
 use crate::exchange::reply::Reply;
 use crate::snapshot::{Edit, Listener, Route, Serves, Snapshot};
 use crate::why::Question;
@@ -93,6 +94,12 @@ pub struct DestinationRow {
     pub percent: f64,
     /// How an endpoint is chosen.
     pub balancing: String,
+    /// What the request is hashed by, with what it has of it; empty where nothing is hashed.
+    pub hashed_by: Vec<String>,
+    /// The address of the endpoint that the hash leads to; empty where chance decides.
+    pub hashed_to: String,
+    /// What acts on the way there: limits, a PROXY header, a tunnel.
+    pub policies: Vec<FilterRow>,
     /// The endpoints.
     pub endpoints: Vec<EndpointRow>,
     /// What the upstream is sent; none where nothing is.
@@ -201,8 +208,9 @@ impl Explanation {
         );
     }
 
-    pub(super) fn carried(&mut self, listener: &Listener) {
+    pub(super) fn carried(&mut self, listener: &Listener, destinations: Vec<DestinationRow>) {
         self.answer.outcome = Outcome::Carried;
+        self.destinations = destinations;
         self.because(
             format!(
                 "{} carries TCP as it comes, and looks at no URL",
@@ -252,13 +260,13 @@ impl Explanation {
         self.reason = format!("the route is a direct response of {length} bytes");
     }
 
-    /// Tells of the edits that a route asks for.
-    pub(super) fn edits(&mut self, route: &Route) {
+    /// Tells of the edits that a route asks for; of the request only where it is `sent` on.
+    pub(super) fn edits(&mut self, route: &Route, sent: bool) {
         for (side, edits) in [
             ("request", &route.request_edits),
             ("response", &route.response_edits),
         ] {
-            if edits.is_empty() {
+            if edits.is_empty() || (side == "request" && !sent) {
                 continue;
             }
             let names: Vec<_> = edits
@@ -278,6 +286,15 @@ impl Explanation {
 }
 
 impl Answer {
+    /// Adds the flag of a delay, which Envoy prints first.
+    pub(super) fn delayed(&mut self) {
+        let delayed = ResponseFlags::DI.to_string();
+        self.flags = match &*self.flags {
+            "" | "-" => delayed,
+            others => format!("{delayed},{others}"),
+        };
+    }
+
     pub(super) fn of(reply: &Reply) -> Self {
         Self {
             outcome: Outcome::Gateway,

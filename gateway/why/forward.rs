@@ -2,21 +2,17 @@
 
 use std::time::Instant;
 
-use gatehouse_config::model::Balancing;
-
 use crate::exchange::reply::Reply;
 use crate::exchange::{Protocol, decide};
 use crate::filter::headers::Known;
 use crate::http1::{Limits, ReadBuffer, RequestHead};
 use crate::snapshot::{ClusterId, Destination, EndpointId, Forward, Route, WeightedDestination};
+use crate::upstream::algorithm;
 use crate::upstream::dynamic_dns::name_of;
+use crate::upstream::hash_policy::{self, Hashed, hash_by};
 use crate::why::{
-    Answer, DestinationRow, EndpointRow, Explainer, FilterRow, Outcome, UpstreamRequest, answer,
-    reason,
+    Answer, DestinationRow, Explainer, FilterRow, Outcome, UpstreamRequest, answer, cluster, reason,
 };
-
-/// So many endpoints of a cluster are told at most.
-const MOST_ENDPOINTS: usize = 200;
 
 impl Explainer<'_> {
     pub(super) fn forwarded(&mut self, head: &RequestHead, route: &Route, forward: &Forward) {
@@ -55,7 +51,7 @@ impl Explainer<'_> {
         to: &WeightedDestination,
     ) -> DestinationRow {
         let percent = f64::from(to.weight) * 100.0 / f64::from(forward.total_weight);
-        let cluster = match &to.destination {
+        let id = match &to.destination {
             Destination::Unknown { name } => {
                 return DestinationRow {
                     cluster: name.clone(),
@@ -64,23 +60,10 @@ impl Explainer<'_> {
                     ..DestinationRow::default()
                 };
             }
-            Destination::Cluster(cluster) => self.snapshot.cluster(*cluster),
+            Destination::Cluster(cluster) => *cluster,
         };
-        let endpoints: Vec<_> = cluster
-            .endpoints
-            .clone()
-            .map(EndpointId)
-            .map(|id| {
-                let endpoint = self.snapshot.endpoint(id);
-                EndpointRow {
-                    address: endpoint.address.to_string(),
-                    workload: endpoint.workload.workload.clone(),
-                    weight: endpoint.weight,
-                    available: self.health.is_available(id),
-                }
-            })
-            .take(MOST_ENDPOINTS)
-            .collect();
+        let row = cluster::row(self.snapshot, self.health, id);
+        let cluster = self.snapshot.cluster(id);
         let answer = if cluster.wants_tls {
             Answer::of(&Reply::tls_not_spoken())
         } else if let Some(dynamic) = &cluster.dynamic_dns {
@@ -88,20 +71,71 @@ impl Explainer<'_> {
                 Some(_) => Answer::upstream(),
                 None => Answer::of(&Reply::dns_failure()),
             }
-        } else if endpoints.is_empty() {
+        } else if row.endpoints.is_empty() {
             Answer::of(&Reply::no_endpoint())
         } else {
             Answer::upstream()
         };
-        DestinationRow {
-            cluster: cluster.name.to_string(),
-            percent,
-            balancing: balancing(cluster.balancing).to_owned(),
-            upstream: (answer.outcome == Outcome::Upstream)
-                .then(|| self.upstream(head, route, forward, to)),
-            endpoints,
-            answer,
+        if answer.outcome != Outcome::Upstream {
+            return DestinationRow {
+                percent,
+                answer,
+                ..row
+            };
         }
+        let (hashed_by, hashed_to) = self.hashed(head, forward, id);
+        DestinationRow {
+            percent,
+            hashed_by,
+            hashed_to,
+            policies: cluster::policies(cluster, false),
+            upstream: Some(self.upstream(head, route, forward, to)),
+            answer,
+            ..row
+        }
+    }
+
+    /// By what the request is hashed, and the address of the endpoint that this leads to.
+    fn hashed(
+        &self,
+        head: &RequestHead,
+        forward: &Forward,
+        id: ClusterId,
+    ) -> (Vec<String>, String) {
+        let cluster = self.snapshot.cluster(id);
+        let selection = cluster.selection.as_deref();
+        let Some(selection) = selection.filter(|selection| selection.hashes()) else {
+            return Default::default();
+        };
+        // As `HttpConnection::hash` has it: what all destinations say, one after the other.
+        let policies = || {
+            forward.destinations.iter().filter_map(|to| {
+                let Destination::Cluster(cluster) = to.destination else {
+                    return None;
+                };
+                self.snapshot.cluster(cluster).hash.as_ref()
+            })
+        };
+        let request = Hashed {
+            fields: head.fields(),
+            query: head.query(),
+            peer: self.connection.peer,
+            local: self.connection.local,
+        };
+        let by = policies()
+            .map(|policy| hash_policy::describe(policy, request))
+            .collect();
+        let mut set_cookies = Vec::new();
+        let hash = hash_by(policies(), request, &mut set_cookies);
+        // A new cookie depends on the client's port, which nobody knows before it connects.
+        let to = hash.filter(|_| set_cookies.is_empty()).and_then(|hash| {
+            let start = cluster.endpoints.start;
+            let id = |position| EndpointId(start + position);
+            let is_wanted = |position| self.health.is_available(id(position));
+            let found = algorithm::by_hash(selection, hash, &self.random, is_wanted)?;
+            Some(self.snapshot.endpoint(id(found)).address.to_string())
+        });
+        (by, to.unwrap_or_default())
     }
 
     /// The request as the upstream is sent it, by the code that prepares it.
@@ -200,16 +234,6 @@ fn policies(snapshot: &crate::snapshot::Snapshot, forward: &Forward) -> Vec<Filt
         );
     }
     rows
-}
-
-fn balancing(balancing: Balancing) -> &'static str {
-    match balancing {
-        Balancing::LeastRequest => "LEAST_REQUEST",
-        Balancing::RoundRobin => "ROUND_ROBIN",
-        Balancing::Random => "RANDOM",
-        Balancing::RingHash { .. } => "consistentHash.ringHash",
-        Balancing::Maglev { .. } => "consistentHash.maglev",
-    }
 }
 
 /// Whether every endpoint of a cluster is left out.

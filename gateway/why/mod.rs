@@ -5,6 +5,7 @@
 //! shares.
 
 mod answer;
+mod cluster;
 mod explanation;
 mod forward;
 mod hosts;
@@ -162,7 +163,8 @@ pub fn explain(
     let server = match listener.serves {
         Serves::Http(server) => server,
         Serves::Tcp(_) | Serves::TcpServer(_) | Serves::Udp(_) => {
-            explanation.carried(listener);
+            let to = cluster::carried_to(snapshot, health, listener.serves);
+            explanation.carried(listener, to);
             return Ok(explanation);
         }
     };
@@ -268,10 +270,30 @@ impl Explainer<'_> {
 
     fn routed(&mut self, head: &RequestHead, id: RouteId, scheme: &'static str) {
         let route = self.snapshot.route(id);
+        let stat_name = self.snapshot.stat_name(id);
+        self.explanation
+            .filters
+            .extend(stat_name.map(|name| FilterRow {
+                name: "statPrefix".to_owned(),
+                effect: format!("counts it apart from other routes, as `{name}`"),
+            }));
+        let mut is_delayed = false;
         if let Some(filters) = &route.filters {
-            self.explanation.filters = answer::filters(filters, head);
+            self.explanation
+                .filters
+                .extend(answer::filters(filters, head));
+            is_delayed = answer::is_delayed(filters);
+            // An answer that a filter gives for certain comes before the action: nothing is sent.
+            if answer::certain(filters, head, self.explanation) {
+                self.explanation.edits(route, false);
+                if is_delayed {
+                    self.explanation.answer.delayed();
+                }
+                return;
+            }
         }
-        self.explanation.edits(route);
+        let is_sent = matches!(route.action, Action::Forward(_));
+        self.explanation.edits(route, is_sent);
         match &route.action {
             Action::Redirect(to) => {
                 let location = redirect::location(to, head, scheme, &route.matcher.path);
@@ -282,9 +304,12 @@ impl Explainer<'_> {
             }
             Action::Forward(forward) => self.forwarded(head, route, forward),
         }
-        // An answer that a filter gives for certain comes before the action.
-        if let Some(filters) = &route.filters {
-            answer::certain(filters, head, self.explanation);
+        if is_delayed {
+            let rows = self.explanation.destinations.iter_mut();
+            for answer in rows.map(|row| &mut row.answer) {
+                answer.delayed();
+            }
+            self.explanation.answer.delayed();
         }
     }
 }

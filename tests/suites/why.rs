@@ -340,3 +340,119 @@ spec: {host: api.test, trafficPolicy: {tls: {mode: SIMPLE, sni: api.lan}}}
         (front.get("/", &[]).status == 200).then_some(())
     });
 }
+
+#[test]
+fn an_answer_given_here_is_told_with_the_flags_of_the_log_and_nothing_is_sent() {
+    let upstream = Upstream::well_behaved();
+    let rules = "- match: [{uri: {prefix: /abort}}]
+  fault: {delay: {fixedDelay: 5ms, percentage: {value: 100}}, abort: {httpStatus: 418, percentage: {value: 100}}}
+  headers: {request: {set: {x-set: a}}}
+  timeout: 3s
+  route: [{destination: {host: one.test}}]
+- match: [{uri: {prefix: /moved}}]
+  headers: {request: {set: {x-set: a}}}
+  redirect: {uri: /elsewhere}
+- match: [{uri: {regex: '/a{2}[\\d]+'}, statPrefix: counted}]
+  route: [{destination: {host: one.test}}]
+";
+    let services = [("one.test", &[upstream.address()][..])];
+    let front = Front::start_with(rules, &services, |builder| {
+        builder.arguments(&["--workers", "1", "--access-log", "stdout"])
+    });
+    let why = |path: &str| {
+        let url = format!("http://{}{path}", front.address);
+        front.gatehouse.ask(&["why", &url]).stdout
+    };
+    assert_eq!(front.get("/abort", &[]).status, 418);
+    eventually("the log line", DEADLINE, || {
+        let log = front.gatehouse.log();
+        log.contains(" 418 DI,FI fault_filter_abort").then_some(())
+    });
+    let aborted = why("/abort");
+    assert!(
+        aborted.contains("418 DI,FI fault_filter_abort"),
+        "{aborted}"
+    );
+    let moved = why("/moved");
+    for told in [&aborted, &moved] {
+        for unwanted in ["TO  ", "SENT", "timeout", "x-set"] {
+            assert!(!told.contains(unwanted), "{unwanted} in {told}");
+        }
+    }
+    let counted = why("/aa7");
+    assert!(counted.contains("SENT"), "{counted}");
+    assert!(counted.contains("statPrefix: counts it apart"), "{counted}");
+    let nowhere = why("/nowhere");
+    assert!(nowhere.contains("the regex `/a{2}[\\d]+`"), "{nowhere}");
+    assert!(!nowhere.contains("\\A("), "{nowhere}");
+}
+
+#[test]
+fn what_a_destination_rule_makes_of_a_request_is_told() {
+    let node = Node::host();
+    let echo = |name| Echo::http(&node, name, SocketAddr::from((loopback_address(), 0)));
+    let (one, two) = (echo("one"), echo("two"));
+    let documents = "apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: hashed, namespace: default}
+spec:
+  host: hashed.test
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpHeaderName: x-user}}
+    retryBudget: {percent: 25, minRetryConcurrency: 4, budgetInterval: 7s}
+    tunnel: {protocol: CONNECT, targetHost: far.test, targetPort: 443}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: cookie, namespace: default}
+spec:
+  host: cookie.test
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpCookie: {name: session, path: /, ttl: 60s}}}
+";
+    let rules = "- match: [{uri: {prefix: /cookie}}]
+  route: [{destination: {host: cookie.test}}]
+- route: [{destination: {host: hashed.test}}]
+";
+    let both = [one.address(), two.address()];
+    let services = [("hashed.test", &both[..]), ("cookie.test", &both[..])];
+    let front = Front::start_beside(rules, &services, documents, |builder| {
+        builder.arguments(&["--workers", "1"])
+    });
+    let why = |path: &str, headers: &[&str]| {
+        let url = format!("http://{}{path}", front.address);
+        let mut arguments = vec!["why", &url];
+        for header in headers {
+            arguments.extend(["-H", header]);
+        }
+        front.gatehouse.ask(&arguments).stdout
+    };
+    for user in 0..20 {
+        let header = format!("x-user: {user}");
+        let wire = front.get("/", &[&header]);
+        let by = match wire.header("x-echo") {
+            Some("one") => one.address(),
+            _ => two.address(),
+        };
+        let told = why("/", &[&header]);
+        assert!(told.contains(&format!("→ {by}")), "{header}: {told}");
+        let value = format!("hashed by the header x-user: `{user}`");
+        assert!(told.contains(&value), "{told}");
+    }
+    let told = why("/", &[]);
+    for text in [
+        "the header x-user, which the request lacks",
+        "retryBudget: at most 25 % of the requests of the last 7s (budgetInterval) may be retries, and 4 always",
+        "tunnel: does not act",
+    ] {
+        assert!(told.contains(text), "{text} in {told}");
+    }
+    let told = why("/cookie", &[]);
+    let cookie = "set-cookie: session=\"…\"; Max-Age=60; Path=/; HttpOnly";
+    assert!(told.contains(cookie), "{told}");
+    let set = front.get("/cookie", &[]);
+    let set = set.header("set-cookie").expect("a cookie is set");
+    assert!(set.ends_with("; Max-Age=60; Path=/; HttpOnly"), "{set}");
+    let told = why("/cookie", &["cookie: session=a"]);
+    assert!(told.contains("the cookie session: `a`"), "{told}");
+}

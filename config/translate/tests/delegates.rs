@@ -22,7 +22,7 @@ fn summary(translation: &Translation) -> Vec<String> {
             MatchedPath::Any => "any".to_owned(),
             MatchedPath::Exact(path) => format!("exact {path}"),
             MatchedPath::Prefix(path) => format!("prefix {path}"),
-            MatchedPath::Regex(regex) => format!("regex {}", regex.as_str()),
+            MatchedPath::Regex(regex) => format!("regex {}", regex.as_written()),
         };
         format!("{} {path}", route.name)
     };
@@ -160,12 +160,12 @@ fn a_delegate_asks_for_no_more_than_the_root_lets_through() {
         (
             "uri: {regex: /a.*}",
             "method: {exact: GET}",
-            Some("regex \\A(?:/a.*)\\z"),
+            Some("regex /a.*"),
         ),
         (
             "method: {exact: GET}",
             "uri: {regex: /a.*}",
-            Some("regex \\A(?:/a.*)\\z"),
+            Some("regex /a.*"),
         ),
         ("headers: {a: {exact: b}}", "headers: {a: {exact: c}}", None),
         (

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::istio::http_route::{HttpMatch, StringMatch};
-use crate::model::{Conditions, HeaderMatch, HeaderName, MatchedPath, Pattern, RouteMatch};
+use crate::model::{
+    Conditions, FullMatch, HeaderMatch, HeaderName, MatchedPath, Pattern, RouteMatch,
+};
 use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -62,7 +64,7 @@ pub(crate) fn is_catch_all(route_match: &RouteMatch) -> bool {
     let path = match path {
         MatchedPath::Any => true,
         MatchedPath::Prefix(prefix) => prefix == "/",
-        MatchedPath::Regex(regex) => regex.as_str() == "\\A(?:.*)\\z",
+        MatchedPath::Regex(regex) => regex.as_written() == ".*",
         MatchedPath::Exact(_) => false,
     };
     path && conditions.is_none()
@@ -279,7 +281,7 @@ fn compile(
     pattern: &str,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
-) -> Option<regex::bytes::Regex> {
+) -> Option<FullMatch> {
     match re2::full_match(pattern) {
         Ok(regex) => Some(regex),
         Err(error) => {

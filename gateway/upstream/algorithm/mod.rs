@@ -50,17 +50,9 @@ pub(super) fn choose(
     hash: Option<u64>,
     random: &Random,
 ) -> Choice {
-    let out = |position: u32| {
-        let outliers = selection.outliers.as_deref();
-        outliers.is_some_and(|outliers| outliers.is_ejected(position))
-    };
-    let outliers = selection.outliers.as_deref();
-    let is_out: Option<&dyn Fn(u32) -> bool> = match outliers {
-        Some(outliers) if outliers.has_ejected() => Some(&out),
-        _ => None,
-    };
-    let threshold = outliers.map_or(0, |outliers| outliers.panic_threshold());
-    let Some(chosen) = locality::priority(selection, is_out, threshold, hash, random) else {
+    let out = |position: u32| is_ejected(selection, position);
+    let is_out = is_out(selection, &out);
+    let Some(chosen) = locality::priority(selection, is_out, hash, random) else {
         return Choice::Empty;
     };
     let mut chooser = Chooser {
@@ -104,6 +96,35 @@ pub(super) fn choose(
         }
         choice => choice,
     }
+}
+
+/// The place of the endpoint that a hash leads to, by the tables that [`choose`] looks into; none
+/// where the cluster has no table, or nobody is left.
+pub fn by_hash(
+    selection: &Selection,
+    hash: u64,
+    random: &Random,
+    is_wanted: impl Fn(u32) -> bool,
+) -> Option<u32> {
+    let out = |position: u32| is_ejected(selection, position);
+    let is_out = is_out(selection, &out);
+    let chosen = locality::priority(selection, is_out, Some(hash), random)?;
+    let mut positions = chosen.priority.table.as_ref()?.walk(hash).take(STEPS);
+    positions.find(|position| (chosen.panic || !out(*position)) && is_wanted(*position))
+}
+
+fn is_ejected(selection: &Selection, position: u32) -> bool {
+    let outliers = selection.outliers.as_deref();
+    outliers.is_some_and(|outliers| outliers.is_ejected(position))
+}
+
+/// `out`, while anybody is out at all.
+fn is_out<'a>(
+    selection: &Selection,
+    out: &'a dyn Fn(u32) -> bool,
+) -> Option<&'a dyn Fn(u32) -> bool> {
+    let outliers = selection.outliers.as_deref()?;
+    outliers.has_ejected().then_some(out)
 }
 
 /// An endpoint of a priority that none of `tried` belongs to, the nearest such one first; none
