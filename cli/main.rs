@@ -135,6 +135,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         access_log_format: "text".to_owned(),
         server_header: None,
         reason_header: daemon::settings::ReasonHeader::All,
+        proxy_protocol_from: Vec::new(),
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
         dns: gatehouse_config::source::DnsSettings::default(),

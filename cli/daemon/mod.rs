@@ -227,6 +227,10 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
             ReasonHeader::Lan => Reasons::Lan,
             ReasonHeader::All => Reasons::All,
         },
+        proxy_protocol_from: match &*settings.proxy_protocol_from {
+            [] => WorkerSettings::default().proxy_protocol_from,
+            networks => networks.to_vec(),
+        },
         retry_buffer: settings.retry_buffer,
         max_mirrors: settings.mirrors.count,
         max_mirror_bytes: settings.mirrors.bytes,

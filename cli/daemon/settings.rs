@@ -10,6 +10,7 @@ use gatehouse_config::model::{AccessLog, LogTarget};
 use gatehouse_config::source::DnsSettings;
 use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
+use ipnet::IpNet;
 
 use crate::identity::GatewayArgs;
 
@@ -85,6 +86,11 @@ pub struct RunArgs {
     /// private address, everybody, or nobody
     #[arg(long, value_enum, value_name = "WHO", default_value_t = ReasonHeader::Lan)]
     pub reason_header: ReasonHeader,
+    /// Networks of proxies in front whose PROXY headers are believed, where the MeshConfig has
+    /// `gatewayTopology.proxyProtocol`: their connections must begin with one, all others must not
+    /// [default: loopback, private and link-local addresses]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Serve hosts that an AuthorizationPolicy or RequestAuthentication guards, although their
     /// rules are not enforced
     #[arg(long)]
@@ -174,6 +180,8 @@ pub struct Settings {
     pub server_header: Option<String>,
     /// Who is told why a request was answered 404 or 503.
     pub reason_header: ReasonHeader,
+    /// Whose PROXY headers are believed; empty: a LAN's.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Guarded hosts are served all the same.
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
@@ -227,6 +235,7 @@ impl From<RunArgs> for Settings {
             access_log_format,
             server_header,
             reason_header,
+            proxy_protocol_from,
             ignore_security_policies,
             gratuitous_interval,
             resolver,
@@ -264,6 +273,7 @@ impl From<RunArgs> for Settings {
             access_log_format,
             server_header,
             reason_header,
+            proxy_protocol_from,
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
             dns: DnsSettings {
@@ -312,6 +322,15 @@ fn address(text: &str) -> Result<Address, String> {
         .map(|address| Address(Some(address)))
         .map_err(|_| {
             format!("`{text}` is not an address and port such as 127.0.0.1:15000, nor `off`")
+        })
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let one = |_| text.parse().map(|ip: IpAddr| IpNet::from(ip));
+    text.parse()
+        .or_else(one)
+        .map_err(|_: std::net::AddrParseError| {
+            format!("`{text}` is not a network such as 192.168.8.0/24, nor an address")
         })
 }
 

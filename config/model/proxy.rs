@@ -12,6 +12,9 @@ pub struct Proxy {
     pub path_normalization: PathNormalization,
     /// `gatewayTopology.numTrustedProxies`: proxies in front whose `x-forwarded-for` is believed.
     pub trusted_proxies: u32,
+    /// `gatewayTopology.proxyProtocol`: connections to Gateways' servers begin with a PROXY header,
+    /// if they come from where such a header is believed.
+    pub proxy_protocol: bool,
     /// `proxyHeaders`.
     pub headers: ProxyHeaders,
     /// `connectionSettings`.

@@ -41,10 +41,14 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     /// A connection that was accepted at `slot`.
-    pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: TcpStream, peer: SocketAddr) -> Self {
-        let local = stream.local_addr().unwrap_or(slot.address);
+    pub fn new(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        stream: TcpStream,
+        connection: Connection,
+    ) -> Self {
         let timer = worker.wheel.timer();
-        let connection = Rc::new(Connection { peer, local });
+        let connection = Rc::new(connection);
         let exchange = Exchange::new(Rc::clone(&connection));
         Self {
             worker,
@@ -107,7 +111,7 @@ impl HttpConnection {
         };
         // A listener that moved (from every address to one of them, say) leaves its connections
         // behind: they are served by what listens at their address now, and then closed.
-        let moved = || self.worker.server_at(self.exchange.connection.local);
+        let moved = || self.worker.server_at(self.stream.local_addr().ok()?);
         let Some(server) = self.slot.server().or_else(moved) else {
             // Nothing is served here any more.
             return self

@@ -202,14 +202,19 @@ impl Worker {
         let (worker, slot) = (Rc::clone(self), self.slot_in_force(slot, &stream));
         tokio::task::spawn_local(async move {
             let _admitted = admitted;
-            match slot.serves.get() {
+            let mut stream = stream;
+            let serves = slot.serves.get();
+            let Some(connection) = worker.client(serves, &slot, &mut stream, peer).await else {
+                return;
+            };
+            match serves {
                 Some(Serves::Http(_)) => {
-                    HttpConnection::new(worker, slot, stream, peer)
+                    HttpConnection::new(worker, slot, stream, connection)
                         .serve()
                         .await
                 }
                 Some(serves @ (Serves::Tcp(_) | Serves::TcpServer(_))) => {
-                    worker.carry_tcp(serves, stream, peer).await;
+                    worker.carry_tcp(serves, stream, connection).await;
                 }
                 Some(Serves::Udp(_)) | None => {}
             }

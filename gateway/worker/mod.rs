@@ -3,6 +3,7 @@
 //! Nothing here is shared with another thread but the snapshot, which does not change.
 
 pub mod buffers;
+mod client;
 pub mod clock;
 mod command;
 pub mod listener;
@@ -20,6 +21,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gatehouse_config::resolved::Question;
+use ipnet::IpNet;
 use tokio::sync::{Notify, mpsc};
 
 use crate::exchange::Exchange;
@@ -80,6 +82,9 @@ pub struct WorkerSettings {
     pub server_header: Option<String>,
     /// Who is told in `x-gatehouse-reason` why a request was answered 404 or 503.
     pub reasons: Reasons,
+    /// Who is believed in a PROXY header, where the MeshConfig says that connections begin with
+    /// one; from anywhere else they do not.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Where names of requests are looked up (`resolution: DYNAMIC_DNS`); none: nowhere.
     pub questions: Option<mpsc::Sender<Question>>,
 }
@@ -128,6 +133,7 @@ impl Default for WorkerSettings {
             max_connections: 50_000,
             server_header: Some("gatehouse".to_owned()),
             reasons: Reasons::default(),
+            proxy_protocol_from: client::lan(),
             questions: None,
         }
     }

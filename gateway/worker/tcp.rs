@@ -1,7 +1,6 @@
 //! Carried TCP, of Services and of Gateways' TCP servers: choose an endpoint, connect, carry, count.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +8,7 @@ use gatehouse_config::model::{HashPolicy, TransportProtocol, Tunnel};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::exchange::ResponseFlags;
-use crate::exchange::preface;
+use crate::exchange::{Connection, ResponseFlags, preface};
 use crate::l4::http_tunnel::{self, Granted, carry_through};
 use crate::l4::tcp::{End, carry};
 use crate::l4::{Peer, TcpCounters, TcpSettings};
@@ -66,10 +64,10 @@ impl Worker {
         self: &Rc<Self>,
         serves: Serves,
         client: TcpStream,
-        peer: SocketAddr,
+        connection: Connection,
     ) {
         let started = Instant::now();
-        let local = client.local_addr().unwrap_or(peer);
+        let Connection { peer, local } = connection;
         let view = self.view();
         let snapshot = &view.snapshot;
         let cluster = match serves {

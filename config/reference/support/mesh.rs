@@ -266,10 +266,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 "forwardClientCertDetails",
                 NotYet("x-forwarded-client-cert of clients is removed"),
             ),
-            (
-                "proxyProtocol",
-                NotYet("connections that begin with a PROXY header are answered with 400"),
-            ),
+            ("proxyProtocol", Supported),
         ],
     },
     Message {

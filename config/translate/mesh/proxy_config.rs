@@ -2,8 +2,8 @@
 
 use crate::api::istio::proxy_config::{
     ConnectionProfile, ConnectionSettings as ApiConnections, EscapedSlashAction, ForwardClientCert,
-    MetadataExchange, ProxyConfig, ProxyHeaders as ApiHeaders, ServerHeader as ApiServer, Topology,
-    UnderscoreAction,
+    MetadataExchange, ProxyConfig, ProxyHeaders as ApiHeaders, ProxyProtocolSettings,
+    ServerHeader as ApiServer, Topology, UnderscoreAction,
 };
 use crate::codes;
 use crate::finding::Level;
@@ -140,8 +140,8 @@ fn apply_topology(
     if !is_istios_choice(*forward_client_cert_details) {
         report_unused(report, path, "Topology", "forwardClientCertDetails");
     }
-    if proxy_protocol.is_some() {
-        report_unused(report, path, "Topology", "proxyProtocol");
+    if let Some(ProxyProtocolSettings {}) = proxy_protocol {
+        proxy.proxy_protocol = true;
     }
 }
 

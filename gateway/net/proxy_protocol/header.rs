@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use gatehouse_config::model::ProxyVersion;
 
 /// What begins a header of version 2.
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(super) const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The header for a client at `source` that connected to `destination`.
 pub fn proxy_header(version: ProxyVersion, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
