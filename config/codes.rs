@@ -154,6 +154,10 @@ codes! {
     NOT_AT_GATEWAY = "GH0207", "Not there for the gateway",
         "The object exists, but the gateway does not see it: exportTo hides it, a rule of its API \
          refuses it, or it is not where the gateway looks.";
+    IDLE_DELEGATE = "GH0208", "Delegate that nobody names",
+        "A VirtualService without hosts is a delegate: its rules act where a rule of another \
+         VirtualService delegates to it, and none does. Its routes serve nobody. Name it in a \
+         `delegate`, or give it hosts and gateways of its own.";
     PORT_REQUIRED = "IST0112", "Port of the destination needed",
         "The destination has several ports and the route chooses none.";
     HOST_NOT_IN_GATEWAY = "IST0132", "Host not in the Gateway",

@@ -365,10 +365,20 @@ fn action(model: &Model, action: &Action) -> (String, Vec<String>) {
     }
 }
 
+/// The health of the endpoints of a DYNAMIC_DNS entry: there are none to look at.
+const AT_REQUEST_TIME: &str = "resolved at request time";
+
 /// Every endpoint, with what the workers know of it.
 pub fn endpoints(snapshot: &Snapshot, health: &[Vec<EndpointHealth>]) -> Vec<EndpointRow> {
     let mut rows = Vec::new();
     for cluster in &snapshot.clusters {
+        rows.extend(cluster.dynamic_dns.as_deref().map(|dynamic| EndpointRow {
+            cluster: cluster.name.to_string(),
+            address: format!("*{}:{}", dynamic.suffix, dynamic.port),
+            health: AT_REQUEST_TIME.to_owned(),
+            weight: 1,
+            ..EndpointRow::default()
+        }));
         for i in cluster.endpoints.clone() {
             let Some(endpoint) = snapshot.endpoints.get(i as usize) else {
                 continue;

@@ -177,10 +177,10 @@ fn endpoints(rows: Vec<EndpointRow>) -> Table {
     let columns = if requests { heads.len() } else { 4 };
     let mut table = Table::new(heads.into_iter().take(columns));
     for row in rows {
-        let tone = if row.health == "healthy" {
-            Tone::Good
-        } else {
-            Tone::Bad
+        let tone = match row.health.as_str() {
+            "healthy" => Tone::Good,
+            health if health.starts_with("resolved") => Tone::Plain,
+            _ => Tone::Bad,
         };
         let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let cells: [Cell; 6] = [

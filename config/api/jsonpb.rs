@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer as _, Visitor};
 
 pub use crate::api::duration::Duration;
 use crate::api::shape::Shape;
@@ -156,9 +156,26 @@ plain_fields!(
     String: "text",
     bool: "true or false",
     LabelSelector: "label selector",
-    ByteString: "bytes in base64",
     serde_json::Value: "anything"
 );
+
+impl Field for ByteString {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+        let text = text.as_str();
+        Self::deserialize(text.into_deserializer()).map_err(|_: de::value::Error| {
+            let shown: String = text.chars().take(60).collect();
+            de::Error::custom(format_args!(
+                "`{}` is not base64, in which bytes are written (plain text goes into `string`)",
+                shown.escape_debug()
+            ))
+        })
+    }
+
+    fn shape() -> Shape {
+        Shape::Scalar("bytes in base64")
+    }
+}
 
 macro_rules! number_fields {
     ($($type:ty: $range:literal),*) => {$(

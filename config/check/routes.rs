@@ -16,9 +16,22 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
         .iter()
         .map(|gateway| &*gateway.key)
         .collect();
+    let delegates = named_delegates(configuration);
     for service in &configuration.services.all {
         // Without hosts it is a delegate, whose root names the Gateway.
         if service.hosts.is_empty() {
+            if !delegates.contains(&*service.key) {
+                report.on("VirtualService", &service.key).add(
+                    codes::IDLE_DELEGATE,
+                    Level::Warning,
+                    &FieldPath::root("spec"),
+                    "it has no hosts, and no rule of another VirtualService delegates to it: its routes serve nobody.",
+                    format!(
+                        "Add `hosts` and `gateways`, or name it in a rule: `delegate: {{name: {}, namespace: {}}}`.",
+                        service.key.name, service.key.namespace
+                    ),
+                );
+            }
             continue;
         }
         let mut report = report.on("VirtualService", &service.key);
@@ -51,6 +64,23 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
             );
         }
     }
+}
+
+/// The VirtualServices that rules delegate to, also those of objects that are wrong elsewhere.
+fn named_delegates(configuration: &Configuration<'_>) -> HashSet<ObjectKey> {
+    let all = configuration.resources.virtual_services.iter();
+    all.flat_map(|(key, object)| {
+        let rules = object.body.http.iter();
+        let delegates = rules.filter_map(|rule| rule.delegate.as_ref());
+        delegates.map(|delegate| {
+            let namespace = match delegate.namespace.as_str() {
+                "" => key.namespace.as_str(),
+                given => given,
+            };
+            ObjectKey::new(namespace, delegate.name.as_str())
+        })
+    })
+    .collect()
 }
 
 fn mesh_only(

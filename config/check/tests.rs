@@ -116,6 +116,55 @@ fn rules_that_are_never_used() {
 }
 
 #[test]
+fn a_match_that_is_never_used_is_not_named_as_the_one_that_takes_another() {
+    let rules = ["/a", "/ab", "/abc"].map(|prefix| {
+        format!("{{match: [{{uri: {{prefix: {prefix}}}}}], route: [{{destination: {{host: reviews}}}}]}}")
+    });
+    finds(
+        &with_http(&format!("[{}]", rules.join(", "))),
+        "IST0131 spec.http[2].match[0]: the prefix `/abc` of rule 2 is never used: the prefix `/a` of rule 0",
+    );
+}
+
+#[test]
+fn a_delegate_is_named_by_somebody() {
+    let delegate = |name: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: default}}\nspec: {{http: [{{route: [{{destination: {{host: reviews}}}}]}}]}}\n"
+        )
+    };
+    let root = with_http("[{delegate: {name: named}}]");
+    let all = format!("{root}{}{}", delegate("named"), delegate("idle"));
+    let found = findings(&translated(&format!("{BASE}{all}")));
+    let idle: Vec<_> = found.iter().filter(|f| f.starts_with("GH0208")).collect();
+    assert_eq!(idle.len(), 1, "{found:#?}");
+    assert!(
+        idle[0].contains("delegate: {name: idle, namespace: default}"),
+        "{idle:?}"
+    );
+}
+
+#[test]
+fn a_static_service_entry_has_endpoints() {
+    let entry = |more: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: s, namespace: default}}\nspec: {{hosts: [s.test], resolution: STATIC, ports: [{{number: 80, name: http, protocol: HTTP}}]{more}}}\n"
+        )
+    };
+    finds(
+        &entry(""),
+        "GH0102 spec.endpoints: with resolution STATIC the endpoints stand in the entry, and it has neither",
+    );
+    for more in [
+        ", endpoints: [{address: 192.0.2.1}]",
+        ", workloadSelector: {labels: {app: a}}",
+    ] {
+        let found = findings(&translated(&format!("{BASE}{}", entry(more))));
+        assert!(!found.iter().any(|f| f.starts_with("GH0102")), "{found:#?}");
+    }
+}
+
+#[test]
 fn destination_rules_for_nothing() {
     let rule = |spec: &str| {
         format!(

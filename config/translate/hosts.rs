@@ -119,7 +119,7 @@ pub(crate) fn wildcard_domain_error(host: &str) -> Option<String> {
         None => is_label(first),
     };
     if !first_valid {
-        return Some(format!("`{first}` is not a valid label of a host name"));
+        return Some(label_error(first));
     }
     rest.and_then(labels_error)
 }
@@ -160,9 +160,47 @@ fn labels_error(domain: &str) -> Option<String> {
     // An empty last label is the root: `istio.io.`.
     let labels = domain.strip_suffix('.').unwrap_or(domain).split('.');
     let mut wrong = labels.filter(|label| !is_label(label));
-    wrong
-        .next()
-        .map(|label| format!("`{label}` is not a valid label of a host name"))
+    wrong.next().map(label_error)
+}
+
+/// Why a label is none; it is known to be wrong.
+fn label_error(label: &str) -> String {
+    if label.is_empty() {
+        return "a label is empty: two dots follow each other, or it begins with one".to_owned();
+    }
+    let strange = |c: &char| !c.is_ascii_alphanumeric() && *c != '-' && *c != '*';
+    let why = if let Some(c) = label.chars().find(strange) {
+        format!("`{}` may not stand in it", c.escape_debug())
+    } else if label.contains('*') {
+        "a `*` may stand only at the very beginning".to_owned()
+    } else if label.len() > 63 {
+        "it is longer than 63 characters".to_owned()
+    } else {
+        "it begins or ends with a hyphen".to_owned()
+    };
+    format!("`{label}` is not a valid label of a host name: {why}")
+}
+
+/// The nearest valid name to one that is wrong, for a hint; empty where none comes to mind.
+pub(crate) fn nearest_valid(host: &str) -> String {
+    // A URL, or a name with a port.
+    let name = host.split_once("://").map_or(host, |(_, rest)| rest);
+    let name = name.split(['/', ':']).next().unwrap_or_default();
+    let (star, name) = match name.strip_prefix("*.") {
+        Some(rest) => ("*.", rest),
+        None => ("", name),
+    };
+    let labels = name.split('.').map(|label| {
+        let label = label.trim().replace(['_', ' '], "-");
+        label.trim_matches('-').to_owned()
+    });
+    let labels: Vec<_> = labels.filter(|label| !label.is_empty()).collect();
+    let name = format!("{star}{}", labels.join("."));
+    if name != host && wildcard_domain_error(&name).is_none() {
+        format!("Did you mean `{name}`?")
+    } else {
+        String::new()
+    }
 }
 
 /// The hosts of a Gateway's server, ready to be intersected with many VirtualServices.

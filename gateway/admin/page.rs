@@ -141,10 +141,10 @@ fn endpoints(page: &mut Page, view: &View) {
         |page, row| {
             page.cell("", &row.cluster);
             page.cell("", &row.address);
-            let class = if row.health == "healthy" {
-                "good"
-            } else {
-                "bad"
+            let class = match row.health.as_str() {
+                "healthy" => "good",
+                health if health.starts_with("resolved") => "",
+                _ => "bad",
             };
             page.cell(class, &row.health);
             page.cell("", &row.workload);

@@ -206,6 +206,10 @@ spec:
             "stdout",
         ])
     });
+    let shown = front.gatehouse.ask(&["get", "endpoints"]).stdout;
+    let row = shown.lines().find(|line| line.contains("*.wild.test:"));
+    let row = row.unwrap_or_else(|| panic!("one row: {shown}"));
+    assert!(row.contains("resolved at request time"), "{row}");
     let get = |host: &str| http::get(front.address, host, "/", &[]).expect("an answer");
     dns.set_addresses("a.wild.test", &addresses[..1], 300);
     dns.set_addresses("b.wild.test", &addresses[1..], 1);

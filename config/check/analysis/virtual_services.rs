@@ -207,6 +207,8 @@ fn claims(
     let Some((path, claim)) = claim_match(service) else {
         return;
     };
+    // One finding, however many workloads it concerns.
+    let mut places: Vec<String> = Vec::new();
     for name in &service.gateways {
         let gateway = gateway_key(name, &key.namespace);
         let Some(gateway_object) = analysis.resources.gateways.get(&gateway) else {
@@ -216,19 +218,35 @@ fn claims(
             if super::policies::authenticates(analysis, workload) {
                 continue;
             }
-            report.add_at(
-                codes::UNVERIFIED_CLAIM,
-                Level::Error,
-                path.clone(),
-                format!(
-                    "the route depends on the JWT claim `{claim}`, but no RequestAuthentication verifies tokens at {} `{}`, which Gateway {gateway} selects: the match never holds.",
-                    if workload.is_gateway { "the gateway" } else { "the Pod" },
-                    workload.name,
-                ),
-                "Add a RequestAuthentication that selects it.",
-            );
+            let kind = if workload.is_gateway {
+                "the gateway"
+            } else {
+                "the Pod"
+            };
+            let place = format!("{kind} `{}`", workload.name);
+            if !places.contains(&place) {
+                places.push(place);
+            }
         }
     }
+    if places.is_empty() {
+        return;
+    }
+    let more = places.len().saturating_sub(LISTED);
+    places.truncate(LISTED);
+    if more > 0 {
+        places.push(format!("{more} more"));
+    }
+    report.add_at(
+        codes::UNVERIFIED_CLAIM,
+        Level::Error,
+        path,
+        format!(
+            "the route depends on the JWT claim `{claim}`, but no RequestAuthentication verifies tokens at {}: the match never holds there.",
+            places.join(", "),
+        ),
+        "Add a RequestAuthentication that selects it.",
+    );
 }
 
 /// The first match by a claim, and where it stands.

@@ -342,7 +342,15 @@ impl Reading<'_> {
         decoded.value.map_err(|error| self.wrong(error)).ok()
     }
 
-    fn wrong(&mut self, error: DecodeError) {
+    fn wrong(&mut self, mut error: DecodeError) {
+        // What a library says of a time is of no use to who wrote the file.
+        let is_time = error.path.ends_with("creationTimestamp");
+        if is_time && !error.message.starts_with("wrong type") {
+            error.message = "that is not a time".to_owned();
+            error.hint =
+                "Write it as `2026-01-31T12:00:00Z`, or leave it out: it only says which object is older."
+                    .to_owned();
+        }
         self.findings.push(Finding {
             code: codes::SCHEMA,
             level: Level::Error,

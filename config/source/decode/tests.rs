@@ -107,6 +107,28 @@ fn a_wrong_type_refuses_its_object_only() {
 }
 
 #[test]
+fn times_and_bytes_are_told_in_words_for_people() {
+    let finding = only_finding(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a, namespace: b, creationTimestamp: yesterday}\nspec: {}\n",
+    );
+    assert_eq!(finding.field, "metadata.creationTimestamp");
+    assert!(
+        finding.message.starts_with("that is not a time;"),
+        "{finding:?}"
+    );
+    assert!(finding.hint.contains("2026-01-31T12:00:00Z"), "{finding:?}");
+    let finding = only_finding(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a, namespace: b}\nspec: {http: [{directResponse: {status: 200, body: {bytes: \"hello!\"}}}]}\n",
+    );
+    assert!(
+        finding.message.starts_with(
+            "`hello!` is not base64, in which bytes are written (plain text goes into `string`)"
+        ),
+        "{finding:?}"
+    );
+}
+
+#[test]
 fn an_unknown_field_is_named_with_the_nearest() {
     let file = read(&SERVICE.replace("type:", "tpye:"));
     assert_eq!(names(&file), ["Service istio-system/kiali"]);

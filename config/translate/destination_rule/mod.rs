@@ -242,7 +242,7 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         report.invalid(
             &spec.field("host"),
             format!("the host `{host}` is wrong: {wrong}; the object is not used."),
-            "",
+            hosts::nearest_valid(host),
         );
     }
     let namespace = &meta.key.namespace;

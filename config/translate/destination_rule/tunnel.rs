@@ -31,7 +31,7 @@ pub(super) fn parse(settings: &Api, path: &FieldPath<'_>, report: &mut ObjectRep
         report.invalid(
             &path.field("targetHost"),
             format!("the host `{target_host}` is wrong: {wrong}; the object is not used."),
-            "",
+            hosts::nearest_valid(target_host),
         );
     }
     port(*target_port, &path.field("targetPort"), report);

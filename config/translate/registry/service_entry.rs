@@ -103,7 +103,7 @@ fn check_hosts(
             report.invalid(
                 &path.index(i),
                 format!("the host `{host}` is wrong: {wrong}; the object is not used."),
-                "",
+                hosts::nearest_valid(host),
             );
         } else if host.starts_with('*')
             && !host.starts_with("*.")
@@ -228,7 +228,18 @@ fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut Obje
                 );
             }
         }
-        Resolution::Static => check(false, report),
+        Resolution::Static => {
+            check(false, report);
+            if entry.endpoints.is_empty() && entry.workload_selector.is_none() {
+                report.add(
+                    codes::EMPTY_SERVICE,
+                    Level::Warning,
+                    &spec.field("endpoints"),
+                    "with resolution STATIC the endpoints stand in the entry, and it has neither `endpoints` nor a `workloadSelector`: requests to it get 503.",
+                    "Add `endpoints: [{address: IP}]`, or write `resolution: DNS` to look the hosts up.",
+                );
+            }
+        }
         Resolution::Dns | Resolution::DnsRoundRobin => {
             check(true, report);
             check_names(entry, spec, report);

@@ -316,7 +316,11 @@ pub(super) fn check(
             report.invalid(
                 &address_path,
                 format!("the address `{address}` is wrong: {wrong}; the object is not used."),
-                "",
+                if names_allowed {
+                    hosts::nearest_valid(address)
+                } else {
+                    "Write `resolution: DNS` for names.".to_owned()
+                },
             );
         }
     }

@@ -297,3 +297,29 @@ spec:
     assert!(found.iter().any(|f| f.starts_with(want)), "{found:#?}");
     assert_eq!(domains(&translation), ["a.lan", "b.lan", "d.lan"]);
 }
+
+#[test]
+fn a_wrong_host_is_told_what_is_wrong_and_the_nearest_right_one() {
+    use crate::translate::hosts::{nearest_valid, wildcard_domain_error};
+
+    for (host, why, near) in [
+        ("a..x", "two dots follow each other", "Did you mean `a.x`?"),
+        (
+            "-a.b",
+            "begins or ends with a hyphen",
+            "Did you mean `a.b`?",
+        ),
+        ("a_b.c", "`_` may not stand in it", "Did you mean `a-b.c`?"),
+        (
+            "http://a.b/c",
+            "`:` may not stand in it",
+            "Did you mean `a.b`?",
+        ),
+        ("a.b:80", "`:` may not stand in it", "Did you mean `a.b`?"),
+        ("a.*.c", "a `*` may stand only at the very beginning", ""),
+    ] {
+        let error = wildcard_domain_error(host).unwrap_or_default();
+        assert!(error.contains(why), "{host}: {error}");
+        assert_eq!(nearest_valid(host), near, "{host}");
+    }
+}

@@ -344,7 +344,7 @@ fn check_hosts(
                 report.invalid(
                     &path,
                     format!("the host `{host}` is wrong: {error}; the object is not used."),
-                    "A `*` may stand only at the very beginning.",
+                    hosts::nearest_valid(host),
                 );
             }
         } else if for_mesh && host == "*" {

@@ -276,7 +276,7 @@ fn check_sni_hosts(
                 report.invalid(
                     &path,
                     format!("the name `{name}` is wrong: {wrong}; the object is not used."),
-                    "",
+                    hosts::nearest_valid(name),
                 );
                 continue;
             } else {

@@ -175,20 +175,25 @@ fn check_prefixes(
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
 ) {
-    let mut by_prefix: HashMap<&str, Vec<&Prefix<'_>>> = HashMap::new();
+    // Each with the one that takes its requests; that one is named in its place.
+    type Taken<'p, 'm> = (&'p Prefix<'m>, Option<&'p Prefix<'m>>);
+    let mut by_prefix: HashMap<&str, Vec<Taken<'_, '_>>> = HashMap::new();
     for late in prefixes {
+        let mut taken = None;
         let ends = (1..late.prefix.len()).filter(|end| late.prefix.is_char_boundary(*end));
         let before = ends
             .filter_map(|end| by_prefix.get(&late.prefix[..end]))
             .flatten()
-            .find(|early| covers(early.matched, late.matched));
-        if let Some(early) = before {
+            .find(|(early, _)| covers(early.matched, late.matched));
+        if let Some((early, taken_by)) = before {
             let rule_path = path.index(late.rule);
             let verdict = if takes_all(early.matched, late.matched) {
+                taken = taken_by.or(Some(early));
                 "is never used"
             } else {
                 "is hardly used"
             };
+            let early = taken_by.unwrap_or(early);
             report.add(
                 codes::INEFFECTIVE_MATCH,
                 Level::Info,
@@ -203,7 +208,8 @@ fn check_prefixes(
                 "Put the longer prefix first.",
             );
         }
-        by_prefix.entry(late.prefix).or_default().push(late);
+        let of_prefix = by_prefix.entry(late.prefix).or_default();
+        of_prefix.push((late, taken));
     }
 }
 
