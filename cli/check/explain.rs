@@ -31,9 +31,13 @@ pub fn text(id: &str, color: bool) -> Result<String, String> {
 
 fn one(code: &Code) -> String {
     let mut text = format!("{}  {}\n\n", code.id, code.title);
-    for line in wrap(code.explanation, WIDTH) {
-        text.push_str(line);
-        text.push('\n');
+    let fix = format!("How to fix it: {}", code.fix);
+    for (paragraph, after) in [(code.explanation, "\n"), (&*fix, "")] {
+        for line in wrap(paragraph, WIDTH) {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str(after);
     }
     if let Some(address) = code.documentation() {
         text.push_str(&format!("\nIstio's words on it: {address}\n"));

@@ -143,6 +143,7 @@ fn codes_are_explained() {
     let text = explain::text("ist0101", false).expect("a code");
     assert!(text.starts_with("IST0101  "), "{text}");
     assert!(text.contains("https://istio.io/"), "{text}");
+    assert!(text.contains("\nHow to fix it: "), "{text}");
     assert!(explain::text("", false).expect("a list").contains("GH0001"));
     let wrong = explain::text("IST01O1", false).expect_err("no code");
     assert!(wrong.contains("Did you mean IST01"), "{wrong}");

@@ -20,7 +20,10 @@ fn page() -> String {
     codes.sort_by_key(|code| code.id);
     let (own, istio): (Vec<_>, Vec<_>) = codes.into_iter().partition(|c| c.id.starts_with("GH"));
     for (title, codes) in [("gatehouse's own", own), ("Istio's", istio)] {
-        let _ = writeln!(text, "\n## {title}\n\n| Code | | Meaning |\n|---|---|---|");
+        let _ = writeln!(
+            text,
+            "\n## {title}\n\n| Code | | Meaning | How to fix it |\n|---|---|---|---|"
+        );
         for code in codes {
             text.push_str(&row(code));
         }
@@ -33,8 +36,8 @@ fn row(code: &Code) -> String {
         Some(address) => format!("[{}]({address})", code.id),
         None => code.id.to_owned(),
     };
-    let explanation = code.explanation.replace('|', "\\|");
-    format!("| {id} | {} | {explanation} |\n", code.title)
+    let [explanation, fix] = [code.explanation, code.fix].map(|text| text.replace('|', "\\|"));
+    format!("| {id} | {} | {explanation} | {fix} |\n", code.title)
 }
 
 #[test]

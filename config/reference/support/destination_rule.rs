@@ -131,7 +131,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ("failoverPriority", Supported),
             (
                 "minClusterSize",
-                Ignored("zones count whatever the number of endpoints"),
+                Ignored(
+                    "one gateway alone gives all endpoints the same share, with fewer of them and with more",
+                ),
             ),
         ],
     },
