@@ -71,6 +71,17 @@ pub enum ValuePiece {
     /// `%START_TIME%`: when the request came, in UTC, and how it is written; none:
     /// `2026-01-01T00:00:00.000Z`.
     StartTime(Option<String>),
+    /// `%EMIT_TIME%`: when the value is made, in UTC, written as for `StartTime`.
+    EmitTime(Option<String>),
+    /// `%COMMON_DURATION(from:to:unit)%`; nothing where one of the two is not reached yet.
+    Span {
+        /// From here.
+        from: Moment,
+        /// To here.
+        to: Moment,
+        /// In which unit.
+        unit: DurationUnit,
+    },
     /// `%HOSTNAME%`: of this host.
     Hostname,
     /// `%ENVIRONMENT(X)%`: of the daemon.
@@ -154,6 +165,28 @@ pub enum DurationPart {
     Request,
     /// `RESPONSE_DURATION`: to the response's head; nothing in a request.
     Response,
+}
+
+/// A moment of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// `DS_RX_BEG`: the request begins to arrive.
+    Start,
+    /// `DS_RX_END` and `US_TX_END`: the request was read, and sent on, to its end.
+    RequestEnd,
+    /// `US_RX_BEG`: the response begins to arrive.
+    ResponseHead,
+}
+
+/// How exact a duration is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurationUnit {
+    /// `ms`.
+    Milliseconds,
+    /// `us`.
+    Microseconds,
+    /// `ns`.
+    Nanoseconds,
 }
 
 /// Which path a value holds.

@@ -45,8 +45,8 @@ pub use cors_policy::CorsPolicy;
 pub use expression::{Attribute, Expression};
 pub use fault::{Abort, AbortStatus, Delay, Fault};
 pub use headers::{
-    AddressPart, DurationPart, GrpcStatusForm, HeaderEdit, HeaderEdits, HeaderName,
-    HeaderValueTemplate, PathPart, ValuePiece,
+    AddressPart, DurationPart, DurationUnit, GrpcStatusForm, HeaderEdit, HeaderEdits, HeaderName,
+    HeaderValueTemplate, Moment, PathPart, ValuePiece,
 };
 pub use metric_rules::{MetricRule, MetricRules, TagRule};
 pub use pattern::{Domain, FullMatch, Pattern};

@@ -226,6 +226,7 @@ fn fill(pieces: &[ValuePiece], facts: Facts<'_>, response: Option<&Fields>) -> V
             ValuePiece::DownstreamLocal(part) => {
                 address(&mut value, facts.known.connection.local, *part);
             }
+            ValuePiece::EmitTime(format) => start_time(&mut value, None, format.as_deref()),
             further => operators::fill(&mut value, further, facts, response),
         }
     }
@@ -415,6 +416,7 @@ mod tests {
                 ValuePiece::StartTime(Some("%Y/%m/%d %H:%M:%S.%3f %s".to_owned())),
                 "1970/01/01 00:00:00.000 0",
             ),
+            (ValuePiece::EmitTime(Some("%%".to_owned())), "%"),
             (ValuePiece::ResponseFlags, "DI"),
             (ValuePiece::ResponseFlagsLong, "DelayInjected"),
             (ValuePiece::UpstreamCluster { raw: true }, "outbound|80||a"),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::{DurationPart, GrpcStatusForm, PathPart, ValuePiece};
+use gatehouse_config::model::{
+    DurationPart, DurationUnit, GrpcStatusForm, Moment, PathPart, ValuePiece,
+};
 
 use crate::exchange::grpc;
 use crate::filter::headers::{Facts, cut, print};
@@ -49,6 +51,16 @@ pub(super) fn fill(
                 print(value, time.as_millis());
             }
         }
+        ValuePiece::Span { from, to, unit } => {
+            if let Some(nanoseconds) = span(*from, *to, facts) {
+                let one = match unit {
+                    DurationUnit::Milliseconds => 1_000_000,
+                    DurationUnit::Microseconds => 1_000,
+                    DurationUnit::Nanoseconds => 1,
+                };
+                print(value, nanoseconds / one);
+            }
+        }
         ValuePiece::BytesReceived => print(value, facts.answer.map_or(0, |answer| answer.received)),
         ValuePiece::BytesSent => value.push(b'0'),
         ValuePiece::Path {
@@ -87,6 +99,21 @@ fn duration(part: DurationPart, facts: Facts<'_>) -> Option<Duration> {
         // The response's head has just come; before it, the upstream had the request.
         DurationPart::Request => Some(so_far.saturating_sub(service_time()?)),
     }
+}
+
+/// In nanoseconds; below zero where the end comes first.
+fn span(from: Moment, to: Moment, facts: Facts<'_>) -> Option<i128> {
+    let so_far = Instant::now().saturating_duration_since(facts.known.started);
+    let service_time = facts.answer.and_then(|answer| answer.service_time);
+    let at = |moment: Moment| {
+        let since = match moment {
+            Moment::Start => Some(Duration::ZERO),
+            Moment::RequestEnd => Some(so_far.saturating_sub(service_time?)),
+            Moment::ResponseHead => service_time.map(|_| so_far),
+        };
+        i128::try_from(since?.as_nanos()).ok()
+    };
+    Some(at(to)? - at(from)?)
 }
 
 fn path(request: &RequestHead, query: bool, which: PathPart) -> Option<&[u8]> {
@@ -164,7 +191,53 @@ fn grpc_form(value: &mut Vec<u8>, status: u8, form: GrpcStatusForm) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::exchange::{Connection, Protocol, ResponseFlags};
+    use crate::filter::headers::{Answer, Known};
+
+    #[test]
+    fn spans_are_those_between_moments_that_were_reached() {
+        let head = RequestHead::new(b"GET", b"/", b"host");
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let connection = Connection {
+            peer: address,
+            local: address,
+        };
+        let known = Known {
+            connection: &connection,
+            protocol: Protocol::Http11,
+            started: Instant::now()
+                .checked_sub(Duration::from_secs(3))
+                .expect("the clock runs for longer"),
+            cluster: None,
+        };
+        let facts = |answer| Facts {
+            request: &head,
+            known,
+            status: 0,
+            answer,
+        };
+        let answer = Answer {
+            started_at: std::time::SystemTime::UNIX_EPOCH,
+            flags: ResponseFlags::default(),
+            details: "",
+            upstream: None,
+            upstream_local: None,
+            service_time: Some(Duration::from_secs(1)),
+            received: 0,
+            attempts: 1,
+            transport_failure: "",
+            termination_details: "",
+        };
+        let seconds = |from, to, answer| span(from, to, facts(answer)).map(|ns| ns / 1_000_000_000);
+        let (start, end, head) = (Moment::Start, Moment::RequestEnd, Moment::ResponseHead);
+        assert_eq!(seconds(start, end, None), None, "not reached in a request");
+        assert_eq!(seconds(start, end, Some(answer)), Some(2));
+        assert_eq!(seconds(start, head, Some(answer)), Some(3));
+        assert_eq!(seconds(start, start, None), Some(0));
+    }
 
     #[test]
     fn a_query_parameter_is_decoded_and_cannot_end_a_header() {

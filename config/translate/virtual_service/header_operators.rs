@@ -1,14 +1,17 @@
 //! The operators of header values: `%REQ(name)%` and its kin (Envoy: substitution formatters).
 
-use crate::model::{AddressPart, DurationPart, GrpcStatusForm, HeaderName, PathPart, ValuePiece};
+use crate::model::{
+    AddressPart, DurationPart, DurationUnit, GrpcStatusForm, HeaderName, Moment, PathPart,
+    ValuePiece,
+};
 
 /// Why an operator gives no piece.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OperatorError {
     /// Envoy knows none of this name, or not with these arguments.
     Unknown,
-    /// Envoy knows it, but there is nothing here that it could show.
-    Nothing,
+    /// Envoy knows it, but there is nothing here that it could show, and why.
+    Nothing(&'static str),
 }
 
 /// Operators for which Envoy has nothing either in plain text and without filters of its own: they
@@ -43,27 +46,36 @@ const ABSENT_LIKE: &[&str] = &[
     "UPSTREAM_TLS_",
 ];
 
-/// Operators that tell of Envoy's own insides: numbers of its connections, sizes as its codec
-/// counts them, names and metadata that istiod makes up.
-const NOTHING: &[&str] = &[
-    "ACCESS_LOG_TYPE",
-    "CLUSTER_METADATA",
-    "COMMON_DURATION",
-    "CONNECTION_ID",
-    "EMIT_TIME",
-    "FILTER_CHAIN_NAME",
-    "METADATA",
-    "QUERY_PARAMS",
-    "REQUEST_HEADER_BYTES",
-    "RESPONSE_HEADER_BYTES",
-    "RESPONSE_TRAILER_BYTES",
-    "ROUTE_METADATA",
-    "UPSTREAM_CONNECTION_ID",
-    "UPSTREAM_CONNECTION_POOL_READY_DURATION",
-    "UPSTREAM_METADATA",
+const OF_CONNECTIONS: &str = "connections have no numbers here";
+const OF_BYTES: &str = "it counts bytes as Envoy's codec does, which are others here";
+const OF_METADATA: &str = "istiod makes up this metadata for Envoy, and there is none here";
+const OF_CONNECTING: &str = "the times of single connections are not kept";
+
+/// Operators that tell of Envoy's own insides, and why that is not here.
+const NOTHING: &[(&str, &str)] = &[
+    ("ACCESS_LOG_TYPE", "a header is no line of an access log"),
+    ("CLUSTER_METADATA", OF_METADATA),
+    ("COMMON_DURATION", OF_CONNECTING),
+    ("CONNECTION_ID", OF_CONNECTIONS),
+    (
+        "FILTER_CHAIN_NAME",
+        "it is a name that istiod makes up for a part of Envoy's listener",
+    ),
+    ("METADATA", OF_METADATA),
+    (
+        "QUERY_PARAMS",
+        "only single parameters are known, as `QUERY_PARAM(name)`",
+    ),
+    ("REQUEST_HEADER_BYTES", OF_BYTES),
+    ("RESPONSE_HEADER_BYTES", OF_BYTES),
+    ("RESPONSE_TRAILER_BYTES", OF_BYTES),
+    ("ROUTE_METADATA", OF_METADATA),
+    ("UPSTREAM_CONNECTION_ID", OF_CONNECTIONS),
+    ("UPSTREAM_CONNECTION_POOL_READY_DURATION", OF_CONNECTING),
+    ("UPSTREAM_METADATA", OF_METADATA),
 ];
 
-/// Families of them.
+/// Families of them; all count bytes.
 const NOTHING_LIKE: &[&str] = &[
     "DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_",
     "DOWNSTREAM_HEADER_BYTES_",
@@ -82,7 +94,11 @@ pub(super) fn parse(operator: &str) -> Result<ValuePiece, OperatorError> {
     let piece = match (name, rest) {
         ("REQ", rest) => request_header(rest),
         ("RESP", rest) => response_header(rest),
-        ("START_TIME", rest) => start_time(rest),
+        ("START_TIME", rest) => time_format(rest).map(ValuePiece::StartTime),
+        ("EMIT_TIME", rest) => time_format(rest).map(ValuePiece::EmitTime),
+        ("COMMON_DURATION", rest) => return common_duration(rest),
+        // What filters of their own leave for others.
+        ("METADATA", rest) if rest.starts_with("(DYNAMIC:") => Some(ValuePiece::Absent),
         ("ENVIRONMENT", rest) => environment(rest),
         ("PROTOCOL", "") => Some(ValuePiece::Protocol),
         ("RESPONSE_CODE", "") => Some(ValuePiece::ResponseCode),
@@ -124,16 +140,47 @@ pub(super) fn parse(operator: &str) -> Result<ValuePiece, OperatorError> {
     if let Some(piece) = piece {
         return Ok(piece);
     }
-    let is_of = |names: &[&str], families: &[&str]| {
-        names.contains(&name) || families.iter().any(|start| name.starts_with(start))
-    };
-    if is_of(ABSENT, ABSENT_LIKE) {
+    let is_like = |families: &[&str]| families.iter().any(|start| name.starts_with(start));
+    if ABSENT.contains(&name) || is_like(ABSENT_LIKE) {
         return Ok(ValuePiece::Absent);
     }
-    Err(if is_of(NOTHING, NOTHING_LIKE) {
-        OperatorError::Nothing
+    if let Some((_, why)) = NOTHING.iter().find(|(known, _)| *known == name) {
+        return Err(OperatorError::Nothing(why));
+    }
+    Err(if is_like(NOTHING_LIKE) {
+        OperatorError::Nothing(OF_BYTES)
     } else {
         OperatorError::Unknown
+    })
+}
+
+/// `(from:to:unit)` (Envoy: `CommonDurationFormatter`).
+fn common_duration(rest: &str) -> Result<ValuePiece, OperatorError> {
+    let words = rest
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    let words: Vec<_> = words.unwrap_or_default().split(':').collect();
+    let &[from, to, unit] = words.as_slice() else {
+        return Err(OperatorError::Unknown);
+    };
+    let unit = match unit {
+        "ms" => DurationUnit::Milliseconds,
+        "us" => DurationUnit::Microseconds,
+        "ns" => DurationUnit::Nanoseconds,
+        _ => return Err(OperatorError::Unknown),
+    };
+    let moment = |name: &str| match name {
+        "" => Err(OperatorError::Unknown),
+        "DS_RX_BEG" => Ok(Some(Moment::Start)),
+        "DS_RX_END" | "US_TX_END" => Ok(Some(Moment::RequestEnd)),
+        "US_RX_BEG" => Ok(Some(Moment::ResponseHead)),
+        "US_CX_BEG" | "US_CX_END" | "US_TX_BEG" => Err(OperatorError::Nothing(OF_CONNECTING)),
+        // Not reached when headers are made, or set by a filter that is not here.
+        _ => Ok(None),
+    };
+    Ok(match (moment(from)?, moment(to)?) {
+        (Some(from), Some(to)) => ValuePiece::Span { from, to, unit },
+        _ => ValuePiece::Absent,
     })
 }
 
@@ -248,13 +295,13 @@ fn grpc_status(rest: &str) -> Option<ValuePiece> {
 }
 
 /// Nothing, or `(format)` of strftime's conversions and Envoy's `%3f`, `%6f`, `%9f`.
-fn start_time(rest: &str) -> Option<ValuePiece> {
+fn time_format(rest: &str) -> Option<Option<String>> {
     if rest.is_empty() {
-        return Some(ValuePiece::StartTime(None));
+        return Some(None);
     }
     let format = rest.strip_prefix('(')?.strip_suffix(')')?;
     if format.is_empty() {
-        return Some(ValuePiece::StartTime(None));
+        return Some(None);
     }
     let mut chars = format.chars();
     while let Some(c) = chars.next() {
@@ -268,7 +315,7 @@ fn start_time(rest: &str) -> Option<ValuePiece> {
             }
         }
     }
-    Some(ValuePiece::StartTime(Some(format.to_owned())))
+    Some(Some(format.to_owned()))
 }
 
 #[cfg(test)]
@@ -281,6 +328,15 @@ mod tests {
         for (operator, want) in [
             ("PROTOCOL", ValuePiece::Protocol),
             ("START_TIME", ValuePiece::StartTime(None)),
+            ("EMIT_TIME(%s)", ValuePiece::EmitTime(Some("%s".to_owned()))),
+            (
+                "COMMON_DURATION(DS_RX_END:US_RX_BEG:us)",
+                ValuePiece::Span {
+                    from: Moment::RequestEnd,
+                    to: Moment::ResponseHead,
+                    unit: DurationUnit::Microseconds,
+                },
+            ),
             (
                 "START_TIME(%Y-%m-%d %H:%M:%S.%3f)",
                 ValuePiece::StartTime(Some("%Y-%m-%d %H:%M:%S.%3f".to_owned())),
@@ -343,11 +399,22 @@ mod tests {
         ] {
             assert_eq!(parse(operator), Ok(want), "{operator}");
         }
-        for operator in ["DYNAMIC_METADATA(a:b)", "DOWNSTREAM_TLS_VERSION"] {
+        for operator in [
+            "DYNAMIC_METADATA(a:b)",
+            "DOWNSTREAM_TLS_VERSION",
+            "METADATA(DYNAMIC:a:b)",
+            "COMMON_DURATION(DS_RX_BEG:DS_TX_END:ms)",
+        ] {
             assert_eq!(parse(operator), Ok(ValuePiece::Absent), "{operator}");
         }
-        for operator in ["CONNECTION_ID", "UPSTREAM_WIRE_BYTES_SENT"] {
-            assert_eq!(parse(operator), Err(OperatorError::Nothing), "{operator}");
+        for (operator, why) in [
+            ("CONNECTION_ID", OF_CONNECTIONS),
+            ("UPSTREAM_WIRE_BYTES_SENT", OF_BYTES),
+            ("METADATA(ROUTE:istio:config)", OF_METADATA),
+            ("COMMON_DURATION(US_CX_BEG:US_CX_END:us)", OF_CONNECTING),
+        ] {
+            let got = parse(operator);
+            assert_eq!(got, Err(OperatorError::Nothing(why)), "{operator}");
         }
         for operator in [
             "",
@@ -359,6 +426,10 @@ mod tests {
             "RESP()",
             "ENVIRONMENT()",
             "START_TIME(%Q)",
+            "EMIT_TIME(%Q)",
+            "COMMON_DURATION",
+            "COMMON_DURATION(DS_RX_BEG:US_RX_BEG)",
+            "COMMON_DURATION(DS_RX_BEG:US_RX_BEG:s)",
             "START_TIME(%)",
             "PATH(X)",
             "PATH(NQ:X)",

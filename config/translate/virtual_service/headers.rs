@@ -235,12 +235,11 @@ fn parse_value(
             );
             None
         }
-        Err(TemplateError::Operator(operator, OperatorError::Nothing)) => {
+        Err(TemplateError::Operator(operator, OperatorError::Nothing(why))) => {
             report.no_effect(
                 path,
                 format!(
-                    "`%{operator}%` tells of Envoy's own insides, which are not here: this header \
-                     is left as it is."
+                    "`%{operator}%` has no value here, for {why}: this header is left as it is."
                 ),
                 "Leave it out.",
             );
