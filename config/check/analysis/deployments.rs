@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::port_names::is_control_plane;
 use super::{Analysis, injection, selects};
-use crate::api::core::{IntOrString, Service};
+use crate::api::core::{IntOrString, Service, ServicePort};
 use crate::api::workload::{Pod, SecurityContext};
 use crate::codes;
 use crate::finding::Level;
@@ -73,17 +73,16 @@ fn user(pod: &Pod, field: &'static str, report: &mut ObjectReport<'_>) {
     }
 }
 
+fn ports(service: &Object<Service>) -> impl Iterator<Item = &ServicePort> {
+    let spec = service.body.spec.iter();
+    spec.flat_map(|spec| &spec.ports).flatten()
+}
+
 /// One port that is TCP to one Service and UDP to another.
 fn protocols(services: &[(&ObjectKey, &Object<Service>)], report: &mut ObjectReport<'_>) {
     let mut by_port: BTreeMap<i32, BTreeMap<&str, Vec<&ObjectKey>>> = BTreeMap::new();
     for (key, service) in services {
-        for port in service
-            .body
-            .spec
-            .iter()
-            .flat_map(|spec| &spec.ports)
-            .flatten()
-        {
+        for port in ports(service) {
             let protocol = port.protocol.as_deref().unwrap_or("TCP");
             let of_port = by_port.entry(port.port).or_default();
             of_port.entry(protocol).or_default().push(key);
@@ -113,13 +112,7 @@ fn protocols(services: &[(&ObjectKey, &Object<Service>)], report: &mut ObjectRep
 fn target_ports(services: &[(&ObjectKey, &Object<Service>)], report: &mut ObjectReport<'_>) {
     let mut by_target: BTreeMap<String, BTreeMap<i32, &ObjectKey>> = BTreeMap::new();
     for (key, service) in services {
-        for port in service
-            .body
-            .spec
-            .iter()
-            .flat_map(|spec| &spec.ports)
-            .flatten()
-        {
+        for port in ports(service) {
             let target = match &port.target_port {
                 Some(IntOrString::Int(target)) if *target != 0 => target.to_string(),
                 Some(IntOrString::String(name)) if !name.is_empty() => name.clone(),
