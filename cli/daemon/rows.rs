@@ -219,10 +219,10 @@ pub fn routes(model: &Model, placement: &Placement) -> Vec<RouteRow> {
                 None => place.address().to_string(),
             })
             .collect();
-        if let Some(route) = &server.tcp {
+        if let Some(route) = server.tcp() {
             rows.push(tcp_row(model, route, listeners.clone()));
         }
-        for host in &server.virtual_hosts {
+        for host in server.virtual_hosts() {
             for route in host.routes.iter() {
                 rows.push(RouteRow {
                     listeners: listeners.clone(),

@@ -24,6 +24,7 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 pub mod service;
+pub mod tls;
 
 pub use access_log::{
     AccessLog, LogFormat, LogJson, LogOperator, LogPiece, LogTarget, LogTemplate,
@@ -60,8 +61,15 @@ pub use route::{
     Mirror, Redirect, Retry, RetryOn, Rewrite, Route, RouteMatch, RouteOrigin, UriRewrite,
     WeightedDestination,
 };
-pub use server::{Server, ServerOrigin, TcpDestination, TcpRoute, VirtualHost, socket_stand_in};
+pub use server::{
+    ChainContent, FilterChain, Server, ServerContent, ServerOrigin, TcpDestination, TcpRoute,
+    VirtualHost, socket_stand_in,
+};
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
+pub use tls::{
+    Authorities, Certificate, ClientCertificates, ClientSni, ServerTls, TlsParameters, TlsVersion,
+    Verification,
+};
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default)]

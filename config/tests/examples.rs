@@ -34,13 +34,7 @@ fn load_all(paths: &[&Path]) -> (Resources, Model) {
 
 /// The ports on which a model's Gateways are served, with the number of routes of each.
 fn served(model: &Model) -> Vec<(u16, usize)> {
-    let routes = |server: &Server| {
-        server
-            .virtual_hosts
-            .iter()
-            .map(|host| host.routes.len())
-            .sum()
-    };
+    let routes = |server: &Server| server.virtual_hosts().map(|host| host.routes.len()).sum();
     model
         .servers
         .iter()

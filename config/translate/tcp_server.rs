@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::finding::Level;
-use crate::model::{Server, ServerOrigin};
+use crate::model::{Server, ServerContent, ServerOrigin};
 use crate::translate::clusters::Clusters;
 use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::Merged;
@@ -50,7 +50,6 @@ pub(crate) fn build(
             gateway: (*gateway.key).clone(),
             port_name: server.port_name.clone(),
         }],
-        virtual_hosts: Vec::new(),
-        tcp: Some(route),
+        serves: ServerContent::Tcp(route),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Domain, Server, ServerOrigin, VirtualHost};
+use crate::model::{Domain, Server, ServerContent, ServerOrigin, VirtualHost};
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
 use crate::translate::gateway::Merged;
@@ -98,11 +98,12 @@ pub(crate) fn build(
                 port_name: server.port_name.clone(),
             })
             .collect(),
-        tcp: None,
-        virtual_hosts: by_domain
-            .into_iter()
-            .map(|(domain, host)| virtual_host(&domain, host, lists))
-            .collect(),
+        serves: ServerContent::Http(
+            by_domain
+                .into_iter()
+                .map(|(domain, host)| virtual_host(&domain, host, lists))
+                .collect(),
+        ),
     }
 }
 

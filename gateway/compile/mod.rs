@@ -95,7 +95,7 @@ fn compile_server(
     server: &model::Server,
 ) -> Server {
     let mut table = HostTable::default();
-    for host in &server.virtual_hosts {
+    for host in server.virtual_hosts() {
         let model::VirtualHost {
             domain,
             routes,
@@ -110,7 +110,7 @@ fn compile_server(
     }
     Server {
         table,
-        tcp: server.tcp.as_ref().map(action::compile_tcp),
+        tcp: server.tcp().map(action::compile_tcp),
     }
 }
 

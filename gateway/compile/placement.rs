@@ -246,7 +246,7 @@ fn gateway_ref(key: &ObjectKey) -> ObjectRef {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_config::model::ServerOrigin;
+    use gatehouse_config::model::{ServerContent, ServerOrigin};
 
     use super::*;
 
@@ -259,8 +259,7 @@ mod tests {
                 gateway: ObjectKey::new("default", "gw"),
                 port_name: "http".to_owned(),
             }],
-            virtual_hosts: Vec::new(),
-            tcp: None,
+            serves: ServerContent::Http(Vec::new()),
         }
     }
 

@@ -1,7 +1,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-use gatehouse_config::model::{Endpoint, Port, Server, Service, WorkloadLabels};
+use gatehouse_config::model::{Endpoint, Port, Server, ServerContent, Service, WorkloadLabels};
 use gatehouse_config::resources::ObjectKey;
 
 use super::*;
@@ -45,8 +45,7 @@ fn model() -> Model {
             bind: None,
             socket: None,
             origins: Vec::new(),
-            tcp: None,
-            virtual_hosts: Vec::new(),
+            serves: ServerContent::Http(Vec::new()),
         }],
         ..Model::default()
     }

@@ -11,7 +11,8 @@ use gatehouse_config::ObjectKey;
 use gatehouse_config::model::{
     Action, Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Domain, Endpoint,
     Forward, HeaderEdits, MatchedPath, Model, Retry, RetryOn, Rewrite, Route, RouteMatch,
-    RouteOrigin, Server, UpstreamProtocol, VirtualHost, WeightedDestination, WorkloadLabels,
+    RouteOrigin, Server, ServerContent, UpstreamProtocol, VirtualHost, WeightedDestination,
+    WorkloadLabels,
 };
 use gatehouse_gateway::Gateway;
 use gatehouse_gateway::compile::{Place, Placement};
@@ -58,8 +59,7 @@ fn model(port: u16) -> Model {
             bind: None,
             socket: None,
             origins: Vec::new(),
-            virtual_hosts: vec![host],
-            tcp: None,
+            serves: ServerContent::Http(vec![host]),
         }],
         clusters: vec![Arc::new(productpage())],
         ..Model::default()

@@ -93,7 +93,7 @@ fn defaults_hold_where_nothing_else_is_said() {
     let retry = |mesh: &str, http: &str| {
         let translation = translated(&yaml(mesh, http));
         let server = translation.model.servers.first().expect("a server");
-        match &server.virtual_hosts[0].routes[0].action {
+        match &server.virtual_hosts().next().unwrap().routes[0].action {
             Action::Forward(forward) => forward.retry.as_ref().map(|retry| retry.attempts),
             other => panic!("{other:?}"),
         }
@@ -118,7 +118,7 @@ fn defaults_hold_where_nothing_else_is_said() {
         .model
         .servers
         .iter()
-        .map(|server| server.virtual_hosts.len());
+        .map(|server| server.virtual_hosts().count());
     assert_eq!(
         hosts.sum::<usize>(),
         0,

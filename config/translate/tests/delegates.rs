@@ -13,7 +13,11 @@ fn delegate(name: &str, export_to: &str, http: &str) -> String {
 }
 
 fn summary(translation: &Translation) -> Vec<String> {
-    if translation.model.servers[0].virtual_hosts.is_empty() {
+    if translation.model.servers[0]
+        .virtual_hosts()
+        .next()
+        .is_none()
+    {
         return Vec::new();
     }
     let routes = routes(translation, "*");

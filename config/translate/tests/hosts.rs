@@ -140,7 +140,7 @@ fn https_redirect_marks_whole_hosts_even_without_routes() {
         "{yaml}{}",
         with_http(&format!("[{{{TO_REVIEWS}}}]"))
     ));
-    let hosts = &translation.model.servers[0].virtual_hosts;
+    let hosts: Vec<_> = translation.model.servers[0].virtual_hosts().collect();
     let found: Vec<_> = hosts
         .iter()
         .map(|host| (host.domain.to_string(), host.require_tls, host.routes.len()))
@@ -243,8 +243,7 @@ fn domains_keep_their_form() {
         with_http(&format!("[{{{TO_REVIEWS}}}]"))
     ));
     let found: Vec<_> = translation.model.servers[0]
-        .virtual_hosts
-        .iter()
+        .virtual_hosts()
         .map(|host| host.domain.clone())
         .collect();
     let expected = [

@@ -13,10 +13,12 @@ fn rendered(translation: &Translation) -> String {
         writeln!(
             text,
             "server {} {:?} {:?}",
-            server.port, server.bind, server.tcp
+            server.port,
+            server.bind,
+            server.tcp()
         )
         .unwrap();
-        for host in &server.virtual_hosts {
+        for host in server.virtual_hosts() {
             writeln!(text, "  {} {}", host.domain, host.require_tls).unwrap();
             for route in host.routes.iter() {
                 writeln!(text, "    {route:?}").unwrap();
@@ -101,7 +103,7 @@ fn one_changed_virtual_service_is_the_only_work() {
 
     // Hosts of others are the very lists of before, so that nothing compiles them again.
     let lists = |translation: &Translation| -> Vec<_> {
-        let hosts = translation.model.servers[0].virtual_hosts.iter();
+        let hosts = translation.model.servers[0].virtual_hosts();
         hosts.map(|host| host.routes.as_ptr()).collect()
     };
     let changed = lists(&first)

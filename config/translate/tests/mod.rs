@@ -118,7 +118,7 @@ fn only_route(field: &str) -> (Route, Vec<String>) {
 /// The routes of the first server's host.
 fn routes<'t>(translation: &'t Translation, host: &str) -> Vec<&'t Route> {
     let server = translation.model.servers.first().expect("a server listens");
-    let hosts = server.virtual_hosts.iter();
+    let hosts = server.virtual_hosts();
     let mut found = hosts.filter(|virtual_host| virtual_host.domain.to_string() == host);
     let virtual_host = found.next().expect("the host has routes");
     virtual_host.routes.iter().map(|route| &**route).collect()
@@ -143,6 +143,6 @@ fn domains(translation: &Translation) -> Vec<String> {
         .model
         .servers
         .iter()
-        .flat_map(|server| &server.virtual_hosts);
+        .flat_map(|server| server.virtual_hosts());
     hosts.map(|host| host.domain.to_string()).collect()
 }

@@ -105,7 +105,12 @@ fn objects_that_break_a_rule_are_refused_with_the_field() {
                 .any(|f| f.starts_with(&format!("IST0106 {expected}"))),
             "{http}: {found:#?}"
         );
-        assert!(translation.model.servers[0].virtual_hosts.is_empty());
+        assert!(
+            translation.model.servers[0]
+                .virtual_hosts()
+                .next()
+                .is_none()
+        );
     }
 }
 

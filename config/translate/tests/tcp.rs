@@ -36,7 +36,7 @@ fn carried(translation: &Translation) -> Vec<String> {
     let servers = translation.model.servers.iter();
     servers
         .filter_map(|server| {
-            let route = server.tcp.as_ref()?;
+            let route = server.tcp()?;
             let shares = route.destinations.iter().map(|share| {
                 let name = match &share.destination {
                     Destination::Cluster(index) => {
