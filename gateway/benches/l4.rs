@@ -12,8 +12,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use gatehouse_gateway::l4::{TcpCounters, TcpSettings, carry};
+use gatehouse_gateway::l4::{Memory, TcpCounters, TcpSettings, carry};
 use gatehouse_gateway::net::{BoundTcp, ConnectOptions, ListenOptions, Pipes, connect};
+use gatehouse_gateway::worker::buffers::Buffers;
 use rustix::net::RecvFlags;
 use tokio::task::LocalSet;
 
@@ -122,7 +123,12 @@ fn gatehouse(sink: SocketAddr) -> Proxy {
                     let upstream = connect(&sink.into(), &ConnectOptions::default()).await;
                     let (settings, counters) = (TcpSettings::default(), TcpCounters::default());
                     let upstream = upstream.expect("the sink accepts");
-                    carry(client, upstream, &settings, &pipes, &counters).await
+                    let memory = Memory {
+                        pipes: &pipes,
+                        buffers: &Buffers::default(),
+                    };
+                    let (mut client, mut upstream) = (client.into(), upstream.into());
+                    carry(&mut client, &mut upstream, &settings, memory, &counters).await
                 });
             }
         });

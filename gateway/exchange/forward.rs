@@ -376,7 +376,7 @@ impl HttpConnection {
         match connected {
             Ok(stream) => {
                 state.connected();
-                let mut upstream = Upstream::new(stream, state).map_err(|error| {
+                let mut upstream = Upstream::new(stream.into(), state).map_err(|error| {
                     Failure::Connect(ConnectError::Other(state.address.clone(), error))
                 })?;
                 upstream.mark(None, origin);

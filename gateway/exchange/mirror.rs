@@ -251,7 +251,7 @@ impl Shadow {
                 let stream = connect(&self.state.address, &options)
                     .await
                     .map_err(io::Error::other)?;
-                let mut upstream = Upstream::new(stream, &self.state)?;
+                let mut upstream = Upstream::new(stream.into(), &self.state)?;
                 upstream.mark(counted, self.origin);
                 upstream
             }

@@ -6,14 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-
 use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure, Next};
 use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
+use crate::net::Stream;
 use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
 use crate::upstream::Upstream;
@@ -351,14 +350,11 @@ impl HttpConnection {
         let worker = Rc::clone(&self.worker);
         let counter = Cell::new(0);
         let before = relay.request.wire_bytes + relay.response.wire_bytes;
-        let from = &relay.upstream.stream;
-        let mut moving = std::pin::pin!(splice_exact(
-            &worker.pipes,
-            from,
-            &self.stream,
-            length,
-            &counter
-        ));
+        let (Some(from), Some(to)) = (relay.upstream.stream.tcp(), self.stream.tcp()) else {
+            // Asked for only where both are.
+            return Err(End::UPSTREAM_CUT);
+        };
+        let mut moving = std::pin::pin!(splice_exact(&worker.pipes, from, to, length, &counter));
         let deadline = deadlines.route;
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(moved) = moving.as_mut().poll(cx) {
@@ -367,7 +363,7 @@ impl HttpConnection {
                     Side::To => End::CLIENT_GONE,
                 }));
             }
-            if poll_hung_up(cx, &self.stream) {
+            if poll_hung_up(cx, to) {
                 return Poll::Ready(Err(End::CLIENT_GONE));
             }
             ready!(self.timer.poll_expired(cx));
@@ -434,7 +430,7 @@ impl Relay {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut TcpStream,
+        client: &mut Stream,
         client_input: &mut ReadBuffer,
         timer: &Timer,
     ) -> Poll<Result<Moved, End>> {
@@ -453,7 +449,8 @@ impl Relay {
                 Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
         }
-        let splice_from = if request.is_done() {
+        let bare = client.tcp().is_some() && upstream.stream.tcp().is_some();
+        let splice_from = if bare && request.is_done() {
             SPLICE_FROM
         } else {
             NO_SPLICE
@@ -539,7 +536,7 @@ impl Progression {
 /// Whether the client closed while it waits; a pipelined request is taken in meanwhile.
 pub(super) fn poll_client_gone(
     cx: &mut Context<'_>,
-    client: &mut TcpStream,
+    client: &mut Stream,
     input: &mut ReadBuffer,
 ) -> bool {
     while input.len() < PIPELINED {
@@ -559,7 +556,7 @@ pub(super) fn poll_client_gone(
 }
 
 /// The same without taking anything, for a client whose socket is being written to.
-fn poll_hung_up(cx: &mut Context<'_>, client: &TcpStream) -> bool {
+fn poll_hung_up(cx: &mut Context<'_>, client: &tokio::net::TcpStream) -> bool {
     let mut byte = [0_u8; 1];
     let mut buffer = tokio::io::ReadBuf::new(&mut byte);
     matches!(
@@ -570,7 +567,7 @@ fn poll_hung_up(cx: &mut Context<'_>, client: &TcpStream) -> bool {
 
 fn poll_write_all(
     cx: &mut Context<'_>,
-    to: &mut TcpStream,
+    to: &mut Stream,
     output: &mut Vec<u8>,
 ) -> Poll<std::io::Result<()>> {
     while !output.is_empty() {

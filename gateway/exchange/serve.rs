@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use gatehouse_config::model::ServerHeader;
-use tokio::net::TcpStream;
 
 use crate::exchange::forward::Next;
 use crate::exchange::reply::Reply;
@@ -16,6 +15,7 @@ use crate::exchange::wait::Head;
 use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, decide, grpc};
 use crate::filter::{headers, redirect};
 use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
+use crate::net::Stream;
 use crate::snapshot::{Action, Edit, LabelsId};
 use crate::why;
 use crate::worker::Worker;
@@ -28,7 +28,7 @@ use crate::worker::view::View;
 pub struct HttpConnection {
     pub(super) worker: Rc<Worker>,
     slot: Rc<Slot>,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) input: ReadBuffer,
     /// The buffer that heads are written into; empty between exchanges.
     pub(super) output: Vec<u8>,
@@ -41,12 +41,7 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     /// A connection that was accepted at `slot`.
-    pub fn new(
-        worker: Rc<Worker>,
-        slot: Rc<Slot>,
-        stream: TcpStream,
-        connection: Connection,
-    ) -> Self {
+    pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: Stream, connection: Connection) -> Self {
         let timer = worker.wheel.timer();
         let connection = Rc::new(connection);
         let exchange = Exchange::new(Rc::clone(&connection));

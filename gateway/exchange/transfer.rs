@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, ReadBuffer};
+use crate::net::Stream;
 
 /// How much is read at once: a buffer of this size is lent by the worker.
 pub const READ: usize = 64 * 1024;
@@ -36,6 +36,8 @@ pub struct Transfer {
     written: usize,
     /// How much of the front of the source's input is written after `out`, without a copy.
     direct: usize,
+    /// Bytes were handed to the receiving side that its TLS may hold back.
+    held_back: bool,
     /// The source has given everything.
     ended: bool,
     /// What is written stays in `out`, so that it can be sent again.
@@ -88,6 +90,7 @@ impl Transfer {
             out,
             written: 0,
             direct: 0,
+            held_back: false,
             ended: false,
             keep: None,
             body_bytes: 0,
@@ -158,6 +161,10 @@ impl Transfer {
 
     /// Nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
+        self.is_written() && !self.held_back
+    }
+
+    fn is_written(&self) -> bool {
         self.written == self.out.len() && self.direct == 0
     }
 
@@ -195,9 +202,9 @@ impl Transfer {
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &mut Stream,
         input: &mut ReadBuffer,
-        to: &mut TcpStream,
+        to: &mut Stream,
         splice_from: u64,
     ) -> Poll<Result<Progress, TransferError>> {
         loop {
@@ -272,9 +279,10 @@ impl Transfer {
         &mut self,
         cx: &mut Context<'_>,
         input: &mut ReadBuffer,
-        to: &mut TcpStream,
+        to: &mut Stream,
     ) -> Poll<io::Result<()>> {
-        while !self.is_flushed() {
+        while !self.is_written() {
+            self.held_back = true;
             let first = &self.out[self.written..];
             let to = Pin::new(&mut *to);
             let wrote = if self.direct == 0 {
@@ -292,6 +300,10 @@ impl Transfer {
             input.consume(wrote - from_first);
             self.direct -= wrote - from_first;
         }
+        if self.held_back {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.held_back = false;
+        }
         if self.keep.is_none() {
             self.out.clear();
             self.written = 0;
@@ -303,7 +315,7 @@ impl Transfer {
 /// Reads once into `input`; 0 at the end.
 pub fn poll_read(
     cx: &mut Context<'_>,
-    from: &mut TcpStream,
+    from: &mut Stream,
     input: &mut ReadBuffer,
 ) -> Poll<io::Result<usize>> {
     // What is there is used up before more is read, but for a head or a chunk's line.

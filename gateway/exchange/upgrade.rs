@@ -8,7 +8,8 @@ use crate::exchange::forward::Next;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::Transfer;
 use crate::l4::TcpCounters;
-use crate::l4::tcp::{TcpSettings, tunnel};
+use crate::l4::{Memory, TcpSettings, carry};
+use crate::net::Stream;
 use crate::upstream::Upstream;
 
 impl HttpConnection {
@@ -50,14 +51,12 @@ impl HttpConnection {
             idle_timeout: Some(worker.settings.tunnel_idle_timeout),
             max_duration: None,
         };
-        let carried = tunnel(
-            &self.stream,
-            &upstream.stream,
-            &settings,
-            &worker.pipes,
-            &counters,
-        )
-        .await;
+        let memory = Memory {
+            pipes: &worker.pipes,
+            buffers: &worker.buffers,
+        };
+        let (client, upstream) = (&mut self.stream, &mut upstream.stream);
+        let carried = carry(client, upstream, &settings, memory, &counters).await;
         let exchange = &mut self.exchange;
         exchange.request_body_bytes = received as u64 + carried.received;
         exchange.response_body_bytes = sent as u64 + carried.sent;
@@ -67,11 +66,11 @@ impl HttpConnection {
     }
 }
 
-async fn write_all(to: &mut tokio::net::TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+async fn write_all(to: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
     use tokio::io::AsyncWriteExt as _;
     if bytes.is_empty() {
-        Ok(())
-    } else {
-        to.write_all(bytes).await
+        return Ok(());
     }
+    to.write_all(bytes).await?;
+    to.flush().await
 }

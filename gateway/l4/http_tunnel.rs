@@ -6,22 +6,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
 use std::pin::pin;
 use std::task::{Poll, ready};
 
 use gatehouse_config::model::Tunnel;
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::http1::{BodyDecoder, Limits, ReadBuffer, ResponseHead, ResponseLength};
 use crate::l4::TcpCounters;
 use crate::l4::counters::{add, set};
-use crate::l4::tcp::{Carried, CountClosed, End, IDLE_CHECKS, Peer, Quiet, TcpSettings, carry};
-use crate::net::Pipes;
+use crate::l4::tcp::{
+    Carried, CountClosed, End, IDLE_CHECKS, Memory, Peer, Quiet, TcpSettings, carry,
+};
+use crate::net::Stream;
 
 /// What a proxy has granted.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub struct Granted {
 /// # Errors
 ///
 /// The proxy refused it, answered no HTTP or went away. The caller bounds the time.
-pub async fn open(stream: &mut TcpStream, tunnel: &Tunnel) -> io::Result<Granted> {
+pub async fn open(stream: &mut Stream, tunnel: &Tunnel) -> io::Result<Granted> {
     let Tunnel { target, post } = tunnel;
     let request = if *post {
         format!("POST / HTTP/1.1\r\nhost: {target}\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -45,6 +44,7 @@ pub async fn open(stream: &mut TcpStream, tunnel: &Tunnel) -> io::Result<Granted
         format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n")
     };
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut input = ReadBuffer::new();
     let mut head = ResponseHead::default();
     let limits = Limits::default();
@@ -73,11 +73,11 @@ pub async fn open(stream: &mut TcpStream, tunnel: &Tunnel) -> io::Result<Granted
 
 /// As [`carry`], through a tunnel.
 pub async fn carry_through(
-    mut client: TcpStream,
-    mut upstream: TcpStream,
+    client: &mut Stream,
+    upstream: &mut Stream,
     granted: Granted,
     settings: &TcpSettings,
-    pipes: &Pipes,
+    memory: Memory<'_>,
     counters: &TcpCounters,
 ) -> Carried {
     let Granted { ahead, body } = granted;
@@ -90,7 +90,7 @@ pub async fn carry_through(
                 end: End::Reset(Peer::Client),
             };
         }
-        let carried = carry(client, upstream, settings, pipes, counters).await;
+        let carried = carry(client, upstream, settings, memory, counters).await;
         add(&counters.sent_bytes, early);
         return Carried {
             sent: carried.sent + early,
@@ -112,8 +112,7 @@ pub async fn carry_through(
     let mut first = None;
     let end = poll_fn(|cx| {
         if !up.is_done()
-            && let Poll::Ready(moved) =
-                up.poll(cx, &mut client, &mut from_client, &mut upstream, NO_SPLICE)
+            && let Poll::Ready(moved) = up.poll(cx, client, &mut from_client, upstream, NO_SPLICE)
         {
             match moved {
                 Ok(Progress::Done | Progress::Splice(_)) => drop(first.get_or_insert(Peer::Client)),
@@ -121,19 +120,13 @@ pub async fn carry_through(
             }
         }
         if !down.is_done()
-            && let Poll::Ready(moved) = down.poll(
-                cx,
-                &mut upstream,
-                &mut from_upstream,
-                &mut client,
-                NO_SPLICE,
-            )
+            && let Poll::Ready(moved) =
+                down.poll(cx, upstream, &mut from_upstream, client, NO_SPLICE)
         {
             match moved {
                 Ok(Progress::Done | Progress::Splice(_)) => {
                     first.get_or_insert(Peer::Upstream);
-                    // Fails only if the client is gone already, which its other side shows.
-                    let _ = SockRef::from(&client).shutdown(Shutdown::Write);
+                    client.end();
                 }
                 Err(error) => return Poll::Ready(lost(error, Peer::Upstream, Peer::Client)),
             }

@@ -8,5 +8,5 @@ pub mod tcp;
 pub mod udp;
 
 pub use counters::{TcpCounters, UdpCounters};
-pub use tcp::{Carried, End, Peer, TcpSettings, carry, tunnel};
+pub use tcp::{Carried, End, Memory, Peer, TcpSettings, carry};
 pub use udp::{Carrier, Endpoints, Picked, UdpSettings};

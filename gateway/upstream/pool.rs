@@ -6,9 +6,9 @@ use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use gatehouse_config::model::EndpointAddress;
-use tokio::net::TcpStream;
 
 use crate::http1::ReadBuffer;
+use crate::net::Stream;
 use crate::upstream::EndpointState;
 use crate::upstream::circuit_breaker::Slot;
 use crate::upstream::endpoint::Lifetimes;
@@ -20,7 +20,7 @@ const MAX_IDLE: usize = 1024;
 #[derive(Debug)]
 pub struct Upstream {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Bytes that were read and not used yet.
     pub input: ReadBuffer,
     /// Our address; none on a socket of this host.
@@ -106,7 +106,7 @@ impl Drop for Active {
 /// An idle connection. It has no unread bytes.
 #[derive(Debug)]
 pub struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     local: Option<SocketAddr>,
     since: Instant,
     life: Life,
@@ -145,7 +145,7 @@ impl Upstream {
     }
 
     /// A new connection.
-    pub fn new(stream: TcpStream, endpoint: &Rc<EndpointState>) -> io::Result<Self> {
+    pub fn new(stream: Stream, endpoint: &Rc<EndpointState>) -> io::Result<Self> {
         let local = match endpoint.address {
             EndpointAddress::Inet(_) => Some(stream.local_addr()?),
             EndpointAddress::Unix(_) => None,
@@ -216,7 +216,7 @@ impl Upstream {
     }
 
     /// The socket, for a connection that changes its protocol, and the mark that keeps it counted.
-    pub fn into_stream(self) -> (TcpStream, Active) {
+    pub fn into_stream(self) -> (Stream, Active) {
         (self.stream, self.active)
     }
 }
@@ -232,8 +232,7 @@ impl Idle {
     /// Nothing arrived and the other side did not close. Makes a system call only where the poller
     /// has reported something.
     fn is_open(&self) -> bool {
-        let mut byte = [0_u8; 1];
-        matches!(self.stream.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        self.stream.is_quiet()
     }
 }
 
@@ -247,6 +246,8 @@ pub fn sweep(endpoint: &EndpointState, now: Instant) {
 #[cfg(test)]
 mod tests {
     use gatehouse_config::model::Limits;
+
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::upstream::CircuitBreaker;
@@ -263,7 +264,7 @@ mod tests {
         let breaker = CircuitBreaker::new(limits, None);
         let endpoint = Rc::new(EndpointState::new(EndpointAddress::Inet(address)));
         let stream = TcpStream::connect(address).await.unwrap();
-        let mut upstream = Upstream::new(stream, &endpoint).unwrap();
+        let mut upstream = Upstream::new(stream.into(), &endpoint).unwrap();
         let slot = breaker.take(Resource::Connection).unwrap();
         upstream.mark(Some(Counted::new(slot, &endpoint)), None);
         upstream.release(Instant::now());

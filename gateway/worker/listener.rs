@@ -209,12 +209,12 @@ impl Worker {
             };
             match serves {
                 Some(Serves::Http(_)) => {
-                    HttpConnection::new(worker, slot, stream, connection)
+                    HttpConnection::new(worker, slot, stream.into(), connection)
                         .serve()
                         .await
                 }
                 Some(serves @ (Serves::Tcp(_) | Serves::TcpServer(_))) => {
-                    worker.carry_tcp(serves, stream, connection).await;
+                    worker.carry_tcp(serves, stream.into(), connection).await;
                 }
                 Some(Serves::Udp(_)) | None => {}
             }

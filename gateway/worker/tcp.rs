@@ -5,14 +5,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{HashPolicy, TransportProtocol, Tunnel};
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use crate::exchange::{Connection, ResponseFlags, preface};
 use crate::l4::http_tunnel::{self, Granted, carry_through};
-use crate::l4::tcp::{End, carry};
-use crate::l4::{Peer, TcpCounters, TcpSettings};
-use crate::net::{ConnectOptions, connect};
+use crate::l4::{End, Memory, Peer, TcpCounters, TcpSettings, carry};
+use crate::net::{ConnectOptions, Stream, connect};
 use crate::observe::Resolved;
 use crate::observe::access_log::TcpConnection;
 use crate::observe::labels::UNKNOWN_DESTINATION;
@@ -51,7 +48,7 @@ impl LiveTcp {
 /// A connection to an endpoint.
 struct Connected {
     endpoint: EndpointId,
-    stream: TcpStream,
+    stream: Stream,
     /// What its proxy granted.
     tunnel: Option<Granted>,
     /// Where it counts towards a limit.
@@ -63,7 +60,7 @@ impl Worker {
     pub(super) async fn carry_tcp(
         self: &Rc<Self>,
         serves: Serves,
-        client: TcpStream,
+        mut client: Stream,
         connection: Connection,
     ) {
         let started = Instant::now();
@@ -107,7 +104,7 @@ impl Worker {
         if let (Some(connected), Some(cluster)) = (connected, cluster) {
             let Connected {
                 endpoint,
-                stream: upstream,
+                stream: mut upstream,
                 tunnel,
                 slot: _slot,
             } = connected;
@@ -130,13 +127,18 @@ impl Worker {
                 },
                 max_duration: connections.max_duration,
             };
-            let (pipes, counters) = (&self.pipes, &live.counters);
+            let memory = Memory {
+                pipes: &self.pipes,
+                buffers: &self.buffers,
+            };
+            let (from, to, counters) = (&mut client, &mut upstream, &live.counters);
             let carried = match tunnel {
-                None => carry(client, upstream, &settings, pipes, counters).await,
+                None => carry(from, to, &settings, memory, counters).await,
                 Some(granted) => {
-                    carry_through(client, upstream, granted, &settings, pipes, counters).await
+                    carry_through(from, to, granted, &settings, memory, counters).await
                 }
             };
+            drop((client, upstream));
             self.live_tcp.borrow_mut().remove(&number);
             active.set(active.get().saturating_sub(1));
             self.report(&live);
@@ -145,7 +147,7 @@ impl Worker {
             line.flags.insert(end_flag(carried.end));
         } else {
             // The client sees at once that nobody answers, as it would without us.
-            let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+            client.reset_on_close();
         }
         self.with_metrics(|metrics| metrics.l4_closed(labels, TransportProtocol::Tcp, line.flags));
         line.duration = started.elapsed();
@@ -221,7 +223,7 @@ impl Worker {
             };
             let state = view.state(endpoint);
             let connected = match connect(&state.address, &options).await {
-                Ok(stream) => Some(stream),
+                Ok(stream) => Some(Stream::from(stream)),
                 Err(error) => {
                     tracing::debug!(%error, "carried connection: endpoint cannot be reached");
                     if !error.is_endpoint() {
@@ -277,10 +279,10 @@ impl Worker {
 
 /// Asks the proxy behind a new connection for the tunnel.
 async fn through(
-    mut stream: TcpStream,
+    mut stream: Stream,
     tunnel: &Tunnel,
     timeout: Duration,
-) -> Option<(TcpStream, Option<Granted>)> {
+) -> Option<(Stream, Option<Granted>)> {
     #[expect(
         clippy::disallowed_methods,
         reason = "once per connection that is carried"

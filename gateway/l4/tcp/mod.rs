@@ -2,6 +2,8 @@
 //!
 //! Nothing is held for an idle connection but the two sockets and one timer.
 
+mod relay;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -13,7 +15,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::l4::counters::{TcpCounters, add};
+use crate::net::Stream;
 use crate::net::splice::{Pipes, Pump, Side, SpliceError};
+use crate::worker::buffers::Buffers;
 
 /// The idle timeout is looked at so often within its length, so it fires at most a quarter late.
 pub(super) const IDLE_CHECKS: u32 = 4;
@@ -74,21 +78,34 @@ pub struct Carried {
 
 /// Carries bytes between the two until both are done, and closes them.
 ///
-/// Dropping the future closes both at once and still counts the connection as closed.
+/// Dropping the future still counts the connection as closed. Bytes that the caller has buffered
+/// are to be written by the caller first. Afterwards the streams are good for nothing but dropping.
 pub async fn carry(
-    client: TcpStream,
-    upstream: TcpStream,
+    client: &mut Stream,
+    upstream: &mut Stream,
     settings: &TcpSettings,
-    pipes: &Pipes,
+    memory: Memory<'_>,
     counters: &TcpCounters,
 ) -> Carried {
-    tunnel(&client, &upstream, settings, pipes, counters).await
+    match (client.tcp(), upstream.tcp()) {
+        (Some(client), Some(upstream)) => {
+            tunnel(client, upstream, settings, memory.pipes, counters).await
+        }
+        _ => relay::relay(client, upstream, settings, memory.buffers, counters).await,
+    }
 }
 
-/// As [`carry`], for a caller that keeps the sockets: an HTTP Upgrade or CONNECT. Bytes that the
-/// caller has buffered are to be written by the caller first. Afterwards the sockets are good
-/// for nothing but dropping.
-pub async fn tunnel(
+/// What a worker lends to connections that are carried.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    /// For bytes that the kernel moves.
+    pub pipes: &'a Pipes,
+    /// For bytes that it does not.
+    pub buffers: &'a Buffers,
+}
+
+/// As [`carry`], by the kernel.
+pub(super) async fn tunnel(
     client: &TcpStream,
     upstream: &TcpStream,
     settings: &TcpSettings,

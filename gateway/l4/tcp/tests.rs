@@ -43,7 +43,14 @@ async fn start(settings: TcpSettings) -> Carrying {
     let counters = Rc::new(TcpCounters::default());
     let task = tokio::task::spawn_local({
         let (pipes, counters) = (Rc::clone(&pipes), Rc::clone(&counters));
-        async move { carry(near, far, &settings, &pipes, &counters).await }
+        async move {
+            let (mut near, mut far) = (near.into(), far.into());
+            let memory = Memory {
+                pipes: &pipes,
+                buffers: &Buffers::default(),
+            };
+            carry(&mut near, &mut far, &settings, memory, &counters).await
+        }
     });
     Carrying {
         client,
@@ -338,7 +345,12 @@ fn an_idle_connection_is_small() {
         let (far, _upstream) = pair().await;
         let (settings, pipes) = (TcpSettings::default(), Pipes::default());
         let counters = TcpCounters::default();
-        let future = carry(near, far, &settings, &pipes, &counters);
+        let (mut near, mut far) = (near.into(), far.into());
+        let memory = Memory {
+            pipes: &pipes,
+            buffers: &Buffers::default(),
+        };
+        let future = carry(&mut near, &mut far, &settings, memory, &counters);
         let bytes = std::mem::size_of_val(&future);
         assert!(bytes <= 1024, "{bytes} bytes");
     });

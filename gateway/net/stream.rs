@@ -1,0 +1,156 @@
+//! A connection as bytes, whatever carries them: TCP as it is, or TLS over it.
+//!
+//! What can only be done with a bare socket (splice, peek) is asked for by [`Stream::tcp`].
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// One end of a connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// A socket.
+    Tcp(TcpStream),
+    /// A socket with TLS. Boxed: what TLS keeps is many times a socket.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The bare socket; none where bytes do not go through it as they are.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// The socket below.
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Our address.
+    ///
+    /// # Errors
+    ///
+    /// The socket's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket().local_addr()
+    }
+
+    /// Whether a read is worth a buffer: bytes may have come, or the end.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Self::Tls(stream) = self
+            && !stream.get_ref().1.wants_read()
+        {
+            // What came last was more than the reader took.
+            return Poll::Ready(Ok(()));
+        }
+        self.socket().poll_read_ready(cx)
+    }
+
+    /// Whether the socket takes bytes.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_write_ready(cx)
+    }
+
+    /// Says that nothing more will be written, where that can be said without TLS: a socket alone.
+    pub fn end(&self) {
+        if let Self::Tcp(stream) = self {
+            // Fails only if the other side is gone already, which reading shows.
+            let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+        }
+    }
+
+    /// Makes the close a reset, so that a cut stream does not look like a whole one.
+    pub fn reset_on_close(&self) {
+        // If it fails the socket is closed in the ordinary way.
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Whether nothing has come since the last read, not even the end. Makes a system call only
+    /// where the poller has reported something.
+    ///
+    /// A session ticket or a key update is nothing that a request could be answered with, but
+    /// telling it from other bytes would take a read: a connection with one is given up.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        let untouched = match self {
+            Self::Tcp(_) => true,
+            Self::Tls(stream) => stream.get_ref().1.wants_read(),
+        };
+        untouched
+            && matches!(self.socket().try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) => Poll::Ready(Ok(())), // nothing is held back
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
