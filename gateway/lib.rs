@@ -24,6 +24,7 @@ pub mod control;
 pub mod exchange;
 pub mod filter;
 pub mod http1;
+pub mod http2;
 pub mod l4;
 pub mod net;
 pub mod observe;

@@ -302,6 +302,8 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// What is spoken to them.
     pub protocol: UpstreamProtocol,
+    /// Requests under way on one connection of HTTP/2; none: no limit but the endpoint's.
+    pub max_streams: Option<u32>,
     /// How long a connect may take.
     pub connect_timeout: Duration,
     /// How long connections live.

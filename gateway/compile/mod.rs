@@ -202,7 +202,7 @@ fn add_cluster(
         connections,
         outlier_detection,
         proxy_protocol,
-        http2: _, // not spoken yet, which is a finding
+        http2,
         tunnel,
         dynamic_dns,
         tls,
@@ -242,6 +242,7 @@ fn add_cluster(
             .max(1),
         balancing: *balancing,
         protocol: *protocol,
+        max_streams: http2.max_concurrent_streams,
         connect_timeout: *connect_timeout,
         connections: connections.clone(),
         proxy_protocol: *proxy_protocol,

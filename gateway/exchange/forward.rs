@@ -5,18 +5,18 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::Retry;
+use gatehouse_config::model::{Retry, UpstreamProtocol};
 
 use crate::exchange::dynamic_dns::Unresolved;
 use crate::exchange::limited::preface;
 use crate::exchange::reply::Reply;
-use crate::exchange::response::poll_client_gone;
+use crate::exchange::response::{as_read, poll_client_gone};
 use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
 use crate::exchange::{decide, timeout};
 use crate::filter::headers::Known;
-use crate::http1::{BodyDecoder, BodyError, BodyLength};
+use crate::http1::{BodyDecoder, BodyError, BodyLength, ResponseLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
 use crate::snapshot::{
     ClusterId, Destination, Edit, EndpointId, Forward, Route, WeightedDestination,
@@ -141,7 +141,8 @@ impl HttpConnection {
         };
         let hash = self.hash(view, cluster, forward);
         let limits = &self.worker.settings.limits;
-        let body = BodyDecoder::with_limits(self.exchange.request.body(), limits);
+        let length = as_read(self.exchange.request.body().into(), &self.stream);
+        let body = BodyDecoder::with_limits(length, limits);
         if let Err(error) = body.check(self.input.filled()) {
             return self.reply(Reply::malformed_body(error), &edits).await;
         }
@@ -161,9 +162,13 @@ impl HttpConnection {
             &view.snapshot.proxy,
         );
 
+        if self.stream.is_frames() && length != ResponseLength::Empty {
+            self.input = self.worker.buffers.take();
+        }
+        let protocol = view.snapshot.cluster(cluster).protocol;
         let mut request = Transfer::new(
             body,
-            framing(self.exchange.request.body()),
+            framing(self.exchange.request.body(), protocol),
             std::mem::take(&mut self.output),
         );
         let limit = timeout::limit(forward.timeout, self.exchange.request.fields());
@@ -293,6 +298,12 @@ impl HttpConnection {
         let to = view.snapshot.cluster(cluster);
         let origin = self.origin(to);
         let mut upstream = match &to.breaker {
+            _ if to.protocol == UpstreamProtocol::H2c => {
+                self.announce(view, deadlines, retry);
+                request.restart(|_| ());
+                let open = self.open_stream(view, cluster, state, origin, deadlines);
+                Box::pin(open).await?
+            }
             Some(breaker) => {
                 self.acquire(view, cluster, breaker, state, origin, deadlines)
                     .await?
@@ -307,7 +318,10 @@ impl HttpConnection {
         };
         self.exchange.upstream_remote = Some(state.address.clone());
         self.exchange.upstream_local = upstream.local;
-        self.encode_request(view, request, deadlines, retry);
+        if !upstream.stream.is_frames() {
+            self.announce(view, deadlines, retry);
+            request.restart(|out| self.exchange.request.encode(out));
+        }
         self.await_response(&mut upstream, request, deadlines)
             .await?;
         if self.after_response(retry, request) == Decision::Again && self.may_retry(to) {
@@ -316,13 +330,8 @@ impl HttpConnection {
         Ok(upstream)
     }
 
-    fn encode_request(
-        &mut self,
-        view: &View,
-        request: &mut Transfer,
-        deadlines: &Deadlines,
-        retry: Option<&Retry>,
-    ) {
+    /// Tells the upstream how long its answer is waited for, and which try this is.
+    fn announce(&mut self, view: &View, deadlines: &Deadlines, retry: Option<&Retry>) {
         let per_try = retry.and_then(|retry| retry.per_try_timeout);
         if deadlines.timeout.is_some() || per_try.is_some() {
             let elapsed = if self.exchange.attempts > 1 {
@@ -339,7 +348,6 @@ impl HttpConnection {
             let fields = self.exchange.request.fields_mut();
             fields.set("x-envoy-attempt-count", count);
         }
-        request.restart(|out| self.exchange.request.encode(out));
     }
 
     pub(super) async fn connect(
@@ -438,11 +446,12 @@ pub(super) fn pick<'a>(
     only
 }
 
-fn framing(body: BodyLength) -> Framing {
-    if matches!(body, BodyLength::Chunked) {
-        Framing::Chunked
-    } else {
-        Framing::Raw
+fn framing(body: BodyLength, protocol: UpstreamProtocol) -> Framing {
+    match (body, protocol) {
+        (BodyLength::Empty, _) => Framing::Raw,
+        (_, UpstreamProtocol::H2c) => Framing::Frames,
+        (BodyLength::Chunked, UpstreamProtocol::Http1) => Framing::Chunked,
+        (BodyLength::Length(_), UpstreamProtocol::Http1) => Framing::Raw,
     }
 }
 

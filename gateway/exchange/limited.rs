@@ -162,7 +162,7 @@ impl HttpConnection {
         self.count("maxRetries");
     }
 
-    fn count(&self, limit: &'static str) {
+    pub(super) fn count(&self, limit: &'static str) {
         self.worker
             .with_metrics(|metrics| metrics.limit_reached(limit));
     }

@@ -7,6 +7,7 @@ pub mod flags;
 mod forward;
 pub(crate) mod grpc;
 mod limited;
+mod multiplexed;
 pub(crate) use limited::preface;
 pub(crate) mod mirror;
 pub mod record;

@@ -12,6 +12,7 @@ use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
+use crate::http2;
 use crate::net::Stream;
 use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
@@ -129,6 +130,12 @@ impl HttpConnection {
             {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
+            if let Some(frames) = upstream.stream.frames() {
+                let answer = ready!(frames.poll_answer(cx, &mut self.exchange.response));
+                return Poll::Ready(answer.map_err(|error| Failure::Closed {
+                    reused: http2::client::was_refused(&error),
+                }));
+            }
             match self.exchange.response.decode(&mut upstream.input, &limits) {
                 Err(_) => return Poll::Ready(Err(Failure::BadResponse)),
                 Ok(true) => {
@@ -143,7 +150,14 @@ impl HttpConnection {
                         return Poll::Ready(Err(Failure::BadResponse));
                     }
                     self.exchange.response.fields_mut().remove_hop_by_hop();
-                    self.exchange.response.encode(&mut self.output);
+                    match self.stream.frames() {
+                        None => self.exchange.response.encode(&mut self.output),
+                        Some(frames) => {
+                            if frames.inform(&self.exchange.response).is_err() {
+                                return Poll::Ready(Err(Failure::ClientGone));
+                            }
+                        }
+                    }
                     continue;
                 }
                 Ok(false) => {}
@@ -199,16 +213,27 @@ impl HttpConnection {
         self.prepare_response(&view.snapshot, route, to, length, keep, switching, is_head);
 
         let framing = match length {
+            ResponseLength::Empty => Framing::Raw,
+            _ if self.stream.is_frames() => Framing::Frames,
             ResponseLength::Chunked | ResponseLength::UntilClose => Framing::Chunked,
-            ResponseLength::Empty | ResponseLength::Length(_) => Framing::Raw,
+            ResponseLength::Length(_) => Framing::Raw,
         };
         let mut out = std::mem::take(&mut self.output);
-        self.exchange.response.encode(&mut out);
+        let ends = length == ResponseLength::Empty && !switching;
+        if self.put_head(&mut out, ends).is_err() {
+            self.exchange.flags.insert(ResponseFlags::DC);
+            return Next::Close;
+        }
+        let length = as_read(length, &upstream.stream);
         let response = Transfer::new(
             BodyDecoder::with_limits(length, &self.worker.settings.limits),
             framing,
             out,
         );
+        let mut upstream = upstream;
+        if upstream.stream.is_frames() && length != ResponseLength::Empty {
+            upstream.input = self.worker.buffers.take();
+        }
         if switching {
             return self.switch(upstream, request, response).await;
         }
@@ -293,7 +318,10 @@ impl HttpConnection {
         // is not sent keeps the length that the upstream gave it.
         let status = exchange.status;
         let bodiless = is_head || matches!(status, 204 | 304) || (100..200).contains(&status);
-        frame_response(fields, (!bodiless).then_some(length), switching);
+        let framed = (!bodiless).then_some(length);
+        // Frames say themselves where a body ends.
+        let framed = framed.filter(|length| !self.stream.is_frames() || length.is_known());
+        frame_response(fields, framed, switching);
         self.finish_response_head(keep || switching);
     }
 
@@ -533,12 +561,25 @@ impl Progression {
     }
 }
 
+/// How a body is read: frames say themselves where it ends, and what else is said of its length
+/// was held against them already.
+pub(super) fn as_read(length: ResponseLength, from: &Stream) -> ResponseLength {
+    if length != ResponseLength::Empty && from.is_frames() {
+        ResponseLength::UntilClose
+    } else {
+        length
+    }
+}
+
 /// Whether the client closed while it waits; a pipelined request is taken in meanwhile.
 pub(super) fn poll_client_gone(
     cx: &mut Context<'_>,
     client: &mut Stream,
     input: &mut ReadBuffer,
 ) -> bool {
+    if let Some(frames) = client.frames() {
+        return frames.poll_gone(cx);
+    }
     while input.len() < PIPELINED {
         // No buffer before there are bytes.
         match client.poll_read_ready(cx) {
@@ -578,5 +619,5 @@ fn poll_write_all(
         ))?;
         output.drain(..wrote);
     }
-    Poll::Ready(Ok(()))
+    tokio::io::AsyncWrite::poll_flush(std::pin::Pin::new(to), cx)
 }

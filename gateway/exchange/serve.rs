@@ -14,7 +14,10 @@ use crate::exchange::reply::Reply;
 use crate::exchange::wait::Head;
 use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, decide, grpc};
 use crate::filter::{headers, redirect};
-use crate::http1::{Fields, KnownName, ReadBuffer, ResponseHead, ResponseLength, Version};
+use crate::http1::{
+    Fields, KnownName, ReadBuffer, RequestError, RequestHead, ResponseHead, ResponseLength, Version,
+};
+use crate::http2::{self, Frames};
 use crate::net::Stream;
 use crate::snapshot::{Action, Edit, LabelsId};
 use crate::why;
@@ -42,19 +45,42 @@ pub struct HttpConnection {
 impl HttpConnection {
     /// A connection that was accepted at `slot`.
     pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: Stream, connection: Connection) -> Self {
-        let timer = worker.wheel.timer();
-        let connection = Rc::new(connection);
-        let exchange = Exchange::new(Rc::clone(&connection));
+        let scheme = match stream {
+            Stream::Tls(_) => "https",
+            Stream::Tcp(_) | Stream::Http2(_) => "http",
+        };
+        Self::of(worker, slot, stream, Rc::new(connection), scheme)
+    }
+
+    /// One stream of a connection of HTTP/2.
+    pub fn of_stream(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        frames: Box<Frames>,
+        connection: &Rc<Connection>,
+        scheme: &'static str,
+    ) -> Self {
+        let stream = Stream::Http2(frames);
+        Self::of(worker, slot, stream, Rc::clone(connection), scheme)
+    }
+
+    fn of(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        stream: Stream,
+        connection: Rc<Connection>,
+        scheme: &'static str,
+    ) -> Self {
         Self {
+            timer: worker.wheel.timer(),
+            exchange: Exchange::new(Rc::clone(&connection)),
             worker,
             slot,
             stream,
             input: ReadBuffer::new(),
             output: Vec::new(),
-            timer,
-            exchange,
             connection,
-            scheme: "http",
+            scheme,
         }
     }
 
@@ -64,6 +90,19 @@ impl HttpConnection {
         loop {
             let next = match self.read_head(first).await {
                 Head::Closed => return,
+                Head::Http2 => {
+                    let input = std::mem::take(&mut self.input);
+                    let (slot, connection) = (self.slot, self.connection);
+                    let serve = http2::server::serve(
+                        self.worker,
+                        slot,
+                        self.stream,
+                        input,
+                        connection,
+                        self.scheme,
+                    );
+                    return Box::pin(serve).await;
+                }
                 Head::Request => {
                     // Not needed while the answer is waited for, unless a body or another request
                     // is in it.
@@ -88,6 +127,29 @@ impl HttpConnection {
         }
     }
 
+    /// Serves the one request of a stream of HTTP/2. Whether the client gave it up.
+    pub async fn serve_stream(mut self, head: Result<RequestHead, RequestError>) -> bool {
+        let next = match head {
+            Ok(head) => {
+                self.exchange.request = head;
+                let view = self.worker.view();
+                let next = self.exchange(&view).await;
+                self.record(&view);
+                next
+            }
+            Err(error) => {
+                self.worker
+                    .with_metrics(|metrics| metrics.refused(error.details()));
+                self.refuse(Reply::malformed(&error)).await
+            }
+        };
+        let broke_off = next == Next::Close && !self.exchange.flags.is_empty();
+        if broke_off && let Some(frames) = self.stream.frames() {
+            frames.reset(h2::Reason::INTERNAL_ERROR);
+        }
+        self.exchange.flags.contains(ResponseFlags::DC)
+    }
+
     /// Answers something that is no request; nothing of an earlier one is left to be seen.
     async fn refuse(&mut self, reply: Reply) -> Next {
         self.exchange.request.clear();
@@ -106,7 +168,10 @@ impl HttpConnection {
         };
         // A listener that moved (from every address to one of them, say) leaves its connections
         // behind: they are served by what listens at their address now, and then closed.
-        let moved = || self.worker.server_at(self.stream.local_addr().ok()?);
+        let moved = || {
+            let own = self.stream.local_addr();
+            self.worker.server_at(own.unwrap_or(self.connection.local))
+        };
         let Some(server) = self.slot.server().or_else(moved) else {
             // Nothing is served here any more.
             return self
@@ -154,6 +219,9 @@ impl HttpConnection {
     fn begin(&mut self) {
         let now = Instant::now();
         self.exchange.begin(now, self.worker.clock.wall(now));
+        if self.stream.is_frames() {
+            self.exchange.protocol = Protocol::Http2;
+        }
         self.exchange.connection = Rc::clone(&self.connection);
     }
 
@@ -224,14 +292,19 @@ impl HttpConnection {
         let framed = (!matches!(reply.status, 204 | 304)).then_some(length);
         frame_response(self.exchange.response.fields_mut(), framed, false);
         self.finish_response_head(keep);
-        self.exchange.response.encode(&mut self.output);
-        if !self.exchange.request.is_head() && !matches!(reply.status, 204 | 304) {
-            self.output.extend_from_slice(&reply.body);
-            self.exchange.response_body_bytes = reply.body.len() as u64;
-        }
+        let has_body = !self.exchange.request.is_head() && !matches!(reply.status, 204 | 304);
+        let body = if has_body { &*reply.body } else { &[] };
+        let mut output = std::mem::take(&mut self.output);
+        let head = self.put_head(&mut output, body.is_empty());
+        self.output = output;
+        self.output.extend_from_slice(body);
+        self.exchange.response_body_bytes = body.len() as u64;
         self.timer
             .set(Instant::now(), Some(self.worker.settings.write_timeout));
-        let written = self.write_output().await;
+        let written = match head {
+            Ok(()) => self.write_output().await,
+            Err(_) => Err(()),
+        };
         self.exchange.response_wire_bytes = self.output.len() as u64;
         self.output.clear();
         self.give_back_input();
@@ -314,6 +387,20 @@ impl HttpConnection {
         }
     }
 
+    /// Puts the response's head where its body will follow: into `out`, or, as frames, on its way.
+    /// `ends` where no body follows.
+    ///
+    /// # Errors
+    ///
+    /// The client is gone.
+    pub(super) fn put_head(&mut self, out: &mut Vec<u8>, ends: bool) -> std::io::Result<()> {
+        match self.stream.frames() {
+            None => self.exchange.response.encode(out),
+            Some(frames) => frames.respond(&self.exchange.response, ends)?,
+        }
+        Ok(())
+    }
+
     /// Writes `output`, or fails when the client is gone or does not read in time.
     async fn write_output(&mut self) -> Result<(), ()> {
         let mut written = 0;
@@ -329,7 +416,21 @@ impl HttpConnection {
             .await;
             written += wrote.ok_or(())?;
         }
-        Ok(())
+        if let Some(frames) = self.stream.frames() {
+            return if written > 0 {
+                frames.finish(None).map_err(drop)
+            } else {
+                Ok(())
+            };
+        }
+        poll_fn(|cx| {
+            let stream = std::pin::Pin::new(&mut self.stream);
+            if let Poll::Ready(flushed) = tokio::io::AsyncWrite::poll_flush(stream, cx) {
+                return Poll::Ready(flushed.map_err(drop));
+            }
+            self.timer.poll_expired(cx).map(|()| Err(()))
+        })
+        .await
     }
 
     fn record(&mut self, view: &View) {

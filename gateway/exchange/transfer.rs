@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, ReadBuffer};
+use crate::http2::Frames;
 use crate::net::Stream;
 
 /// How much is read at once: a buffer of this size is lent by the worker.
@@ -23,6 +24,8 @@ pub enum Framing {
     Raw,
     /// In chunks.
     Chunked,
+    /// In frames, of which the last says that it is the last.
+    Frames,
 }
 
 /// One direction of an exchange: what is left to write, then what is left to read.
@@ -40,6 +43,8 @@ pub struct Transfer {
     held_back: bool,
     /// The source has given everything.
     ended: bool,
+    /// In frames: the end was said.
+    said_end: bool,
     /// What is written stays in `out`, so that it can be sent again.
     keep: Option<Keep>,
     /// Bytes of the body that were sent on.
@@ -92,6 +97,7 @@ impl Transfer {
             direct: 0,
             held_back: false,
             ended: false,
+            said_end: false,
             keep: None,
             body_bytes: 0,
             wire_bytes: 0,
@@ -161,7 +167,8 @@ impl Transfer {
 
     /// Nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
-        self.is_written() && !self.held_back
+        let owes_end = self.framing == Framing::Frames && self.ended && !self.said_end;
+        self.is_written() && !self.held_back && !owes_end
     }
 
     fn is_written(&self) -> bool {
@@ -179,6 +186,7 @@ impl Transfer {
     pub fn restart(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         debug_assert!(self.can_restart(), "part of the body is gone");
         self.written = 0;
+        self.said_end = false;
         match &mut self.keep {
             Some(keep) if self.out.len() > keep.head => {
                 let mut head = Vec::new();
@@ -213,8 +221,9 @@ impl Transfer {
             if self.ended {
                 return Poll::Ready(Ok(Progress::Done));
             }
-            // More pieces of what was read: `take` stopped at the high-water mark.
-            if !input.is_empty() && self.take(input)? {
+            // More pieces of what was read: `take` stopped at the high-water mark, or before the
+            // end, which frames have to say.
+            if (!input.is_empty() || self.decoder.is_end()) && self.take(input)? {
                 continue;
             }
             if let Some(left) = self.remaining_length()
@@ -226,6 +235,9 @@ impl Transfer {
             let read = ready!(poll_read(cx, from, input)).map_err(|_| TransferError::From)?;
             if read == 0 {
                 self.decoder.at_eof().map_err(TransferError::Cut)?;
+                if let Some(frames) = from.frames() {
+                    self.decoder.set_trailers(frames.take_trailers());
+                }
                 self.end();
             }
         }
@@ -245,7 +257,7 @@ impl Transfer {
                     {
                         self.forget();
                     }
-                    if self.framing == Framing::Raw && count > COPY && self.keep.is_none() {
+                    if self.framing != Framing::Chunked && count > COPY && self.keep.is_none() {
                         self.direct = count;
                     } else {
                         if self.framing == Framing::Chunked {
@@ -274,6 +286,47 @@ impl Transfer {
         }
     }
 
+    /// As [`poll_flush`](Self::poll_flush), and says the end with the last piece where it can.
+    fn poll_frames(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut ReadBuffer,
+        to: &mut Frames,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_written() {
+            let waiting = &self.out[self.written..];
+            let piece = if waiting.is_empty() {
+                &input.filled()[..self.direct]
+            } else {
+                waiting
+            };
+            let is_rest = waiting.is_empty() || self.direct == 0;
+            let ends = self.framing == Framing::Frames
+                && self.ended
+                && is_rest
+                && self.decoder.trailers().is_none();
+            let (length, direct) = (piece.len(), waiting.is_empty());
+            let wrote = ready!(to.poll_write(cx, piece, ends))?;
+            self.wire_bytes += wrote as u64;
+            self.said_end |= ends && wrote == length;
+            if direct {
+                input.consume(wrote);
+                self.direct -= wrote;
+            } else {
+                self.written += wrote;
+            }
+        }
+        if self.framing == Framing::Frames && self.ended && !self.said_end {
+            to.finish(self.decoder.trailers())?;
+            self.said_end = true;
+        }
+        if self.keep.is_none() {
+            self.out.clear();
+            self.written = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Writes what waits.
     pub fn poll_flush(
         &mut self,
@@ -281,6 +334,9 @@ impl Transfer {
         input: &mut ReadBuffer,
         to: &mut Stream,
     ) -> Poll<io::Result<()>> {
+        if let Stream::Http2(frames) = to {
+            return self.poll_frames(cx, input, frames);
+        }
         while !self.is_written() {
             self.held_back = true;
             let first = &self.out[self.written..];

@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::poll_read;
-use crate::http1::{RequestError, RequestHead, ResponseHead};
+use crate::http1::{Limits, RequestError, RequestHead, ResponseHead};
+use crate::http2;
 
 /// A connection that waits for so long gives back what busy ones keep.
 const REST_AFTER: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 /// What came of waiting for a request.
 pub(super) enum Head {
     Request,
+    /// The client speaks HTTP/2 without having been asked (RFC 9113 §3.3).
+    Http2,
     Malformed(RequestError),
     TimedOut,
     Closed,
@@ -41,10 +44,8 @@ impl HttpConnection {
     /// Reads until a head is complete. A drain closes a connection that waits for its next one.
     pub(super) async fn read_head(&mut self, first: bool) -> Head {
         let limits = self.worker.limits();
-        match self.exchange.request.decode(&mut self.input, &limits) {
-            Ok(true) => return Head::Request,
-            Ok(false) => {}
-            Err(error) => return Head::Malformed(error),
+        if let Some(head) = self.decode(&limits, false) {
+            return head;
         }
         let settings = &self.worker.settings;
         let configured = self.worker.view().snapshot.proxy.connections;
@@ -80,15 +81,29 @@ impl HttpConnection {
                     continue;
                 }
             }
-            match self.exchange.request.decode(&mut self.input, &limits) {
-                Ok(true) => return Head::Request,
-                Ok(false) if !started => {
-                    started = true;
-                    self.timer.set(Instant::now(), Some(head_timeout));
-                }
-                Ok(false) => {}
-                Err(error) => return Head::Malformed(error),
+            if let Some(head) = self.decode(&limits, first) {
+                return head;
             }
+            if !started {
+                started = true;
+                self.timer.set(Instant::now(), Some(head_timeout));
+            }
+        }
+    }
+
+    /// What came, if all of it did. Only the first bytes of a connection may be those of HTTP/2.
+    fn decode(&mut self, limits: &Limits, first: bool) -> Option<Head> {
+        if first {
+            match http2::is_preface(self.input.filled()) {
+                Some(true) => return Some(Head::Http2),
+                None => return None,
+                Some(false) => {}
+            }
+        }
+        match self.exchange.request.decode(&mut self.input, limits) {
+            Ok(true) => Some(Head::Request),
+            Ok(false) => None,
+            Err(error) => Some(Head::Malformed(error)),
         }
     }
 

@@ -111,6 +111,11 @@ impl BodyDecoder {
         self.trailers.as_deref()
     }
 
+    /// Says what trailers the body ended with, where they did not come in chunks.
+    pub fn set_trailers(&mut self, trailers: Option<Box<Fields>>) {
+        self.trailers = trailers;
+    }
+
     /// The trailers, to edit.
     pub fn trailers_mut(&mut self) -> Option<&mut Fields> {
         self.trailers.as_deref_mut()

@@ -30,6 +30,13 @@ pub enum ResponseLength {
     UntilClose,
 }
 
+impl ResponseLength {
+    /// Whether the length is said: of a body that there is.
+    pub fn is_known(self) -> bool {
+        matches!(self, Self::Length(_))
+    }
+}
+
 impl From<BodyLength> for ResponseLength {
     fn from(length: BodyLength) -> Self {
         match length {

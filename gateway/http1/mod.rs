@@ -39,6 +39,7 @@ pub use read_buffer::ReadBuffer;
 pub use reason::reason_phrase;
 pub use request::RequestHead;
 pub use response::ResponseHead;
+pub use target::is_valid_target;
 
 /// What a message may have at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -271,6 +271,13 @@ impl RequestHead {
         }
     }
 
+    /// Asks for another protocol, for a head that was not decoded here.
+    pub fn offer_upgrade(&mut self, protocol: &str) {
+        self.options.upgrade = true;
+        self.fields.set("connection", b"upgrade");
+        self.fields.set("upgrade", protocol.as_bytes());
+    }
+
     /// Goes on without the protocol that Upgrade offers.
     pub fn decline_upgrade(&mut self) {
         self.options.upgrade = false;

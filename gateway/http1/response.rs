@@ -89,6 +89,25 @@ impl ResponseHead {
         self.status = status;
     }
 
+    /// Reads how the body is framed out of the fields, for a head that was not decoded here. Fields
+    /// that contradict themselves say nothing.
+    pub fn frame(&mut self) {
+        self.framing = Framing::of(&self.fields).unwrap_or_default();
+    }
+
+    /// Says that no body follows, for a head that was not decoded here.
+    pub fn set_empty(&mut self) {
+        self.framing.length = Some(0);
+    }
+
+    /// Grants the protocol that the client asked for, for a head that was not decoded here.
+    pub fn grant_upgrade(&mut self, protocol: &str) {
+        self.status = 101;
+        self.options.upgrade = true;
+        self.fields.set("connection", b"upgrade");
+        self.fields.set("upgrade", protocol.as_bytes());
+    }
+
     /// Whether another head follows: 1xx but 101, after which the connection is a tunnel.
     pub fn is_informational(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101

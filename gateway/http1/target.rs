@@ -55,6 +55,14 @@ impl Target {
     }
 }
 
+/// Whether a request for this method may have this target, which names no authority.
+pub fn is_valid_target(method: &[u8], target: &[u8]) -> bool {
+    matches!(
+        Target::parse(method, target),
+        Ok(Target::Origin { .. } | Target::Asterisk)
+    )
+}
+
 /// Looks at every byte of a target, and finds the `?` that begins its query.
 ///
 /// RFC 3986 §3.3 and §3.4, with what clients send all the same let through, as the http crate

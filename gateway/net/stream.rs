@@ -1,4 +1,4 @@
-//! A connection as bytes, whatever carries them: TCP as it is, or TLS over it.
+//! A connection as bytes, whatever carries them: TCP as it is, TLS over it, or a stream of HTTP/2.
 //!
 //! What can only be done with a bare socket (splice, peek) is asked for by [`Stream::tcp`].
 
@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::http2::Frames;
+
 /// One end of a connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -20,6 +22,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A socket with TLS. Boxed: what TLS keeps is many times a socket.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One of many that share a connection.
+    Http2(Box<Frames>),
 }
 
 impl Stream {
@@ -27,15 +31,29 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(stream) => Some(stream),
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Http2(_) => None,
         }
     }
 
-    /// The socket below.
-    fn socket(&self) -> &TcpStream {
+    /// The stream of an HTTP/2 connection, whose heads and ends are said apart from its bytes.
+    pub fn frames(&mut self) -> Option<&mut Frames> {
         match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Http2(frames) => Some(frames),
+            Self::Tcp(_) | Self::Tls(_) => None,
+        }
+    }
+
+    /// Whether it is one of HTTP/2.
+    pub fn is_frames(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// The socket below, of a connection that is not shared.
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Http2(_) => None,
         }
     }
 
@@ -45,23 +63,27 @@ impl Stream {
     ///
     /// The socket's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket().local_addr()
+        let socket = self.socket().ok_or(io::ErrorKind::Unsupported)?;
+        socket.local_addr()
     }
 
     /// Whether a read is worth a buffer: bytes may have come, or the end.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Self::Tls(stream) = self
-            && !stream.get_ref().1.wants_read()
-        {
+    pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
             // What came last was more than the reader took.
-            return Poll::Ready(Ok(()));
+            Self::Tls(stream) if !stream.get_ref().1.wants_read() => Poll::Ready(Ok(())),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+            Self::Http2(frames) => frames.poll_read_ready(cx),
         }
-        self.socket().poll_read_ready(cx)
     }
 
     /// Whether the socket takes bytes.
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket().poll_write_ready(cx)
+        match self.socket() {
+            Some(socket) => socket.poll_write_ready(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Says that nothing more will be written, where that can be said without TLS: a socket alone.
@@ -75,7 +97,9 @@ impl Stream {
     /// Makes the close a reset, so that a cut stream does not look like a whole one.
     pub fn reset_on_close(&self) {
         // If it fails the socket is closed in the ordinary way.
-        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+        if let Some(socket) = self.socket() {
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
     }
 
     /// Whether nothing has come since the last read, not even the end. Makes a system call only
@@ -88,9 +112,12 @@ impl Stream {
         let untouched = match self {
             Self::Tcp(_) => true,
             Self::Tls(stream) => stream.get_ref().1.wants_read(),
+            Self::Http2(_) => false,
         };
-        untouched
-            && matches!(self.socket().try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        let Some(socket) = self.socket().filter(|_| untouched) else {
+            return false;
+        };
+        matches!(socket.try_read(&mut byte), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -103,6 +130,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Http2(frames) => frames.poll_read(cx, buffer),
         }
     }
 }
@@ -116,6 +144,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Http2(frames) => frames.poll_write(cx, bytes, false),
         }
     }
 
@@ -127,6 +156,10 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Http2(frames) => {
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                frames.poll_write(cx, first.map_or(&[], |slice| slice), false)
+            }
         }
     }
 
@@ -136,7 +169,8 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(_) => Poll::Ready(Ok(())), // nothing is held back
+            // Nothing is held back, or others see to it.
+            Self::Tcp(_) | Self::Http2(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -145,6 +179,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Http2(frames) => Poll::Ready(frames.finish(None)),
         }
     }
 }

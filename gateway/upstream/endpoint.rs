@@ -1,11 +1,13 @@
 //! What one worker knows of one endpoint; it survives a reload as long as the endpoint does.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{Connections, EndpointAddress};
 use tokio::sync::Notify;
 
+use crate::http2::client::Connections as Connections2;
 use crate::upstream::pool::Idle;
 
 /// The first time out after a failed connect; doubled with every further one.
@@ -22,6 +24,8 @@ pub struct EndpointState {
     pub active: Cell<u32>,
     /// Idle connections, the most recently used last.
     pub idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2.
+    pub http2: Rc<Connections2>,
     /// How long its connections live.
     pub lifetimes: Cell<Lifetimes>,
     /// When it was first seen; warm-up counts from here.
@@ -84,6 +88,7 @@ impl EndpointState {
             address,
             active: Cell::new(0),
             idle: RefCell::default(),
+            http2: Rc::default(),
             lifetimes: Cell::default(),
             since: Instant::now(),
             counted: Cell::new(0),

@@ -8,6 +8,8 @@ use std::time::Instant;
 use gatehouse_config::model::EndpointAddress;
 
 use crate::http1::ReadBuffer;
+use crate::http2::Frames;
+use crate::http2::client::Place;
 use crate::net::Stream;
 use crate::upstream::EndpointState;
 use crate::upstream::circuit_breaker::Slot;
@@ -31,6 +33,8 @@ pub struct Upstream {
     life: Life,
     /// A request under way, where those are limited.
     pub request: Option<Slot>,
+    /// Its place on a connection of HTTP/2.
+    pub place: Option<Place>,
 }
 
 /// What a connection is from its beginning to its end.
@@ -139,6 +143,7 @@ impl Upstream {
                     active: Active::new(endpoint),
                     life: idle.life,
                     request: None,
+                    place: None,
                 });
             }
         }
@@ -162,7 +167,22 @@ impl Upstream {
                 ..Life::default()
             },
             request: None,
+            place: None,
         })
+    }
+
+    /// A request on a connection of HTTP/2, whose head was sent.
+    pub fn of_stream(frames: Frames, place: Place, endpoint: &Rc<EndpointState>) -> Self {
+        Self {
+            stream: Stream::Http2(Box::new(frames)),
+            input: ReadBuffer::new(),
+            local: place.local(),
+            reused: false,
+            active: Active::new(endpoint),
+            life: Life::default(),
+            request: None,
+            place: Some(place),
+        }
     }
 
     /// Notes the limit that a new connection counts towards, and for whom it was made.
@@ -180,7 +200,7 @@ impl Upstream {
 
     /// Gives back a connection that served nothing.
     pub fn put_back(self, now: Instant) {
-        if !self.input.is_empty() {
+        if !self.input.is_empty() || self.place.is_some() {
             return; // bytes that nobody asked for: never used again
         }
         let Self {
@@ -239,6 +259,7 @@ impl Idle {
 /// Closes idle connections that ended or whose time is over.
 pub fn sweep(endpoint: &EndpointState, now: Instant) {
     let lifetimes = endpoint.lifetimes.get();
+    endpoint.http2.sweep(now, lifetimes.idle);
     let mut all = endpoint.idle.borrow_mut();
     all.retain(|idle| idle.is_young(&lifetimes, now) && idle.is_open());
 }
