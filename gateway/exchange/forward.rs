@@ -14,7 +14,7 @@ use crate::exchange::response::{as_read, poll_client_gone};
 use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{Framing, Transfer};
-use crate::exchange::{decide, timeout};
+use crate::exchange::{decide, grpc, timeout};
 use crate::filter::headers::Known;
 use crate::http1::{BodyDecoder, BodyError, BodyLength, ResponseLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
@@ -171,7 +171,11 @@ impl HttpConnection {
             framing(self.exchange.request.body(), protocol),
             std::mem::take(&mut self.output),
         );
-        let limit = timeout::limit(forward.timeout, self.exchange.request.fields());
+        let fields = self.exchange.request.fields();
+        if grpc::is_call(fields) {
+            request.count_messages();
+        }
+        let limit = timeout::limit(forward.timeout, fields);
         let mut deadlines = Deadlines {
             timeout: limit,
             idle: view.snapshot.proxy.connections.stream_idle_timeout,

@@ -24,6 +24,12 @@ pub(crate) fn status_of(http: u16) -> u8 {
     }
 }
 
+/// `grpc-status`; none where it is missing or no number.
+pub(super) fn status(fields: &Fields) -> Option<u8> {
+    let status = fields.known(KnownName::GrpcStatus)?;
+    std::str::from_utf8(status).ok()?.trim().parse().ok()
+}
+
 /// The HTTP status that a gRPC status stands for (Envoy: `grpcToHttpStatus`); none if it is no
 /// status.
 pub(super) fn http_status_of(grpc: &[u8]) -> Option<u16> {

@@ -6,6 +6,7 @@ mod filters;
 pub mod flags;
 mod forward;
 pub(crate) mod grpc;
+mod grpc_messages;
 mod limited;
 mod multiplexed;
 pub(crate) use limited::preface;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use crate::exchange::ResponseFlags;
 use crate::exchange::forward::{Deadlines, Failure, Next};
 use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
+use crate::exchange::{GrpcCall, ResponseFlags, grpc};
 use crate::filter::headers;
 use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
 use crate::http2;
@@ -225,7 +225,7 @@ impl HttpConnection {
             return Next::Close;
         }
         let length = as_read(length, &upstream.stream);
-        let response = Transfer::new(
+        let mut response = Transfer::new(
             BodyDecoder::with_limits(length, &self.worker.settings.limits),
             framing,
             out,
@@ -233,6 +233,10 @@ impl HttpConnection {
         let mut upstream = upstream;
         if upstream.stream.is_frames() && length != ResponseLength::Empty {
             upstream.input = self.worker.buffers.take();
+        }
+        if grpc::is_call(self.exchange.request.fields()) {
+            response.count_messages();
+            self.exchange.grpc = Some(GrpcCall::default());
         }
         if switching {
             return self.switch(upstream, request, response).await;
@@ -256,6 +260,14 @@ impl HttpConnection {
         self.give_back_input();
         self.exchange.response_body_bytes = response.body_bytes;
         self.exchange.response_wire_bytes = response.wire_bytes;
+        if let Some(call) = &mut self.exchange.grpc {
+            // Said in the trailers, or in the head where there is nothing else.
+            let head = self.exchange.response.fields();
+            let last = response.trailers().unwrap_or(head);
+            call.status = grpc::status(last).or_else(|| grpc::status(head));
+            call.request_messages = request.messages();
+            call.response_messages = response.messages();
+        }
         let request_done = request.is_done();
         self.output = response.into_buffer();
         if let Err(end) = outcome {

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, ReadBuffer};
+use crate::exchange::grpc_messages::Messages;
+use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, Fields, ReadBuffer};
 use crate::http2::Frames;
 use crate::net::Stream;
 
@@ -45,6 +46,8 @@ pub struct Transfer {
     ended: bool,
     /// In frames: the end was said.
     said_end: bool,
+    /// Of a gRPC call: its messages are counted.
+    messages: Option<Box<Messages>>,
     /// What is written stays in `out`, so that it can be sent again.
     keep: Option<Keep>,
     /// Bytes of the body that were sent on.
@@ -99,9 +102,27 @@ impl Transfer {
             ended: false,
             said_end: false,
             keep: None,
+            messages: None,
             body_bytes: 0,
             wire_bytes: 0,
         }
+    }
+
+    /// Counts the messages of a gRPC call.
+    pub(super) fn count_messages(&mut self) {
+        self.messages = Some(Box::default());
+    }
+
+    /// How many began.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+            .as_ref()
+            .map_or(0, |messages| messages.count())
+    }
+
+    /// The trailers, once everything was read.
+    pub(super) fn trailers(&self) -> Option<&Fields> {
+        self.decoder.trailers()
     }
 
     /// Whether bytes wait for the receiver to take them.
@@ -252,6 +273,9 @@ impl Transfer {
                 BodyEvent::NeedMore => break,
                 BodyEvent::Data(count) => {
                     self.body_bytes += count as u64;
+                    if let Some(messages) = &mut self.messages {
+                        messages.see(&input.filled()[..count]);
+                    }
                     if let Some(keep) = self.keep
                         && self.out.len() + count > keep.head + keep.limit
                     {
