@@ -19,6 +19,8 @@ pub struct Echo {
 pub struct EchoPorts {
     /// HTTP/1.1.
     pub http: Vec<SocketAddr>,
+    /// HTTP/2 in plain text.
+    pub http2: Vec<SocketAddr>,
     /// TCP, with half-close.
     pub tcp: Vec<SocketAddr>,
     /// UDP.
@@ -45,6 +47,7 @@ impl Echo {
         command.arg(name);
         let asked = [
             ("http", &listen.http),
+            ("http2", &listen.http2),
             ("tcp", &listen.tcp),
             ("udp", &listen.udp),
         ];
@@ -62,6 +65,7 @@ impl Echo {
             };
             let list = match protocol {
                 "http" => &mut ports.http,
+                "http2" => &mut ports.http2,
                 "tcp" => &mut ports.tcp,
                 "udp" => &mut ports.udp,
                 _ => continue,

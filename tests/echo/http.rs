@@ -17,10 +17,10 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRAILER, UPGRADE};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -42,6 +42,24 @@ pub async fn serve(listener: TcpListener, name: Arc<str>) {
             .timer(TokioTimer::new())
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        tokio::spawn(async move {
+            // A client that leaves in the middle is the client's matter.
+            let _ = connection.await;
+        });
+    }
+}
+
+/// The same over HTTP/2 in plain text.
+pub async fn serve_http2(listener: TcpListener, name: Arc<str>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let name = Arc::clone(&name);
+        let service = service_fn(move |request| answer(request, Arc::clone(&name)));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
             // A client that leaves in the middle is the client's matter.
             let _ = connection.await;

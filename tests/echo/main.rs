@@ -1,6 +1,6 @@
-//! An upstream that answers with what it saw: HTTP/1.1, TCP and UDP, for use inside namespaces.
+//! An upstream that answers with what it saw: HTTP/1.1, HTTP/2, TCP and UDP, for use inside namespaces.
 //!
-//! `gatehouse-e2e-echo NAME [http|tcp|udp ADDRESS]…` binds, prints `http 127.0.0.1:40123` for each
+//! `gatehouse-e2e-echo NAME [http|http2|tcp|udp ADDRESS]…` binds, prints `http 127.0.0.1:40123` for each
 //! in order and then `ready`; it ends when its stdin is closed.
 
 mod http;
@@ -19,7 +19,7 @@ fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let name: Arc<str> = arguments
         .next()
-        .ok_or("usage: NAME [http|tcp|udp ADDRESS]…")?
+        .ok_or("usage: NAME [http|http2|tcp|udp ADDRESS]…")?
         .into();
     let arguments: Vec<String> = arguments.collect();
     // The main thread waits for the end of stdin; blocking reads do not belong in the runtime.
@@ -50,6 +50,11 @@ async fn serve(name: Arc<str>, arguments: &[String]) -> Result<(), Failure> {
                 let listener = TcpListener::bind(address).await?;
                 println!("http {}", listener.local_addr()?);
                 tokio::spawn(http::serve(listener, Arc::clone(&name)));
+            }
+            "http2" => {
+                let listener = TcpListener::bind(address).await?;
+                println!("http2 {}", listener.local_addr()?);
+                tokio::spawn(http::serve_http2(listener, Arc::clone(&name)));
             }
             "tcp" => {
                 let listener = TcpListener::bind(address).await?;
