@@ -86,6 +86,7 @@ fn the_echo_obeys_its_controls() {
         http: vec![any],
         tcp: vec![any],
         udp: vec![any],
+        ..EchoPorts::default()
     };
     let mut echo = Echo::start(&Node::host(), "api-v1", &listen);
     let at = echo.address();
