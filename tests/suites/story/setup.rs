@@ -32,6 +32,7 @@ impl Story {
             http: vec![at(9080), at(20001)],
             tcp: vec![at(7007)],
             udp: vec![at(7007)],
+            ..EchoPorts::default()
         };
         let upstream = Echo::start(&backend, "backend", &listen);
         let config = ConfigDir::new();
