@@ -208,17 +208,22 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "useClientProtocol",
-                NotYet("clients speak HTTP/1.1, until HTTP/2 is served"),
+                NotYet(
+                    "endpoints are spoken to as their port's protocol says, whatever the client speaks",
+                ),
             ),
-            ("maxConcurrentStreams", NotYet("HTTP/2 is not served yet")),
-            ("http2KeepAlive", NotYet("HTTP/2 is not served yet")),
+            (
+                "maxConcurrentStreams",
+                NotYet("a connection has as many streams as its endpoint allows"),
+            ),
+            ("http2KeepAlive", NotYet("no HTTP/2 pings are sent")),
         ],
     },
     Message {
         name: "Http2KeepAlive",
         fields: &[
-            ("interval", NotYet("HTTP/2 is not served yet")),
-            ("timeout", NotYet("HTTP/2 is not served yet")),
+            ("interval", NotYet("no HTTP/2 pings are sent")),
+            ("timeout", NotYet("no HTTP/2 pings are sent")),
         ],
     },
     Message {

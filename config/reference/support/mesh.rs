@@ -359,15 +359,15 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "httpMaxConcurrentStreams",
-                NotYet("HTTP/2 is not served yet"),
+                NotYet("256 requests at once on one connection"),
             ),
             (
                 "http2InitialStreamWindowSize",
-                NotYet("HTTP/2 is not served yet"),
+                NotYet("256 KiB for each request"),
             ),
             (
                 "http2InitialConnectionWindowSize",
-                NotYet("HTTP/2 is not served yet"),
+                NotYet("1 MiB for each connection"),
             ),
             ("httpHeadersWithUnderscoresAction", Supported),
             ("httpMergeSlashes", Supported),
