@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use gatehouse_config::translate;
+use gatehouse_config::Resources;
+use gatehouse_config::source::files;
+use gatehouse_config::translate::{self, Translation};
 
 /// The flags that say which gateway it is.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +32,20 @@ impl GatewayArgs {
             root_namespace: self.namespace.clone(),
             ..translate::Settings::default()
         }
+    }
+
+    /// Translates once, with the files that the objects name.
+    pub fn translate(&self, resources: &Resources, offline: bool) -> Translation {
+        let mut settings = translate::Settings {
+            offline,
+            ..self.settings()
+        };
+        let translation = translate::translate(resources, &settings);
+        if translation.model.files.is_empty() {
+            return translation;
+        }
+        settings.files = files::read_all(&translation.model.files).into();
+        translate::translate(resources, &settings)
     }
 }
 

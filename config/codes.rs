@@ -131,6 +131,18 @@ codes! {
         "The name of an endpoint has no address, or DNS does not answer. Addresses that were known \
          before stay in use; without any, requests get 503.",
         "Ask the resolver for the name yourself (`dig NAME`), correct it, or write addresses.";
+    CERTIFICATE = "GH0123", "Certificate cannot be used",
+        "A certificate, its key, or a list of CAs or revoked certificates cannot be read, or the key \
+         is another certificate's. What was there before stays in force; without it, connections to \
+         that one server are closed, and no others.",
+        "Write certificate and key anew, in PEM; they are taken as soon as they are there.";
+    CERTIFICATE_EXPIRES = "GH0124", "Certificate expires soon",
+        "A sixth of the certificate's time is left, or two weeks. Nothing has happened yet.",
+        "Renew it; the new one is taken as soon as it is there, and no connection is closed.";
+    CERTIFICATE_CHAIN = "GH0125", "Certificates in the wrong order",
+        "A server sends its own certificate first, then that of the CA that issued it, and so on. \
+         gatehouse puts them in this order, and leaves out what is not in the chain.",
+        "Write them in this order: other servers and clients do not sort them.";
     UNREACHABLE_RULE = "IST0130", "Rule never used",
         "A rule of a VirtualService can never match, because rules before it take all its requests.",
         "Move it before the rule that takes its requests, or remove it.";

@@ -17,6 +17,7 @@
 pub mod api;
 pub mod check;
 pub mod codes;
+pub mod files;
 pub mod finding;
 pub mod model;
 pub mod nearest;

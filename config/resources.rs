@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -80,6 +81,16 @@ pub enum Origin {
         /// The resource version that was read.
         resource_version: String,
     },
+}
+
+impl Origin {
+    /// The folder of the object's file; relative paths in the object begin there.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Path::new(&**path).parent(),
+            Self::Api { .. } => None,
+        }
+    }
 }
 
 /// The metadata that translation needs.

@@ -14,7 +14,6 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use gatehouse_config::source::Directory;
-use gatehouse_config::translate::{self, translate};
 use gatehouse_config::{Finding, Level};
 
 use crate::identity::GatewayArgs;
@@ -156,12 +155,8 @@ pub fn check(args: &CheckArgs) -> io::Result<Checked> {
         directory.add_text(STDIN_NAME, read_stdin()?);
     }
     let loaded = directory.load();
-    let settings = translate::Settings {
-        offline: true,
-        ..args.gateway.settings()
-    };
     let mut findings = loaded.findings;
-    findings.extend(translate(&loaded.resources, &settings).findings);
+    findings.extend(args.gateway.translate(&loaded.resources, true).findings);
     directory.locate(&loaded.resources, &mut findings);
     report::sort(&mut findings);
     Ok(Checked {

@@ -159,7 +159,7 @@ async fn serve(
     let mut alive = notify.watchdog();
     loop {
         tokio::select! {
-            () = control.names_changed() => control.reload(true),
+            () = control.inputs_changed() => control.reload(true),
             () = watch.changed() => {
                 control.notice(watch.finding());
                 control.reload(false);

@@ -11,9 +11,9 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
-use gatehouse_config::source::{Directory, Dns, LastGood};
+use gatehouse_config::source::{Directory, Dns, Files, LastGood, LastGoodFiles};
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
-use gatehouse_config::translate::{self, Translator};
+use gatehouse_config::translate::{self, Input, Translator};
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::admin::view::{Asked, Rows};
 use gatehouse_gateway::compile::{Placement, place};
@@ -29,11 +29,16 @@ use crate::daemon::rows;
 use crate::daemon::scrape::{Known, Metrics};
 use crate::daemon::settings::Settings;
 
+/// Between looks at the time, where a certificate expires one day.
+const LOOK: Duration = Duration::from_secs(3600);
+
 /// Everything that the control thread holds.
 pub struct Control {
     settings: Settings,
     directory: Directory,
     last_good: LastGood,
+    files: Files,
+    last_good_files: LastGoodFiles,
     translator: Translator,
     allocator: Allocator,
     state: State,
@@ -111,6 +116,8 @@ impl Control {
         let mut control = Self {
             directory,
             last_good: LastGood::default(),
+            files: Files::new(),
+            last_good_files: LastGoodFiles::default(),
             translator: Translator::default(),
             allocator: Allocator::new(),
             state: State::Forgotten,
@@ -204,16 +211,31 @@ impl Control {
         }
     }
 
-    /// Waits until DNS has news for the configuration in force.
-    pub async fn names_changed(&mut self) {
-        self.dns.changed().await;
+    /// Waits until there is news of what the objects in force refer to: names, files, or that a
+    /// certificate expires.
+    pub async fn inputs_changed(&mut self) {
+        let at = self.in_force.model.look_again;
+        let due = async {
+            let Some(at) = at else {
+                return std::future::pending().await;
+            };
+            while let Ok(pause) = at.duration_since(SystemTime::now()) {
+                // A clock that is set forward is noticed within the hour.
+                tokio::time::sleep(pause.min(LOOK)).await;
+            }
+        };
+        tokio::select! {
+            () = self.dns.changed() => {}
+            () = self.files.changed() => {}
+            () = due => {}
+        }
     }
 
     /// Reads the directory and puts what changed in force. `always`: even if nothing changed.
     pub fn reload(&mut self, always: bool) {
         let started = std::time::Instant::now();
         let loaded = self.directory.load();
-        if !loaded.changed && !always {
+        if !self.files.load() && !loaded.changed && !always {
             return;
         }
         let mut resources = loaded.resources;
@@ -287,11 +309,15 @@ impl Control {
         resources: &mut Resources,
         findings: &mut Vec<Finding>,
     ) -> translate::Translation {
-        let settings = self.translate_settings();
+        let mut settings = self.translate_settings();
         let newest = resources.clone();
         let mut first = true;
         loop {
             let translation = self.translator.translate(resources, &settings);
+            if self.files.want(&translation.model.files) {
+                settings.files = self.files.contents();
+                continue;
+            }
             // Findings of the newest versions are what the user has to read; those of a version
             // that stays in force were read before.
             if first {
@@ -300,11 +326,28 @@ impl Control {
                 findings.extend(fresh);
                 first = false;
             }
-            if translation.refused.is_empty() {
-                return translation;
-            }
+            let mut again = !translation.refused.is_empty();
             for object in &translation.refused {
                 self.last_good.fall_back(resources, object);
+            }
+            for path in &translation.refused_files {
+                let files = Arc::make_mut(&mut settings.files);
+                self.last_good_files.fall_back(files, path);
+                again = true;
+            }
+            for input in &translation.outdated {
+                again |= match input {
+                    Input::Object(object) => self.last_good.prefer(resources, object),
+                    Input::File(path) => {
+                        let files = Arc::make_mut(&mut settings.files);
+                        self.last_good_files.prefer(files, path)
+                    }
+                };
+            }
+            if !again {
+                self.files.want_only(&translation.model.files);
+                self.last_good_files.accept(&settings.files);
+                return translation;
             }
         }
     }
@@ -323,6 +366,7 @@ impl Control {
                 .map(|(_, held)| held.pool.clone())
                 .collect(),
             names: self.dns.names(),
+            files: self.files.contents(),
             ..translate::Settings::default()
         }
     }

@@ -13,7 +13,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use gatehouse_config::source::Directory;
-use gatehouse_config::translate::translate;
 use gatehouse_gateway::compile::{RouteLists, compile, place};
 use gatehouse_gateway::observe::LabelTable;
 use gatehouse_gateway::snapshot::Snapshot;
@@ -107,7 +106,7 @@ fn from_files(args: &WhyArgs, question: &Question) -> Result<Explanation, ExitCo
     };
     let mut directory = Directory::open_all(args.config.clone()).map_err(|error| failed(&error))?;
     let loaded = directory.load();
-    let model = translate(&loaded.resources, &args.gateway.settings()).model;
+    let model = args.gateway.translate(&loaded.resources, false).model;
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     let placement = place(
         &model,

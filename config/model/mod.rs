@@ -4,8 +4,9 @@
 //! [`Finding`](crate::Finding) on the way here. References between parts are indices
 //! ([`ClusterIndex`]), so nothing is looked up by name later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::resolved::NameUse;
 
@@ -92,4 +93,9 @@ pub struct Model {
     /// The names that clusters are reached by: to be looked up, and translated again with the
     /// answers ([`Settings::names`](crate::translate::Settings::names)).
     pub names: BTreeMap<String, NameUse>,
+    /// The files that certificates and keys come from: to be read and watched, and translated
+    /// again with what they hold ([`Settings::files`](crate::translate::Settings::files)).
+    pub files: BTreeSet<String>,
+    /// When to translate again though nothing changed: a certificate expires then, say.
+    pub look_again: Option<SystemTime>,
 }

@@ -12,6 +12,9 @@
 //! last_good.accept(&resources);                    // this is in force from now on
 //! ```
 
+use std::sync::Arc;
+
+use crate::files::FileContents;
 use crate::resources::{ObjectRef, Resources};
 use crate::source::decode::Kind;
 
@@ -50,6 +53,22 @@ impl LastGood {
         }
     }
 
+    /// Puts the last accepted version of an object that is outdated into `resources`; where there
+    /// is no other, the object stays as it is. Tells whether anything changed.
+    pub fn prefer(&self, resources: &mut Resources, outdated: &ObjectRef) -> bool {
+        let Some(kind) = Kind::from_name(&outdated.kind) else {
+            return false;
+        };
+        let newest = resources.object(kind, &outdated.key);
+        match (newest, self.accepted.object(kind, &outdated.key)) {
+            (Some(newest), Some(accepted)) if !newest.same_version(&accepted) => {
+                resources.insert(accepted);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Remembers what is in force now.
     pub fn accept(&mut self, resources: &Resources) {
         self.accepted = resources.clone();
@@ -58,6 +77,39 @@ impl LastGood {
     /// What is in force.
     pub fn accepted(&self) -> &Resources {
         &self.accepted
+    }
+}
+
+/// The last content that was accepted of every file that objects name.
+#[derive(Clone, Debug, Default)]
+pub struct LastGoodFiles {
+    accepted: FileContents,
+}
+
+impl LastGoodFiles {
+    /// Puts the last accepted content of a refused file into `files`; where there is no other,
+    /// takes the file out.
+    pub fn fall_back(&self, files: &mut FileContents, refused: &str) {
+        if !self.prefer(files, refused) {
+            files.remove(refused);
+        }
+    }
+
+    /// Puts the last accepted content of a file that is outdated into `files`; where there is no
+    /// other, the file stays as it is. Tells whether anything changed.
+    pub fn prefer(&self, files: &mut FileContents, outdated: &str) -> bool {
+        match self.accepted.get(outdated) {
+            Some(Ok(accepted)) if files.get(outdated) != Some(Ok(accepted)) => {
+                files.insert(outdated.to_owned(), Ok(Arc::clone(accepted)));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Remembers what is in force now.
+    pub fn accept(&mut self, files: &FileContents) {
+        self.accepted = files.clone();
     }
 }
 
@@ -120,5 +172,42 @@ mod tests {
             InForce::Nothing
         );
         assert!(now.is_empty());
+    }
+
+    #[test]
+    fn an_outdated_object_gives_way_to_another_version_only() {
+        let (first, second) = (config_map("1"), config_map("2"));
+        let mut now = resources(&second);
+        let mut last_good = LastGood::default();
+        assert!(!last_good.prefer(&mut now, &second.reference()));
+        last_good.accept(&resources(&first));
+        assert!(last_good.prefer(&mut now, &second.reference()));
+        assert_eq!(now.object(first.kind(), first.key()), Some(first.clone()));
+        assert!(!last_good.prefer(&mut now, &first.reference()));
+        assert_eq!(now.object(first.kind(), first.key()), Some(first));
+    }
+
+    #[test]
+    fn a_refused_file_keeps_its_accepted_content() {
+        let files = |content: Result<&str, &str>| {
+            let mut files = FileContents::default();
+            let content = content.map(|text| text.as_bytes().into());
+            files.insert("a.pem".to_owned(), content.map_err(str::to_owned));
+            files
+        };
+        let mut last_good = LastGoodFiles::default();
+        last_good.accept(&files(Ok("good")));
+        for wrong in [Ok("wrong"), Err("there is no such file")] {
+            let mut now = files(wrong);
+            last_good.fall_back(&mut now, "a.pem");
+            assert_eq!(now, files(Ok("good")));
+            // That one is refused too: nothing is left.
+            last_good.fall_back(&mut now, "a.pem");
+            assert_eq!(now, FileContents::default());
+        }
+        let mut now = files(Ok("newer"));
+        assert!(last_good.prefer(&mut now, "a.pem"));
+        assert!(!last_good.prefer(&mut now, "a.pem"));
+        assert_eq!(now, files(Ok("good")));
     }
 }

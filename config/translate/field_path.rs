@@ -32,6 +32,11 @@ impl<'a> FieldPath<'a> {
         }
     }
 
+    /// Whether the last part is the field of this name.
+    pub(crate) fn ends_with(&self, name: &str) -> bool {
+        matches!(self.segment, Segment::Field(last) if last == name)
+    }
+
     /// An element of a list.
     pub(crate) fn index(&'a self, index: usize) -> FieldPath<'a> {
         FieldPath {

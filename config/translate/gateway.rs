@@ -3,13 +3,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::istio::Gateway as Api;
-use crate::api::istio::gateway::{Port, Server as ApiServer};
+use crate::api::istio::gateway::{Port, Server as ApiServer, ServerTls};
 use crate::codes;
 use crate::finding::Level;
-use crate::model::socket_stand_in;
+use crate::model::{self, ServerContent, ServerOrigin, socket_stand_in};
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -28,6 +29,8 @@ pub(crate) struct Gateway {
     created: Option<i64>,
     /// Whether its selector selects this daemon.
     pub(crate) selected: bool,
+    /// Where relative paths of files begin.
+    pub(crate) folder: Option<PathBuf>,
     pub(crate) servers: Vec<Server>,
 }
 
@@ -44,8 +47,10 @@ pub(crate) struct Server {
     pub(crate) hosts: Vec<String>,
     pub(crate) index_of_hosts: ServerHosts,
     pub(crate) has_tls: bool,
-    /// Whether it holds the certificate itself.
-    ends_tls: bool,
+    /// As written.
+    pub(crate) tls: Option<Box<ServerTls>>,
+    /// Whether what comes out of TLS is HTTP: `protocol: HTTPS`.
+    pub(crate) is_https: bool,
     pub(crate) https_redirect: bool,
     /// Where it listens in place of a port.
     socket: Option<Arc<str>>,
@@ -100,19 +105,17 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
             let taken = match places.entry((server.port, server.bind)) {
                 Entry::Occupied(taken) => taken.into_mut(),
                 Entry::Vacant(place) => {
-                    if server.protocol != Protocol::Tls {
-                        merged.push(Merged {
-                            port: server.port,
-                            bind: server.bind,
-                            socket: server.socket.clone(),
-                            protocol: server.protocol,
-                            servers: vec![(gateway, server)],
-                        });
-                    }
+                    merged.push(Merged {
+                        port: server.port,
+                        bind: server.bind,
+                        socket: server.socket.clone(),
+                        protocol: server.protocol,
+                        servers: vec![(gateway, server)],
+                    });
                     let mut taken = Taken {
                         protocol: server.protocol,
                         by: &gateway.key,
-                        index: merged.len().saturating_sub(1),
+                        index: merged.len() - 1,
                         names: HashMap::new(),
                     };
                     taken.claim(&gateway.key, server);
@@ -131,11 +134,10 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
                     message,
                     hint,
                 ),
-                None if server.protocol == Protocol::Http => {
+                None => {
                     merged[taken.index].servers.push((gateway, server));
                     taken.claim(&gateway.key, server);
                 }
-                None => taken.claim(&gateway.key, server),
             }
         }
     }
@@ -146,10 +148,11 @@ pub(crate) fn merge<'g>(gateways: &'g [Gateway], report: &mut Report) -> Vec<Mer
 struct Taken<'g> {
     protocol: Protocol,
     by: &'g ObjectKey,
-    /// The place in the merged list, unless it is TLS.
+    /// The place in the merged list.
     index: usize,
-    /// Of servers with a `tls` block: names that are taken, and by whom. Servers that end TLS take the name itself, since a
-    /// client's SNI says no namespace; those that pass it through take the host as it is written.
+    /// Of servers with a `tls` block: names that are taken, and by whom. Servers that end TLS take
+    /// the name itself, since a client's SNI says no namespace; those that pass it through take the
+    /// host as it is written.
     names: HashMap<&'g str, &'g ObjectKey>,
 }
 
@@ -204,9 +207,39 @@ impl Server {
     /// What a TLS server claims on its port.
     fn tls_names(&self) -> impl Iterator<Item = &str> {
         self.hosts.iter().map(|host| match host.split_once('/') {
-            Some((_, name)) if self.ends_tls => name,
+            Some((_, name)) if self.ends_tls() => name,
             _ => host,
         })
+    }
+
+    /// Whether it holds the certificate itself.
+    pub(crate) fn ends_tls(&self) -> bool {
+        let tls = self.tls.as_deref();
+        tls.is_some_and(|tls| !server_tls::passes_through(tls))
+    }
+
+    /// What the model calls it.
+    pub(crate) fn origin(&self, gateway: &Gateway) -> ServerOrigin {
+        ServerOrigin {
+            gateway: (*gateway.key).clone(),
+            port_name: self.port_name.clone(),
+        }
+    }
+}
+
+impl Merged<'_> {
+    /// The server of the model that serves this.
+    pub(crate) fn server(&self, serves: ServerContent) -> model::Server {
+        let origins = self.servers.iter();
+        model::Server {
+            port: self.port,
+            bind: self.bind,
+            socket: self.socket.clone(),
+            origins: origins
+                .map(|(gateway, server)| server.origin(gateway))
+                .collect(),
+            serves,
+        }
     }
 }
 
@@ -221,7 +254,7 @@ impl std::fmt::Display for Protocol {
 }
 
 fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Option<Gateway> {
-    let Object { meta, body, .. } = object;
+    let Object { meta, body, origin } = object;
     let Api { selector, servers } = body;
     let mut report = report.on("Gateway", &meta.key);
     let report = &mut report;
@@ -274,6 +307,7 @@ fn parse(object: &Object<Api>, settings: &Settings, report: &mut Report) -> Opti
         key: Arc::new(meta.key.clone()),
         created: meta.created,
         selected,
+        folder: origin.folder().map(Path::to_owned),
         servers: parsed,
     })
 }
@@ -362,10 +396,6 @@ fn parse_server(
     };
     let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
     server_tls::check(tls.as_ref(), protocol, path, report);
-    if protocol == Protocol::Tls {
-        let path = port_path.field("protocol");
-        report.not_served(&path, "TLS", "this server does not listen");
-    }
     let hosts = resolve_hosts(names, namespace);
     Some(Server {
         index,
@@ -376,9 +406,8 @@ fn parse_server(
         index_of_hosts: ServerHosts::new(hosts.iter().map(String::as_str)),
         hosts,
         has_tls: tls.is_some(),
-        ends_tls: tls
-            .as_ref()
-            .is_some_and(|tls| !server_tls::passes_through(tls)),
+        tls: tls.clone().map(Box::new),
+        is_https: protocol_name.eq_ignore_ascii_case("HTTPS"),
         https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
         socket: socket.map(Into::into),
     })

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Bound;
 
+use crate::model::Domain;
 use crate::resources::ObjectKey;
 
 /// A short name (no dot) becomes a Service's full name in `namespace`; all else stays.
@@ -29,6 +30,15 @@ pub(crate) fn gateway_key(name: &str, namespace: &str) -> ObjectKey {
     match (parts.next(), parts.next()) {
         (Some(name), Some(gateway_namespace)) => ObjectKey::new(gateway_namespace, name),
         _ => ObjectKey::new(namespace, name),
+    }
+}
+
+/// A host in lower case, as it is matched: `*`, `*.example.com` or `example.com`.
+pub(crate) fn domain(host: &str) -> Domain {
+    match host.strip_prefix('*') {
+        Some("") => Domain::Any,
+        Some(suffix) => Domain::Suffix(suffix.to_owned()),
+        None => Domain::Exact(host.to_owned()),
     }
 }
 

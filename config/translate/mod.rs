@@ -6,6 +6,7 @@
 //! honoured cannot be forgotten: it is a finding.
 
 mod advertisement;
+pub(crate) mod certificates;
 pub(crate) mod clusters;
 pub(crate) mod destination_rule;
 pub(crate) mod field_path;
@@ -25,6 +26,7 @@ pub(crate) mod server_tls;
 pub(crate) mod suggest;
 mod tcp_server;
 pub mod telemetry;
+mod tls_server;
 mod virtual_hosts;
 pub(crate) mod virtual_service;
 pub(crate) mod visibility;
@@ -32,17 +34,21 @@ mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::check;
+use crate::files::FileContents;
 use crate::finding::Finding;
 use crate::model::Model;
 use crate::resolved::ResolvedNames;
 use crate::resources::{ObjectRef, Resources};
+use certificates::Credentials;
 use clusters::Clusters;
 use destination_rule::DestinationRules;
 use memory::Memory;
 pub use memory::Work;
 use registry::Registry;
+pub use report::Input;
 use report::Report;
 use virtual_service::VirtualServices;
 
@@ -70,6 +76,10 @@ pub struct Settings {
     pub holding_pools: BTreeSet<String>,
     /// What DNS said of the names that an earlier translation wanted.
     pub names: Arc<ResolvedNames>,
+    /// What the files hold that an earlier translation wanted.
+    pub files: Arc<FileContents>,
+    /// The time that certificates are judged at.
+    pub now: SystemTime,
     /// Whether this is `gatehouse check`, which is given everything there is: it also tells what
     /// concerns sidecars only, and takes a selector that selects nobody for an error. A daemon
     /// sees no Pods, and other gateways may run beside it.
@@ -93,6 +103,8 @@ impl Default for Settings {
             locality: String::new(),
             holding_pools: BTreeSet::new(),
             names: Arc::default(),
+            files: Arc::default(),
+            now: SystemTime::now(),
             offline: false,
         }
     }
@@ -107,6 +119,11 @@ pub struct Translation {
     pub findings: Vec<Finding>,
     /// Objects that are not in the model because they break a rule of their API.
     pub refused: Vec<ObjectRef>,
+    /// Files that hold nothing of use; their last good content is wanted.
+    pub refused_files: Vec<String>,
+    /// What is in the model, though its last good version would be better if there is one: an
+    /// expired certificate.
+    pub outdated: Vec<Input>,
 }
 
 /// Translates again and again, and does anew only what changed since the last time.
@@ -148,10 +165,12 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
     let Memory {
         lists,
         clusters: known,
+        certificates,
         work,
         read,
         ..
     } = memory;
+    let mut credentials = Credentials::new(resources, settings, certificates);
     let mut clusters = Clusters::new(&registry, &rules, resources, settings, known);
     let merged = gateway::merge(&gateways, &mut report);
     let servers = merged
@@ -160,16 +179,28 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
             gateway::Protocol::Tcp => {
                 tcp_server::build(merged, &services, &mut clusters, &mut report)
             }
-            gateway::Protocol::Http | gateway::Protocol::Tls => Some(virtual_hosts::build(
+            gateway::Protocol::Http => Some(virtual_hosts::server(
                 merged,
                 &services,
                 &mut clusters,
                 lists,
                 work,
             )),
+            gateway::Protocol::Tls => tls_server::build(
+                merged,
+                &services,
+                &mut clusters,
+                lists,
+                work,
+                &mut credentials,
+                &mut report,
+            ),
         })
         .collect();
     let names = clusters.names();
+    let Credentials {
+        files, look_again, ..
+    } = credentials;
     let clusters = known.list();
     registry.report_names(&names, &mut report);
     let pools = pool::pools(resources, settings, &mut report);
@@ -182,6 +213,8 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         nodes: advertisement::nodes(resources),
         proxy,
         names,
+        files,
+        look_again,
     };
     check::check(
         &check::Configuration {
@@ -202,6 +235,8 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         model,
         findings: report.findings,
         refused: report.refused.into_iter().collect(),
+        refused_files: report.refused_files.into_iter().collect(),
+        outdated: report.outdated.into_iter().collect(),
     }
 }
 

@@ -12,6 +12,17 @@ use crate::translate::field_path::FieldPath;
 pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
     pub(crate) refused: BTreeSet<ObjectRef>,
+    pub(crate) refused_files: BTreeSet<String>,
+    pub(crate) outdated: BTreeSet<Input>,
+}
+
+/// Something that a translation is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Input {
+    /// An object.
+    Object(ObjectRef),
+    /// A file that an object names, by its path.
+    File(String),
 }
 
 impl Report {
@@ -150,6 +161,26 @@ impl ObjectReport<'_> {
             message: message.into(),
             hint: hint.into(),
         });
+    }
+
+    /// What this object names is of no use: the last good version of these is wanted.
+    pub(crate) fn refuse_inputs(&mut self, inputs: Vec<Input>) {
+        for input in inputs {
+            match input {
+                Input::Object(object) => {
+                    self.report.refused.insert(object);
+                }
+                Input::File(path) => {
+                    self.report.refused_files.insert(path);
+                }
+            }
+        }
+    }
+
+    /// What this object names is of little use: the last good version of these is better, where
+    /// there is one.
+    pub(crate) fn outdated(&mut self, inputs: Vec<Input>) {
+        self.report.outdated.extend(inputs);
     }
 
     /// Whether nothing refused the object so far.

@@ -2,7 +2,7 @@
 
 use crate::codes;
 use crate::finding::Level;
-use crate::model::{Server, ServerContent, ServerOrigin};
+use crate::model::{Server, ServerContent};
 use crate::translate::clusters::Clusters;
 use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::Merged;
@@ -42,14 +42,5 @@ pub(crate) fn build(
         );
         return None;
     };
-    Some(Server {
-        port: merged.port,
-        bind: merged.bind,
-        socket: merged.socket.clone(),
-        origins: vec![ServerOrigin {
-            gateway: (*gateway.key).clone(),
-            port_name: server.port_name.clone(),
-        }],
-        serves: ServerContent::Tcp(route),
-    })
+    Some(merged.server(ServerContent::Tcp(route)))
 }

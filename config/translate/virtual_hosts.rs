@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Domain, Server, ServerContent, ServerOrigin, VirtualHost};
+use crate::model::{Server, ServerContent, VirtualHost};
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
-use crate::translate::gateway::Merged;
+use crate::translate::gateway::{self, Gateway, Merged};
+use crate::translate::hosts;
 use crate::translate::memory::{Lists, Routes, Work};
 use crate::translate::virtual_service::VirtualServices;
 use crate::translate::virtual_service::matches;
@@ -20,24 +21,38 @@ struct Host {
     from: HashSet<(usize, usize)>,
 }
 
-/// Lays out the routes of one port (Istio: `buildGatewayHTTPRouteConfig`).
-pub(crate) fn build(
+/// A port of plain HTTP: its servers share their virtual hosts.
+pub(crate) fn server(
     merged: &Merged<'_>,
     services: &VirtualServices,
     clusters: &mut Clusters<'_>,
     lists: &mut Lists,
     work: &mut Work,
 ) -> Server {
+    merged.server(ServerContent::Http(build(
+        &merged.servers,
+        services,
+        clusters,
+        lists,
+        work,
+    )))
+}
+
+/// Lays out the routes of servers that share them (Istio: `buildGatewayHTTPRouteConfig`).
+pub(crate) fn build(
+    servers: &[(&Gateway, &gateway::Server)],
+    services: &VirtualServices,
+    clusters: &mut Clusters<'_>,
+    lists: &mut Lists,
+    work: &mut Work,
+) -> Vec<VirtualHost> {
     let mut by_domain: BTreeMap<String, Host> = BTreeMap::new();
     let mut gateways: HashMap<&ObjectKey, usize> = HashMap::new();
-    for (gateway, server) in &merged.servers {
+    for (gateway, server) in servers {
         let next = gateways.len();
         let gateway_index = *gateways.entry(&gateway.key).or_insert(next);
         // Only then can the same routes come to a host twice.
-        let again = merged
-            .servers
-            .iter()
-            .filter(|(other, _)| other.key == gateway.key);
+        let again = servers.iter().filter(|(other, _)| other.key == gateway.key);
         let is_repeated = again.count() > 1;
         for &service_index in services.of_gateway(&gateway.key) {
             let service = &services.all[service_index];
@@ -86,25 +101,10 @@ pub(crate) fn build(
             }
         }
     }
-    Server {
-        port: merged.port,
-        bind: merged.bind,
-        socket: merged.socket.clone(),
-        origins: merged
-            .servers
-            .iter()
-            .map(|(gateway, server)| ServerOrigin {
-                gateway: (*gateway.key).clone(),
-                port_name: server.port_name.clone(),
-            })
-            .collect(),
-        serves: ServerContent::Http(
-            by_domain
-                .into_iter()
-                .map(|(domain, host)| virtual_host(&domain, host, lists))
-                .collect(),
-        ),
-    }
+    by_domain
+        .into_iter()
+        .map(|(domain, host)| virtual_host(&domain, host, lists))
+        .collect()
 }
 
 fn virtual_host(domain: &str, host: Host, known: &mut Lists) -> VirtualHost {
@@ -114,11 +114,7 @@ fn virtual_host(domain: &str, host: Host, known: &mut Lists) -> VirtualHost {
         from: _,
     } = host;
     VirtualHost {
-        domain: match domain.strip_prefix('*') {
-            Some("") => Domain::Any,
-            Some(suffix) => Domain::Suffix(suffix.to_owned()),
-            None => Domain::Exact(domain.to_owned()),
-        },
+        domain: hosts::domain(domain),
         routes: known.joined(lists, join),
         require_tls,
     }

@@ -61,6 +61,10 @@ pub fn compile(
             Place::Server { server, .. } => {
                 let id = ServerId(*server);
                 let socket = model.servers.get(id.index());
+                // TLS is not ended here yet, and nothing of it may go out in plain text.
+                if socket.is_some_and(|s| matches!(s.serves, model::ServerContent::Tls(_))) {
+                    continue;
+                }
                 if let Some(socket) = socket.and_then(|server| server.socket.as_ref()) {
                     let socket = Arc::clone(socket);
                     snapshot.sockets.push((place.address(), socket));

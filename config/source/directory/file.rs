@@ -135,7 +135,8 @@ pub(super) fn read(path: &Path, limit: u64) -> (Content, Stamp) {
     }
 }
 
-fn read_bytes(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Stamp)> {
+/// Reads a regular file, or a byte more than the limit of it.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Stamp)> {
     // Without NONBLOCK, a pipe in the place of a file would hold us up until somebody writes.
     let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file: File = OpenOptions::new()

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use file::{Content, FileState, Stamp, read};
+use file::{Content, FileState, read};
+pub(crate) use file::{Stamp, read_bytes};
 pub(crate) use walk::{Tree, has_objects, is_hidden, walk};
 
 use crate::codes;

@@ -1,22 +1,21 @@
-//! Which directories are watched, and which names in them matter.
+//! Which names in a watched directory matter.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::inotify::ReadFlags;
 
-use super::links;
 use super::queue::Event;
-use crate::source::directory::{Tree, has_objects, is_hidden};
+use crate::source::directory::{has_objects, is_hidden};
 
 /// What matters in a watched directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interest {
     /// It is part of the tree: any file that is read, any sub-directory.
-    all: bool,
+    pub all: bool,
     /// Single names: links that lead to the tree or out of it, the tree's own name.
-    names: HashSet<OsString>,
+    pub names: HashSet<OsString>,
 }
 
 impl Interest {
@@ -42,22 +41,4 @@ impl Interest {
             || has_objects(path);
         self.all && !is_hidden(path) && matters
     }
-}
-
-/// Every directory to watch.
-pub(super) fn interests(root: &Path, tree: &Tree) -> BTreeMap<PathBuf, Interest> {
-    let mut interests: BTreeMap<PathBuf, Interest> = BTreeMap::new();
-    for directory in &tree.directories {
-        interests.entry(directory.clone()).or_default().all = true;
-    }
-    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
-    let ways = tree
-        .links
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([root.as_path()]);
-    for (directory, name) in ways.flat_map(links::steps) {
-        interests.entry(directory).or_default().names.insert(name);
-    }
-    interests
 }

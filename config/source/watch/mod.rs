@@ -1,4 +1,4 @@
-//! Notices changes below a directory within milliseconds, through the kernel's inotify.
+//! Notices changes below a directory, or of single files, within milliseconds, through the kernel's inotify.
 //!
 //! Seen are writes, renames over a file, links that are swapped (mounted ConfigMaps, `current`
 //! links, also outside the directory), sub-directories made later, and the directory itself being
@@ -9,12 +9,13 @@ mod links;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::inotify::ReadFlags;
@@ -22,9 +23,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::codes;
 use crate::finding::{Finding, Level, Position};
-use crate::source::directory::{Tree, walk};
-use interest::{Interest, interests};
+use crate::source::directory::Tree;
+use interest::Interest;
 use queue::{Event, Queue};
+use watched::Watched;
 
 /// Nothing more for so long: whoever is writing has finished.
 const QUIET: Duration = Duration::from_millis(8);
@@ -38,10 +40,10 @@ const SLOW_LOOK: Duration = Duration::from_secs(30);
 /// Between looks when the kernel tells nothing.
 const ONLY_LOOK: Duration = Duration::from_secs(1);
 
-/// Changes below a directory.
+/// Changes below a directory, or of single files.
 #[derive(Debug)]
 pub struct Watch {
-    root: PathBuf,
+    watched: Watched,
     queue: Option<Queue>,
     /// By watch descriptor: which names matter there.
     watches: HashMap<i32, Interest>,
@@ -69,10 +71,25 @@ impl Watch {
     /// [`finding`](Self::finding).
     ///
     pub fn new(root: &Path) -> Self {
+        Self::start(Watched::Tree(root.to_owned()))
+    }
+
+    /// Watches single files, which need not be there yet.
+    pub fn files<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
+        Self::start(Watched::files(files))
+    }
+
+    /// From now on watches these files, and no others.
+    pub fn watch_files<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
+        self.watched = Watched::files(files);
+        self.look();
+    }
+
+    fn start(watched: Watched) -> Self {
         let mut trouble = None;
         let queue = Queue::new().map_err(|error| trouble = Some(error.to_string()));
         let mut watch = Self {
-            root: root.to_owned(),
+            watched,
             queue: queue.ok(),
             watches: HashMap::new(),
             writing: HashSet::new(),
@@ -94,7 +111,7 @@ impl Watch {
             object: None,
             field: String::new(),
             position: Some(Position {
-                file: self.root.to_string_lossy().into_owned(),
+                file: self.watched.name(),
                 line: 0,
                 column: 0,
             }),
@@ -189,7 +206,7 @@ impl Watch {
     /// Looks through the tree, watches what there is to watch, and tells whether the files are
     /// others than at the look before.
     fn look(&mut self) -> bool {
-        let mut tree = walk(&self.root);
+        let mut tree = self.watched.tree();
         if self.queue.is_some() {
             // A directory may get a sub-directory between being listed and being watched: look
             // again until nothing new turns up.
@@ -197,7 +214,7 @@ impl Watch {
                 if !self.watch_all(&tree) {
                     break;
                 }
-                tree = walk(&self.root);
+                tree = self.watched.tree();
             }
         }
         let signature = signature(&tree);
@@ -218,7 +235,7 @@ impl Watch {
         };
         let mut watches: HashMap<i32, Interest> = HashMap::new();
         self.trouble = None;
-        for (directory, interest) in interests(&self.root, tree) {
+        for (directory, interest) in self.watched.interests(tree) {
             match queue.watch(&directory) {
                 // Two ways to one directory have one descriptor.
                 Ok(watch) => watches.entry(watch).or_default().add(interest),

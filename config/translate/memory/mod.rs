@@ -10,11 +10,13 @@ mod lists;
 mod read_services;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::api::istio::VirtualService as Api;
 use crate::resources::{Object, Resources};
 use crate::source::Kind;
 use crate::translate::Settings;
+use crate::translate::certificates::Certificates;
 use crate::translate::clusters::KnownClusters;
 use crate::translate::report::Report;
 use crate::translate::virtual_service::VirtualService;
@@ -45,6 +47,7 @@ pub(crate) struct Memory {
     versions: u64,
     pub(crate) lists: Lists,
     pub(crate) clusters: KnownClusters,
+    pub(crate) certificates: Certificates,
     pub(crate) work: Work,
 }
 
@@ -65,6 +68,7 @@ impl Memory {
         if self.settings.as_ref() != Some(&lasting) {
             *self = Self {
                 settings: Some(lasting),
+                certificates: std::mem::take(&mut self.certificates),
                 ..Self::default()
             };
         }
@@ -80,6 +84,7 @@ impl Memory {
         self.read.begin();
         self.lists.begin();
         self.clusters.begin();
+        self.certificates.begin();
     }
 
     /// Reads a VirtualService, or says again what was said of this version of it.
@@ -108,14 +113,18 @@ impl Memory {
     pub(crate) fn end(&mut self) {
         self.read.end();
         self.lists.end();
+        self.certificates.end();
     }
 }
 
-/// The settings without what changes all the time and concerns no route: pools, and what DNS says.
+/// The settings without what changes all the time and concerns no route: pools, what DNS says, what
+/// files hold, the time.
 fn lasting(settings: &Settings) -> Settings {
     Settings {
         holding_pools: Default::default(),
         names: Arc::default(),
+        files: Arc::default(),
+        now: SystemTime::UNIX_EPOCH,
         ..settings.clone()
     }
 }

@@ -12,6 +12,7 @@ mod refusals;
 mod routes;
 mod service_entries;
 mod tcp;
+mod tls;
 mod traffic_policy;
 mod virtual_service_rules;
 

@@ -1,5 +1,7 @@
 //! The rules of a server's `tls` block (Istio: `validateTLSOptions`).
 
+pub(crate) mod ended;
+
 use std::collections::HashSet;
 
 use crate::api::istio::gateway::{ServerTls, TlsCertificate, TlsMode, TlsProtocol};
