@@ -122,11 +122,12 @@ codes! {
         "The field is read by Istio's sidecars, or by nobody; at an ingress gateway it does nothing, \
          here as with Istio.",
         "Remove the field; nothing changes for traffic.";
-    NO_TCP_ROUTE = "GH0121", "TCP server without a route",
-        "A TCP server of a Gateway opens its port only where a VirtualService of that Gateway has a \
-         tcp route for it, as with Istio.",
-        "Add a `tcp` route with this Gateway to a VirtualService; until then connections are \
-         refused.";
+    NO_TCP_ROUTE = "GH0121", "TCP or TLS server without a route",
+        "A server of a Gateway for TCP, or for TLS that is not HTTPS, takes connections only where a \
+         VirtualService of that Gateway has a route for them, as with Istio: a tls route where TLS is \
+         passed through, else a tcp route.",
+        "Add the route that the finding names to a VirtualService; until then connections are \
+         refused or closed.";
     DNS = "GH0122", "Name cannot be resolved",
         "The name of an endpoint has no address, or DNS does not answer. Addresses that were known \
          before stay in use; without any, requests get 503.",

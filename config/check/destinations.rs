@@ -61,7 +61,7 @@ fn virtual_service(
     report: &mut Report,
 ) {
     let spec = FieldPath::root("spec");
-    let (http, tcp) = (spec.field("http"), spec.field("tcp"));
+    let (http, tcp, tls) = (spec.field("http"), spec.field("tcp"), spec.field("tls"));
     let mut report = report.on("VirtualService", &service.key);
     for rule in &service.rules {
         // A delegate's rules are looked at where they are written.
@@ -100,10 +100,14 @@ fn virtual_service(
             destination(configuration, service, to, &path, budget, &mut report);
         }
     }
-    for (i, rule) in service.tcp.iter().enumerate() {
-        let rule_path = tcp.index(i);
+    let carried = service.tcp.iter().map(|rule| &rule.destinations);
+    let carried = carried.enumerate().map(|carried| (&tcp, carried));
+    let by_name = service.tls.iter().map(|rule| &rule.destinations);
+    let by_name = by_name.enumerate().map(|by_name| (&tls, by_name));
+    for (list, (i, destinations)) in carried.chain(by_name) {
+        let rule_path = list.index(i);
         let route = rule_path.field("route");
-        for to in &rule.destinations {
+        for to in destinations {
             let path = route.index(to.index);
             let path = path.field("destination");
             destination(configuration, service, to, &path, budget, &mut report);

@@ -45,6 +45,10 @@ pub(crate) fn build(
         ecdh_curves: _,
         insecure_skip_verify: _, // of modes that are not served yet
     } = tls;
+    if *mode == TlsMode::IstioMutual {
+        // There are no certificates of a mesh; the caller has said so.
+        return None;
+    }
     if *mode != TlsMode::Simple {
         report.not_served(
             &path.field("mode"),

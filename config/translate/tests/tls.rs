@@ -1,7 +1,7 @@
 //! Servers that speak TLS: which names are whose, and what they lead to.
 
 use super::*;
-use crate::model::{ChainContent, FilterChain, ServerContent};
+use crate::model::{ChainContent, FilterChain, ServerContent, TcpRoute};
 
 /// HTTPS on 443 for these hosts, with a certificate that is not there.
 fn server(name: &str, hosts: &str) -> String {
@@ -46,7 +46,8 @@ fn shown(translation: &Translation) -> Vec<String> {
                     let hosts = virtual_hosts.iter().map(|host| host.domain.to_string());
                     list(hosts.collect())
                 }
-                other => format!("{other:?}"),
+                ChainContent::Tcp { route, .. } => format!("ended, {}", led(translation, route)),
+                ChainContent::PassThrough(route) => led(translation, route),
             };
             format!(
                 "{} [{}] {to}",
@@ -55,6 +56,19 @@ fn shown(translation: &Translation) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// A rule's index, and where it leads.
+fn led(translation: &Translation, route: &TcpRoute) -> String {
+    let shares = route.destinations.iter().map(|share| {
+        let name = match &share.destination {
+            Destination::Cluster(index) => &translation.model.clusters[index.0 as usize].name,
+            Destination::Unknown { name } => name,
+        };
+        format!("{name}*{}", share.weight)
+    });
+    let shares: Vec<_> = shares.collect();
+    format!("{}: {}", route.origin.rule, shares.join(" "))
 }
 
 #[test]
@@ -120,4 +134,129 @@ fn one_port_speaks_tls_or_does_not() {
     let serves = &plain_first.model.servers[0].serves;
     assert!(matches!(serves, ServerContent::Http(_)));
     assert_eq!(plain_first.model.servers.len(), 1);
+}
+
+/// A TLS server on 443 of this mode.
+fn tls_server(name: &str, protocol: &str, hosts: &str, mode: &str) -> String {
+    format!(
+        "{{port: {{number: 443, name: {name}, protocol: {protocol}}}, hosts: [{hosts}], tls: {{{mode}}}}}"
+    )
+}
+
+/// A VirtualService with these routes.
+fn routed(name: &str, hosts: &str, routes: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: default}}\nspec: {{hosts: [{hosts}], gateways: [g], {routes}}}\n"
+    )
+}
+
+#[test]
+fn passed_through_connections_go_by_the_names_of_tls_routes() {
+    let gateway = gateway(
+        "g",
+        &[
+            tls_server("p", "TLS", "up.lan, \"*.w.lan\"", "mode: PASSTHROUGH"),
+            tls_server("q", "HTTPS", "q.lan", "httpsRedirect: false"),
+        ],
+    );
+    let yaml = gateway
+        + &routed(
+            "one",
+            "up.lan, \"*.w.lan\"",
+            "tls: [{match: [{sniHosts: [up.lan, up.lan]}, {port: 444, sniHosts: [x.w.lan]}, {gateways: [other], sniHosts: [x.w.lan]}, {port: 443, gateways: [g], sniHosts: [\"*.w.lan\"]}], \
+             route: [{destination: {host: reviews}, weight: 3}, {destination: {host: none.lan}, weight: 1}]}, \
+             {match: [{sniHosts: [y.w.lan]}], route: [{destination: {host: reviews, port: {number: 9080}}}]}]",
+        )
+        + &routed(
+            "other",
+            "z.lan",
+            "tls: [{match: [{sniHosts: [z.lan]}], route: [{destination: {host: reviews}}]}]",
+        )
+        + &routed(
+            "q",
+            "q.lan",
+            "tls: [{match: [{sniHosts: [q.lan]}], route: [{destination: {host: reviews}}]}]",
+        )
+        + &routed(
+            "r",
+            "q.lan",
+            "tls: [{match: [{sniHosts: [q.lan]}], route: [{destination: {host: reviews}}]}]",
+        );
+    let translation = translated(&base_and(&yaml));
+    let reviews = "outbound|9080||reviews.default.svc.cluster.local";
+    let both = format!("0: {reviews}*3 outbound|443||none.lan*1");
+    assert_eq!(
+        shown(&translation),
+        [
+            format!("p [up.lan] {both}"),
+            format!("p [*.w.lan] {both}"),
+            format!("p [y.w.lan] 1: {reviews}*1"),
+            format!("q [q.lan] 0: {reviews}*1"),
+        ]
+    );
+    let found = findings(&translation);
+    for expected in [
+        "GH0108 spec.tls[0].match[0].sniHosts: the name `q.lan` on port 443 is taken by VirtualService default/q",
+        "IST0101 spec.tls[0].route[1].destination.host: ",
+    ] {
+        assert!(
+            found.iter().any(|f| f.starts_with(expected)),
+            "{expected}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_out_of_tls_is_carried_by_a_tcp_route() {
+    let servers = [
+        tls_server("t", "TLS", "a.lan", "mode: SIMPLE, credentialName: none"),
+        tls_server("u", "tls", "b.lan", "mode: SIMPLE, credentialName: none"),
+    ];
+    let routes = "tls: [{match: [{sniHosts: [a.lan]}], route: [{destination: {host: none.lan}}]}], tcp: [{match: [{port: 443}], route: [{destination: {host: reviews}}]}]";
+    let yaml = gateway("g", &servers) + &routed("one", "a.lan", routes);
+    let translation = translated(&base_and(&yaml));
+    let reviews = "outbound|9080||reviews.default.svc.cluster.local*1";
+    assert_eq!(
+        shown(&translation),
+        [format!("t [a.lan] ended, 0: {reviews}")]
+    );
+    let found = findings(&translation);
+    let expected = "GH0121 spec.servers[1].port: connections to this server are closed: no VirtualService of this Gateway has a tcp route";
+    assert!(found.iter().any(|f| f.starts_with(expected)), "{found:#?}");
+}
+
+#[test]
+fn modes_of_a_mesh_are_told_of_and_nothing_is_served_by_them() {
+    let mutual = gateway(
+        "g",
+        &[tls_server("m", "HTTPS", "a.lan", "mode: ISTIO_MUTUAL")],
+    );
+    let translation = translated(&mutual);
+    let [chain] = chains(&translation) else {
+        panic!("one chain")
+    };
+    assert!(matches!(chain.serves, ChainContent::Http { tls: None, .. }));
+    let found = findings(&translation);
+    let expected = "GH0101 spec.servers[0].tls.mode: ISTIO_MUTUAL takes the certificates of a mesh";
+    assert!(found.iter().any(|f| f.starts_with(expected)), "{found:#?}");
+    let auto = gateway(
+        "g",
+        &[tls_server(
+            "m",
+            "TLS",
+            "\"*.local\"",
+            "mode: AUTO_PASSTHROUGH",
+        )],
+    );
+    let translation = translated(&auto);
+    assert_eq!(translation.model.servers.len(), 0);
+    let found = findings(&translation);
+    let expected = "GH0101 spec.servers[0].tls.mode: AUTO_PASSTHROUGH leads into the clusters";
+    assert!(found.iter().any(|f| f.starts_with(expected)), "{found:#?}");
+    let nowhere = gateway("g", &[tls_server("p", "TLS", "a.lan", "mode: PASSTHROUGH")]);
+    let translation = translated(&nowhere);
+    assert_eq!(translation.model.servers.len(), 0);
+    let found = findings(&translation);
+    let expected = "GH0121 spec.servers[0].port: connections to this server are closed: no VirtualService of this Gateway has a tls route";
+    assert!(found.iter().any(|f| f.starts_with(expected)), "{found:#?}");
 }

@@ -16,6 +16,7 @@ mod rewrite;
 pub(crate) mod routes;
 pub(crate) mod rule;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 mod unreachable;
 
 use std::borrow::Cow;
@@ -36,6 +37,7 @@ use crate::translate::report::{ObjectReport, Report};
 use crate::translate::visibility::Visibility;
 use rule::Rule;
 use tcp::TcpRule;
+use tls::TlsRule;
 
 /// The gateway name that means the mesh's sidecars.
 const MESH: &str = "mesh";
@@ -59,6 +61,7 @@ pub(crate) struct VirtualService {
     /// Forgotten once routes were made of them; [`with_rules`](Self::with_rules) reads them again.
     pub(crate) rules: Vec<Rule>,
     pub(crate) tcp: Vec<TcpRule>,
+    pub(crate) tls: Vec<TlsRule>,
 }
 
 /// All valid VirtualServices.
@@ -177,7 +180,7 @@ fn parse(
         .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
         .collect();
     let tls_path = spec.field("tls");
-    tcp::check_tls(tls, names, namespace, settings, &tls_path, report);
+    let tls_rules = tls::parse(tls, names, namespace, settings, &tls_path, report);
     let tcp_path = spec.field("tcp");
     let tcp = tcp::parse_tcp(tcp_routes, namespace, settings, &tcp_path, report);
     unreachable::check(http, &http_path, report);
@@ -210,6 +213,7 @@ fn parse(
         visibility,
         rules,
         tcp,
+        tls: tls_rules,
     })
 }
 

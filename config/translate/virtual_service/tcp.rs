@@ -1,14 +1,13 @@
-//! `tcp[]` and `tls[]`: where connections go that nobody looks into.
+//! `tcp[]`: where connections go that nobody looks into.
 //!
 //! A Gateway's TCP server takes the first `tcp[]` route that concerns it, of the first
 //! VirtualService that has one and a host in common with it (Istio:
 //! `buildGatewayNetworkFiltersFromTCPRoutes`).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::api::istio::virtual_service::{L4Match, RouteDestination, TcpRoute, TlsMatch, TlsRoute};
+use crate::api::istio::virtual_service::{L4Match, RouteDestination, TcpRoute};
 use crate::codes;
 use crate::finding::Level;
 use crate::model::{self, RouteOrigin, TcpDestination};
@@ -33,18 +32,26 @@ pub(crate) struct TcpRule {
 
 /// The part of an L4 match that a gateway looks at.
 #[derive(Clone, Debug)]
-struct TcpMatch {
+pub(super) struct TcpMatch {
     port: Option<u16>,
     gateways: Vec<ObjectKey>,
 }
 
+impl TcpMatch {
+    /// Whether it lets connections of this listener through.
+    pub(super) fn concerns(&self, listener: Listener<'_>) -> bool {
+        self.port.is_none_or(|port| port == listener.port)
+            && (self.gateways.is_empty() || self.gateways.contains(listener.gateway))
+    }
+}
+
 impl TcpRule {
     fn concerns(&self, listener: Listener<'_>) -> bool {
-        let fits = |matched: &TcpMatch| {
-            matched.port.is_none_or(|port| port == listener.port)
-                && (matched.gateways.is_empty() || matched.gateways.contains(listener.gateway))
-        };
-        self.matches.is_empty() || self.matches.iter().any(fits)
+        self.matches.is_empty()
+            || self
+                .matches
+                .iter()
+                .any(|matched| matched.concerns(listener))
     }
 }
 
@@ -56,6 +63,21 @@ pub(crate) fn build(
 ) -> Option<model::TcpRoute> {
     let mut rules = service.tcp.iter().enumerate();
     let (index, rule) = rules.find(|(_, rule)| rule.concerns(listener))?;
+    Some(route(
+        service,
+        (index, &rule.destinations),
+        listener,
+        clusters,
+    ))
+}
+
+/// The route of a rule: its index, and where it leads.
+pub(super) fn route(
+    service: &VirtualService,
+    (index, destinations): (usize, &[DestinationTo]),
+    listener: Listener<'_>,
+    clusters: &mut Clusters<'_>,
+) -> model::TcpRoute {
     let mut destination = |to: &DestinationTo| TcpDestination {
         destination: clusters.destination(
             &to.host,
@@ -66,7 +88,7 @@ pub(crate) fn build(
         ),
         weight: to.weight,
     };
-    Some(model::TcpRoute {
+    model::TcpRoute {
         origin: RouteOrigin {
             virtual_service: Arc::clone(&service.key),
             rule: index,
@@ -74,8 +96,8 @@ pub(crate) fn build(
             position: service.own_position(),
             delegate: None,
         },
-        destinations: rule.destinations.iter().map(&mut destination).collect(),
-    })
+        destinations: destinations.iter().map(&mut destination).collect(),
+    }
 }
 
 /// Reads the `tcp[]` routes of an object.
@@ -119,66 +141,18 @@ pub(super) fn parse_tcp(
     rules
 }
 
-/// Checks the `tls[]` routes of an object; `served` are its `hosts`.
-pub(super) fn check_tls(
-    routes: &[TlsRoute],
-    served: &[String],
-    namespace: &str,
-    settings: &Settings,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) {
-    if routes.is_empty() {
-        return;
-    }
-    for (i, TlsRoute { matches, route }) in routes.iter().enumerate() {
-        let path = path.index(i);
-        let matches_path = path.field("match");
-        if matches.is_empty() {
-            report.invalid(
-                &matches_path,
-                "a TLS route needs a match with sniHosts; the object is not used.",
-                "",
-            );
-        }
-        for (i, matched) in matches.iter().enumerate() {
-            let path = matches_path.index(i);
-            let TlsMatch {
-                sni_hosts,
-                destination_subnets,
-                port,
-                source_labels,
-                gateways,
-                source_namespace,
-            } = matched;
-            check_sni_hosts(sni_hosts, served, &path.field("sniHosts"), report);
-            let common = Common {
-                destination_subnets,
-                port: *port,
-                source_subnet: "",
-                source_labels,
-                gateways,
-                source_namespace,
-            };
-            common.parse(namespace, &path, report);
-        }
-        parse_route("TLS", route, namespace, settings, &path, report);
-    }
-    report.not_served(path, "tls", "no TLS is passed through by these routes");
-}
-
 /// What a match of either kind has.
-struct Common<'a> {
-    destination_subnets: &'a [String],
-    port: u32,
-    source_subnet: &'a str,
-    source_labels: &'a BTreeMap<String, String>,
-    gateways: &'a [String],
-    source_namespace: &'a str,
+pub(super) struct Common<'a> {
+    pub(super) destination_subnets: &'a [String],
+    pub(super) port: u32,
+    pub(super) source_subnet: &'a str,
+    pub(super) source_labels: &'a BTreeMap<String, String>,
+    pub(super) gateways: &'a [String],
+    pub(super) source_namespace: &'a str,
 }
 
 impl Common<'_> {
-    fn parse(
+    pub(super) fn parse(
         &self,
         namespace: &str,
         path: &FieldPath<'_>,
@@ -235,7 +209,7 @@ impl Common<'_> {
     }
 }
 
-fn parse_route(
+pub(super) fn parse_route(
     kind: &str,
     route: &[RouteDestination],
     namespace: &str,
@@ -252,50 +226,4 @@ fn parse_route(
         );
     }
     destination::parse_l4(route, namespace, settings, &path, report)
-}
-
-fn check_sni_hosts(
-    names: &[String],
-    served: &[String],
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) {
-    if names.is_empty() {
-        report.invalid(
-            path,
-            "a TLS match needs at least one name; the object is not used.",
-            "Add `sniHosts: [NAME]`.",
-        );
-    }
-    for (i, name) in names.iter().enumerate() {
-        let path = path.index(i);
-        if let Some(wrong) = hosts::wildcard_domain_error(name) {
-            if hosts::is_generated_name(name) {
-                // As Istio makes them: their wildcards are the hosts'.
-            } else if name.parse::<IpAddr>().is_err() {
-                report.invalid(
-                    &path,
-                    format!("the name `{name}` is wrong: {wrong}; the object is not used."),
-                    hosts::nearest_valid(name),
-                );
-                continue;
-            } else {
-                report.questionable(
-                    &path,
-                    format!("`{name}` is an address, and clients send no addresses as SNI."),
-                    "Write the host's name.",
-                );
-            }
-        }
-        if !served.iter().any(|host| hosts::is_subset(name, host)) {
-            report.invalid(
-                &path,
-                format!(
-                    "the name `{name}` is not among the object's hosts ({}); the object is not used.",
-                    served.join(", ")
-                ),
-                format!("Add `{name}` to `hosts`."),
-            );
-        }
-    }
 }
