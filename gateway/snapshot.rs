@@ -304,6 +304,8 @@ pub struct Cluster {
     pub protocol: UpstreamProtocol,
     /// Requests under way on one connection of HTTP/2; none: no limit but the endpoint's.
     pub max_streams: Option<u32>,
+    /// Pings on connections of HTTP/2: how often, and how long an answer may take.
+    pub keepalive: Option<(Duration, Duration)>,
     /// How long a connect may take.
     pub connect_timeout: Duration,
     /// How long connections live.

@@ -117,6 +117,8 @@ pub enum UpstreamProtocol {
     Http1,
     /// HTTP/2 in plain text, prior knowledge.
     H2c,
+    /// The version that the client speaks (`useClientProtocol`), in plain text.
+    Client,
 }
 
 /// TCP or UDP.

@@ -94,6 +94,12 @@ pub struct ConnectionSettings {
     /// How long a request may be silent, both ways, from its head to the end of its answer; none:
     /// as long as its route allows.
     pub stream_idle_timeout: Option<Duration>,
+    /// Requests at once on one connection of HTTP/2.
+    pub max_streams: Option<u32>,
+    /// How much of a request's body may be on its way unread, in bytes.
+    pub stream_window: Option<u32>,
+    /// How much of all bodies of one connection may be so, in bytes.
+    pub connection_window: Option<u32>,
     /// What becomes of requests with an underscore in a header's name.
     pub underscores: Underscores,
     /// What becomes of paths with `%2f` or `%5c`.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
-    ClientTls, Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels,
-    TransportProtocol,
+    ClientTls, Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, Http2,
+    TransportProtocol, UpstreamProtocol,
 };
 use crate::resolved::NameUse;
 use crate::resources::Resources;
@@ -174,6 +174,22 @@ impl<'a> Clusters<'a> {
         destination
     }
 
+    /// What is spoken to the endpoints (Istio: `shouldH2Upgrade`, `useClientProtocol`).
+    fn protocol(&self, port: &ServicePort, http2: &Http2) -> UpstreamProtocol {
+        if http2.use_client_protocol {
+            return UpstreamProtocol::Client;
+        }
+        // A rule is taken at its word; the mesh's own is for ports that say that they are HTTP.
+        let upgrade = http2
+            .upgrade
+            .unwrap_or(self.settings.mesh.upgrade_to_http2 && port.is_http);
+        if upgrade {
+            UpstreamProtocol::H2c
+        } else {
+            port.protocol
+        }
+    }
+
     fn build(&self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
         let Resolved { service, port } = resolve(self.registry, host, port)?;
         let rule = self.rules.find(host, &service.namespace);
@@ -212,7 +228,7 @@ impl<'a> Clusters<'a> {
             }),
             endpoints: chosen.iter().map(|backend| backend.endpoint()).collect(),
             balancing,
-            protocol: port.protocol,
+            protocol: self.protocol(port, &http2),
             connect_timeout: connect_timeout
                 .or(self.settings.mesh.connect_timeout)
                 .unwrap_or(CONNECT_TIMEOUT),

@@ -25,6 +25,8 @@ fn exchange() -> Exchange {
             local: ([192, 168, 8, 151], 80).into(),
         }),
         protocol: Protocol::Http11,
+        scheme: "http",
+        upstream_protocol: Some(Protocol::Http11),
         started: Instant::now(),
         forwarded: Instant::now(),
         started_at: SystemTime::now(),

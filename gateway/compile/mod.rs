@@ -247,6 +247,7 @@ fn add_cluster(
         balancing: *balancing,
         protocol: *protocol,
         max_streams: http2.max_concurrent_streams,
+        keepalive: http2.keepalive,
         connect_timeout: *connect_timeout,
         connections: connections.clone(),
         proxy_protocol: *proxy_protocol,

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::{Retry, UpstreamProtocol};
+use gatehouse_config::model::Retry;
 
 use crate::exchange::dynamic_dns::Unresolved;
 use crate::exchange::limited::preface;
+use crate::exchange::multiplexed::speaks_http2;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::{as_read, poll_client_gone};
 use crate::exchange::retry::Decision;
 use crate::exchange::serve::HttpConnection;
-use crate::exchange::transfer::{Framing, Transfer};
-use crate::exchange::{decide, grpc, timeout};
+use crate::exchange::transfer::{Framing, KeptBody, Transfer};
+use crate::exchange::{Protocol, decide, grpc, timeout};
 use crate::filter::headers::Known;
 use crate::http1::{BodyDecoder, BodyError, BodyLength, ResponseLength};
 use crate::net::{ConnectError, ConnectOptions, connect};
@@ -25,6 +26,9 @@ use crate::upstream::circuit_breaker::Slot;
 use crate::upstream::pool::Origin;
 use crate::upstream::{Choice, EndpointState, Upstream, choose, choose_elsewhere};
 use crate::worker::view::View;
+
+/// How often one request may meet an endpoint that is just going away.
+const MOST_UNSEEN: u32 = 3;
 
 /// What happens to the client's connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,13 @@ pub(super) enum Failure {
         /// On a connection that had served before: the endpoint may have closed it as idle while
         /// the request was on its way.
         reused: bool,
+    },
+    /// The endpoint goes away and has surely not looked at the request: HTTP/2's GOAWAY.
+    Unseen,
+    /// The endpoint gave up on the request: HTTP/2's RST_STREAM.
+    Reset {
+        /// It has not looked at it (REFUSED_STREAM).
+        refused: bool,
     },
     /// The answer is no HTTP.
     BadResponse,
@@ -165,10 +176,10 @@ impl HttpConnection {
         if self.stream.is_frames() && length != ResponseLength::Empty {
             self.input = self.worker.buffers.take();
         }
-        let protocol = view.snapshot.cluster(cluster).protocol;
+        let http2 = speaks_http2(view.snapshot.cluster(cluster), self.exchange.protocol);
         let mut request = Transfer::new(
             body,
-            framing(self.exchange.request.body(), protocol),
+            framing(self.exchange.request.body(), http2),
             std::mem::take(&mut self.output),
         );
         let fields = self.exchange.request.fields();
@@ -190,14 +201,14 @@ impl HttpConnection {
             copies = self.mirrors(forward);
         }
         if !copies.is_empty() && self.exchange.request.body() == BodyLength::Empty {
-            self.copy(view, &copies, &[]);
+            self.copy(view, &copies, KeptBody::EMPTY);
             copies.clear();
         }
         if retry.is_some() || !copies.is_empty() {
             request.keep(self.worker.settings.retry_buffer);
         }
         let mut tried: Vec<EndpointId> = Vec::new();
-        let mut stale_retried = false;
+        let mut stale_retried = 0;
         // Held while a retry is under way.
         let mut retry_slot: Option<Slot> = None;
         loop {
@@ -239,13 +250,17 @@ impl HttpConnection {
                 }
                 Err(failure) => failure,
             };
-            if let Failure::Closed { reused: true } = failure
-                && !stale_retried
-                && request.can_restart()
-                && is_idempotent(self.exchange.request.method())
-            {
-                // Not a failure of the endpoint: it closed an idle connection just as it was used.
-                stale_retried = true;
+            // Not a failure of the endpoint: it closed an idle connection just as it was used, or
+            // it goes away and tells which requests it has not seen.
+            let is_stale = match failure {
+                Failure::Closed { reused: true } => {
+                    stale_retried == 0 && is_idempotent(self.exchange.request.method())
+                }
+                Failure::Unseen => stale_retried < MOST_UNSEEN,
+                _ => false,
+            };
+            if is_stale && request.can_restart() {
+                stale_retried += 1;
                 self.exchange.attempts -= 1;
                 continue;
             }
@@ -302,7 +317,7 @@ impl HttpConnection {
         let to = view.snapshot.cluster(cluster);
         let origin = self.origin(to);
         let mut upstream = match &to.breaker {
-            _ if to.protocol == UpstreamProtocol::H2c => {
+            _ if speaks_http2(to, self.exchange.protocol) => {
                 self.announce(view, deadlines, retry);
                 request.restart(|_| ());
                 let open = self.open_stream(view, cluster, state, origin, deadlines);
@@ -322,6 +337,11 @@ impl HttpConnection {
         };
         self.exchange.upstream_remote = Some(state.address.clone());
         self.exchange.upstream_local = upstream.local;
+        self.exchange.upstream_protocol = Some(if upstream.stream.is_frames() {
+            Protocol::Http2
+        } else {
+            Protocol::Http11
+        });
         if !upstream.stream.is_frames() {
             self.announce(view, deadlines, retry);
             request.restart(|out| self.exchange.request.encode(out));
@@ -417,7 +437,8 @@ impl HttpConnection {
                     _ => Reply::connect_failure(retried),
                 }
             }
-            Failure::Closed { .. } => Reply::upstream_closed(retried),
+            Failure::Closed { .. } | Failure::Unseen => Reply::upstream_closed(retried),
+            Failure::Reset { refused } => Reply::upstream_reset(refused, retried),
             Failure::Overflow => Reply::overflow(retried),
             Failure::BadResponse | Failure::Status => Reply::bad_response(),
             Failure::Timeout { per_try: false } => Reply::timeout(),
@@ -450,12 +471,12 @@ pub(super) fn pick<'a>(
     only
 }
 
-fn framing(body: BodyLength, protocol: UpstreamProtocol) -> Framing {
-    match (body, protocol) {
-        (BodyLength::Empty, _) => Framing::Raw,
-        (_, UpstreamProtocol::H2c) => Framing::Frames,
-        (BodyLength::Chunked, UpstreamProtocol::Http1) => Framing::Chunked,
-        (BodyLength::Length(_), UpstreamProtocol::Http1) => Framing::Raw,
+fn framing(body: BodyLength, http2: bool) -> Framing {
+    match body {
+        BodyLength::Empty => Framing::Raw,
+        _ if http2 => Framing::Frames,
+        BodyLength::Chunked => Framing::Chunked,
+        BodyLength::Length(_) => Framing::Raw,
     }
 }
 

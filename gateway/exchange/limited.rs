@@ -194,9 +194,13 @@ impl HttpConnection {
         let outcome = match failure {
             None | Some(Failure::Status) => status,
             Some(Failure::Connect(error)) if !error.is_endpoint() => return,
-            Some(Failure::Connect(_) | Failure::Closed { .. } | Failure::BadResponse) => {
-                Outcome::Failed
-            }
+            Some(
+                Failure::Connect(_)
+                | Failure::Closed { .. }
+                | Failure::Unseen
+                | Failure::Reset { .. }
+                | Failure::BadResponse,
+            ) => Outcome::Failed,
             Some(Failure::Timeout { .. }) => Outcome::TimedOut,
             // Not the endpoint's doing.
             Some(

@@ -13,13 +13,17 @@ use std::sync::OnceLock;
 use gatehouse_config::model::Percent;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::exchange::Exchange;
 use crate::exchange::limited::preface;
+use crate::exchange::multiplexed::{Connecting, Waiting, speaks_http2};
 use crate::exchange::serve::HttpConnection;
-use crate::exchange::transfer::{Transfer, poll_read};
+use crate::exchange::transfer::{KeptBody, Transfer, poll_read};
 use crate::http1::{BodyDecoder, BodyEvent, BodyLength, ResponseHead, ResponseLength};
-use crate::net::{ConnectOptions, connect};
+use crate::http2::client::{Making, Place};
+use crate::http2::{Frames, heads};
+use crate::net::{ConnectOptions, Stream, connect};
 use crate::snapshot::{ClusterId, EndpointId, Forward, Mirror};
-use crate::upstream::circuit_breaker::Resource;
+use crate::upstream::circuit_breaker::{Resource, Slot};
 use crate::upstream::pool::{self, Origin};
 use crate::upstream::{Choice, EndpointState, Outcome, Upstream, choose};
 use crate::worker::Worker;
@@ -100,8 +104,7 @@ impl HttpConnection {
     }
 
     /// Sends copies of the request as it goes to the upstream, with this body.
-    pub(super) fn copy(&mut self, view: &Rc<View>, to: &[ClusterId], body: &[u8]) {
-        let message = self.copied(body);
+    pub(super) fn copy(&mut self, view: &Rc<View>, to: &[ClusterId], body: KeptBody<'_>) {
         let is_head = self.exchange.request.is_head();
         for &cluster in to {
             if view.snapshot.cluster(cluster).wants_tls {
@@ -110,6 +113,10 @@ impl HttpConnection {
             let Choice::Endpoint(endpoint) = choose(view, cluster, &[], None, &self.worker.random)
             else {
                 continue;
+            };
+            let http2 = speaks_http2(view.snapshot.cluster(cluster), self.exchange.protocol);
+            let Some(message) = self.copied(body, http2) else {
+                continue; // HTTP/2 cannot say it
             };
             let Some(counted) = Counted::new(&self.worker, message.len()) else {
                 self.worker
@@ -122,7 +129,7 @@ impl HttpConnection {
                 origin: self.origin(view.snapshot.cluster(cluster)),
                 view: Rc::clone(view),
                 cluster,
-                message: message.clone(),
+                message,
                 is_head,
                 counted,
             };
@@ -130,8 +137,8 @@ impl HttpConnection {
         }
     }
 
-    /// The message; Envoy's copies say that they come from a proxy.
-    fn copied(&mut self, body: &[u8]) -> Vec<u8> {
+    /// The message; Envoy's copies say that they come from a proxy. None where HTTP/2 cannot say it.
+    fn copied(&mut self, body: KeptBody<'_>, http2: bool) -> Option<Message> {
         let local = self.exchange.connection.local.ip().to_canonical();
         let fields = self.exchange.request.fields_mut();
         let before = fields.get("x-forwarded-for").map(<[u8]>::to_vec);
@@ -139,21 +146,57 @@ impl HttpConnection {
         let separator: &[u8] = if list.is_empty() { b"" } else { b"," };
         let longer = [list, separator, local.to_string().as_bytes()].concat();
         fields.set("x-forwarded-for", &longer);
-        let mut message = Vec::with_capacity(1024 + body.len());
-        self.exchange.request.encode(&mut message);
+        fields.append("x-envoy-internal", b"true");
+        fields.append(MARK, instance().as_bytes());
+        let Exchange {
+            request, scheme, ..
+        } = &self.exchange;
+        let message = if http2 {
+            heads::to_request(request, scheme)
+                .ok()
+                .map(|head| Message::Http2 {
+                    head,
+                    body: body.plain(&self.worker.settings.limits),
+                })
+        } else {
+            let mut message = Vec::with_capacity(1024 + body.bytes.len());
+            request.encode(&mut message);
+            match request.body() {
+                BodyLength::Chunked => message.extend(body.in_chunks()),
+                BodyLength::Empty | BodyLength::Length(_) => message.extend(body.bytes),
+            }
+            Some(Message::Http1(message))
+        };
         let fields = self.exchange.request.fields_mut();
+        fields.remove_last(MARK);
+        fields.remove_last("x-envoy-internal");
         match before {
             Some(before) => fields.set("x-forwarded-for", &before),
             None => {
                 fields.remove("x-forwarded-for");
             }
         }
-        // Behind the last field, before the empty line.
-        message.truncate(message.len().saturating_sub(2));
-        message.extend_from_slice(b"x-envoy-internal: true\r\n");
-        message.extend_from_slice(format!("{MARK}: {}\r\n\r\n", instance()).as_bytes());
-        message.extend_from_slice(body);
         message
+    }
+}
+
+/// A copy as it is sent.
+#[derive(Debug)]
+enum Message {
+    Http1(Vec<u8>),
+    Http2 {
+        head: http::Request<()>,
+        body: Vec<u8>,
+    },
+}
+
+impl Message {
+    /// About how much memory it takes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Http1(bytes) => bytes.len(),
+            Self::Http2 { body, .. } => 1024 + body.len(),
+        }
     }
 }
 
@@ -179,7 +222,7 @@ struct Shadow {
     state: Rc<EndpointState>,
     /// The client's ends, where the endpoint is told them.
     origin: Option<Origin>,
-    message: Vec<u8>,
+    message: Message,
     is_head: bool,
     counted: Counted,
 }
@@ -226,38 +269,100 @@ impl Shadow {
 
     /// Gives the answer's status.
     async fn send(&self) -> io::Result<u16> {
-        let worker = &self.counted.worker;
-        let to = self.view.snapshot.cluster(self.cluster);
-        // Copies keep to the limits of their cluster; none waits for its turn.
-        let slot = |resource| match &to.breaker {
+        match &self.message {
+            Message::Http1(message) => self.send_http1(message).await,
+            Message::Http2 { head, body } => self.send_http2(head, body).await,
+        }
+    }
+
+    /// Copies keep to the limits of their cluster; none waits for its turn.
+    fn slot(&self, resource: Resource) -> io::Result<Option<Slot>> {
+        match &self.view.snapshot.cluster(self.cluster).breaker {
             None => Ok(None),
             Some(breaker) => match breaker.take(resource) {
                 None => Err(io::Error::from(io::ErrorKind::QuotaExceeded)),
                 slot => Ok(slot),
             },
+        }
+    }
+
+    /// A new connection, and what keeps it counted.
+    async fn connect(&self) -> io::Result<(Stream, Option<pool::Counted>)> {
+        let to = self.view.snapshot.cluster(self.cluster);
+        let counted = self.slot(Resource::Connection)?;
+        let counted = counted.map(|slot| pool::Counted::new(slot, &self.state));
+        let options = ConnectOptions {
+            timeout: to.connect_timeout,
+            keepalive: to.connections.keepalive,
+            preface: preface(to, self.origin),
+            ..ConnectOptions::default()
         };
-        let request = slot(Resource::Request)?;
+        let stream = connect(&self.state.address, &options).await;
+        Ok((stream.map_err(io::Error::other)?.into(), counted))
+    }
+
+    async fn send_http2(&self, head: &http::Request<()>, body: &[u8]) -> io::Result<u16> {
+        let _request = self.slot(Resource::Request)?;
+        let place = self.place().await?;
+        let sent = place.send(head.clone(), body.is_empty()).await;
+        let (answer, send) = sent.map_err(io::Error::other)?;
+        let mut frames = Frames::to_upstream(answer, send);
+        let mut written = 0;
+        while written < body.len() {
+            let rest = body.get(written..).unwrap_or_default();
+            written += poll_fn(|cx| frames.poll_write(cx, rest, true)).await?;
+        }
+        let mut head = ResponseHead::default();
+        let answered = poll_fn(|cx| frames.poll_answer(cx, &mut head)).await;
+        answered.map_err(io::Error::other)?;
+        let mut input = self.counted.worker.buffers.take();
+        let mut stream = Stream::Http2(Box::new(frames));
+        while poll_fn(|cx| poll_read(cx, &mut stream, &mut input)).await? > 0 {
+            input.consume(input.len());
+        }
+        self.counted.worker.buffers.give(input);
+        Ok(head.status())
+    }
+
+    async fn place(&self) -> io::Result<Place> {
+        let to = self.view.snapshot.cluster(self.cluster);
+        let connections = &self.state.http2;
+        loop {
+            let lifetimes = self.state.lifetimes.get();
+            if let Some(place) = connections.place(self.origin, to.max_streams, &lifetimes) {
+                return Ok(place);
+            }
+            if connections.connecting.get() {
+                let _waiting = Waiting::new(connections);
+                connections.changed.notified().await;
+                continue;
+            }
+            let _connecting = Connecting::new(connections);
+            let (stream, counted) = self.connect().await?;
+            let making = Making {
+                origin: self.origin,
+                counted,
+                keepalive: to.keepalive,
+            };
+            let added = connections.add(stream, making, &self.counted.worker).await;
+            return added.map_err(io::Error::other);
+        }
+    }
+
+    async fn send_http1(&self, message: &[u8]) -> io::Result<u16> {
+        let worker = &self.counted.worker;
+        let request = self.slot(Resource::Request)?;
         let mut upstream = match Upstream::idle(&self.state, self.origin) {
             Some(upstream) => upstream,
             None => {
-                let counted = slot(Resource::Connection)?;
-                let counted = counted.map(|slot| pool::Counted::new(slot, &self.state));
-                let options = ConnectOptions {
-                    timeout: to.connect_timeout,
-                    keepalive: to.connections.keepalive,
-                    preface: preface(to, self.origin),
-                    ..ConnectOptions::default()
-                };
-                let stream = connect(&self.state.address, &options)
-                    .await
-                    .map_err(io::Error::other)?;
-                let mut upstream = Upstream::new(stream.into(), &self.state)?;
+                let (stream, counted) = self.connect().await?;
+                let mut upstream = Upstream::new(stream, &self.state)?;
                 upstream.mark(counted, self.origin);
                 upstream
             }
         };
         upstream.request = request;
-        upstream.stream.write_all(&self.message).await?;
+        upstream.stream.write_all(message).await?;
         upstream.input = worker.buffers.take();
         let (status, keeps) = self.read_answer(&mut upstream).await?;
         let leftover = !upstream.input.is_empty();

@@ -53,6 +53,10 @@ pub struct Exchange {
     pub connection: Rc<Connection>,
     /// The version that the client speaks.
     pub protocol: Protocol,
+    /// `http` or `https`, as the client used it.
+    pub scheme: &'static str,
+    /// What was spoken on the last try that got a connection.
+    pub upstream_protocol: Option<Protocol>,
     /// When the first byte of the request was seen.
     pub started: Instant,
     /// When the request was ready to be sent on: `started`, or the end of an injected delay.
@@ -122,6 +126,8 @@ impl Exchange {
         Self {
             connection,
             protocol: Protocol::default(),
+            scheme: "http",
+            upstream_protocol: None,
             started: Instant::now(),
             forwarded: Instant::now(),
             started_at: SystemTime::UNIX_EPOCH,
@@ -170,6 +176,7 @@ impl Exchange {
         self.cluster = None;
         self.endpoint = None;
         self.upstream_remote = None;
+        self.upstream_protocol = None;
         self.upstream_local = None;
         self.upstream_service_time = None;
         self.attempts = 0;

@@ -281,6 +281,33 @@ impl Reply {
         })
     }
 
+    /// The upstream gave up on the request: 503 UR.
+    pub fn upstream_reset(refused: bool, retried: bool) -> Self {
+        let details = if refused {
+            "upstream_reset_before_response_started{remote_refused_stream_reset}"
+        } else {
+            "upstream_reset_before_response_started{remote_reset}"
+        };
+        Self::new(503, ResponseFlags::UR, details).with_body(match (refused, retried) {
+            (false, false) => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 reset"
+            }
+            (false, true) => {
+                "upstream connect error or disconnect/reset before headers. retried and the \
+                 latest reset reason: remote reset"
+            }
+            (true, false) => {
+                "upstream connect error or disconnect/reset before headers. reset reason: remote \
+                 refused stream reset"
+            }
+            (true, true) => {
+                "upstream connect error or disconnect/reset before headers. retried and the \
+                 latest reset reason: remote refused stream reset"
+            }
+        })
+    }
+
     /// The upstream's answer is no HTTP: 502 UPE.
     pub fn bad_response() -> Self {
         Self::new(

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use crate::exchange::forward::{Deadlines, Failure, Next};
 use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
-use crate::exchange::{GrpcCall, ResponseFlags, grpc};
+use crate::exchange::upgrade::accept_key;
+use crate::exchange::{Exchange, GrpcCall, ResponseFlags, grpc};
 use crate::filter::headers;
-use crate::http1::{BodyDecoder, BodyError, ReadBuffer, ResponseLength};
-use crate::http2;
+use crate::http1::{BodyDecoder, BodyError, KnownName, ReadBuffer, ResponseLength};
+use crate::http2::client::Broken;
 use crate::net::Stream;
 use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
@@ -131,10 +132,16 @@ impl HttpConnection {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
             if let Some(frames) = upstream.stream.frames() {
+                if frames.poll_interim(cx, &mut self.exchange.response) {
+                    self.pass_interim()?;
+                    continue;
+                }
                 let answer = ready!(frames.poll_answer(cx, &mut self.exchange.response));
-                return Poll::Ready(answer.map_err(|error| Failure::Closed {
-                    reused: http2::client::was_refused(&error),
-                }));
+                if let Err(error) = answer {
+                    return Poll::Ready(Err(Broken::from(&error).into()));
+                }
+                self.switch_as_http1();
+                return Poll::Ready(Ok(()));
             }
             match self.exchange.response.decode(&mut upstream.input, &limits) {
                 Err(_) => return Poll::Ready(Err(Failure::BadResponse)),
@@ -146,18 +153,7 @@ impl HttpConnection {
                     if switching || !self.exchange.response.is_informational() {
                         return Poll::Ready(Ok(()));
                     }
-                    if self.output.len() > PIPELINED {
-                        return Poll::Ready(Err(Failure::BadResponse));
-                    }
-                    self.exchange.response.fields_mut().remove_hop_by_hop();
-                    match self.stream.frames() {
-                        None => self.exchange.response.encode(&mut self.output),
-                        Some(frames) => {
-                            if frames.inform(&self.exchange.response).is_err() {
-                                return Poll::Ready(Err(Failure::ClientGone));
-                            }
-                        }
-                    }
+                    self.pass_interim()?;
                     continue;
                 }
                 Ok(false) => {}
@@ -178,6 +174,43 @@ impl HttpConnection {
                     }));
                 }
             }
+        }
+    }
+
+    /// Sends the interim head on.
+    fn pass_interim(&mut self) -> Result<(), Failure> {
+        if self.output.len() > PIPELINED {
+            return Err(Failure::BadResponse);
+        }
+        self.exchange.response.fields_mut().remove_hop_by_hop();
+        match self.stream.frames() {
+            None => self.exchange.response.encode(&mut self.output),
+            Some(frames) => {
+                let sent = frames.inform(&self.exchange.response);
+                sent.map_err(|_| Failure::ClientGone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An endpoint of HTTP/2 grants another protocol with a plain success (RFC 8441 §5), and says
+    /// nothing of the key that a client of HTTP/1.1 wants to see answered.
+    fn switch_as_http1(&mut self) {
+        let Exchange {
+            request, response, ..
+        } = &mut self.exchange;
+        let Some(protocol) = request.upgrade() else {
+            return;
+        };
+        if !(200..300).contains(&response.status()) {
+            return;
+        }
+        let protocol = String::from_utf8_lossy(protocol).into_owned();
+        response.grant_upgrade(&protocol);
+        let fields = response.fields_mut();
+        fields.remove_known(KnownName::ContentLength);
+        if let Some(key) = request.fields().get("sec-websocket-key") {
+            fields.set("sec-websocket-accept", &accept_key(key));
         }
     }
 
@@ -451,6 +484,10 @@ impl End {
         flag: ResponseFlags::UC,
         details: "upstream_reset_after_response_started{connection_termination}",
     };
+    const UPSTREAM_RESET: Self = Self {
+        flag: ResponseFlags::UR,
+        details: "upstream_reset_after_response_started{remote_reset}",
+    };
     const UPSTREAM_GARBLED: Self = Self {
         flag: ResponseFlags::UPE,
         details: "upstream_reset_after_response_started{protocol_error}",
@@ -501,7 +538,12 @@ impl Relay {
             Poll::Ready(Ok(Progress::Splice(left))) => return Poll::Ready(Ok(Moved::Splice(left))),
             Poll::Ready(Err(TransferError::To)) => return Poll::Ready(Err(End::CLIENT_GONE)),
             Poll::Ready(Err(TransferError::From)) => {
-                return Poll::Ready(Err(End::UPSTREAM_CUT));
+                let broken = stream.frames().and_then(|frames| frames.broken());
+                return Poll::Ready(Err(match broken {
+                    Some(Broken::Reset | Broken::Refused) => End::UPSTREAM_RESET,
+                    Some(Broken::Garbled) => End::UPSTREAM_GARBLED,
+                    Some(Broken::Closed | Broken::Unseen) | None => End::UPSTREAM_CUT,
+                }));
             }
             Poll::Ready(Err(TransferError::Cut(error))) => {
                 return Poll::Ready(Err(if error == BodyError::Truncated {

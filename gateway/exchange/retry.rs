@@ -88,7 +88,8 @@ fn repeats_failure(failure: &Failure, on: &RetryOn) -> bool {
     match failure {
         // Nothing was sent yet.
         Failure::Connect(_) => on.connect_failure || on.reset_before_request || any_reset,
-        Failure::Closed { .. } | Failure::BadResponse => any_reset,
+        Failure::Closed { .. } | Failure::Unseen | Failure::BadResponse => any_reset,
+        Failure::Reset { refused } => any_reset || (*refused && on.refused_stream),
         Failure::Timeout { per_try } => *per_try && any_reset,
         // Decided by its head.
         Failure::Status => true,
@@ -237,6 +238,16 @@ mod tests {
             (on(|on| on.reset_before_request = true), closed(), false),
             (on(|on| on.connect_failure = true), closed(), false),
             (on(|on| on.retriable_4xx = true), closed(), false),
+            (
+                on(|on| on.refused_stream = true),
+                Failure::Reset { refused: true },
+                true,
+            ),
+            (
+                on(|on| on.refused_stream = true),
+                Failure::Reset { refused: false },
+                false,
+            ),
             (on(|on| on.reset = true), per_try(), true),
             (on(|on| on.connect_failure = true), per_try(), false),
             (

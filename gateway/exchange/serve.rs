@@ -245,6 +245,7 @@ impl HttpConnection {
                 local: exchange.connection.local,
             });
         }
+        exchange.scheme = trusted.scheme;
         Ok(trusted.scheme)
     }
 

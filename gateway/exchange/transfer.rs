@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::grpc_messages::Messages;
-use crate::http1::{self, BodyDecoder, BodyError, BodyEvent, Fields, ReadBuffer};
+use crate::http1::{
+    self, BodyDecoder, BodyError, BodyEvent, Fields, Limits, ReadBuffer, ResponseLength,
+};
 use crate::http2::Frames;
 use crate::net::Stream;
 
@@ -63,6 +65,60 @@ struct Keep {
     head: usize,
     /// A body that is longer is not kept.
     limit: usize,
+}
+
+/// A body that was kept as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptBody<'b> {
+    /// With its framing.
+    pub bytes: &'b [u8],
+    /// Which is that of chunks; else there is none.
+    pub is_chunked: bool,
+}
+
+impl KeptBody<'_> {
+    pub const EMPTY: Self = KeptBody {
+        bytes: b"",
+        is_chunked: false,
+    };
+
+    /// In chunks.
+    pub fn in_chunks(self) -> Vec<u8> {
+        if self.is_chunked {
+            return self.bytes.to_vec();
+        }
+        let mut chunks = Vec::with_capacity(self.bytes.len() + 32);
+        if !self.bytes.is_empty() {
+            http1::write_chunk_head(&mut chunks, self.bytes.len());
+            chunks.extend_from_slice(self.bytes);
+            chunks.extend_from_slice(http1::CHUNK_END);
+        }
+        http1::write_last_chunk(&mut chunks, None);
+        chunks
+    }
+
+    /// Without framing.
+    pub fn plain(self, limits: &Limits) -> Vec<u8> {
+        if !self.is_chunked {
+            return self.bytes.to_vec();
+        }
+        let mut plain = Vec::with_capacity(self.bytes.len());
+        let mut input = ReadBuffer::new();
+        input.extend(self.bytes);
+        let mut body = BodyDecoder::with_limits(ResponseLength::Chunked, limits);
+        // It was encoded here: it is whole.
+        while let Ok(event) = body.decode(&mut input) {
+            match event {
+                BodyEvent::Data(count) => {
+                    plain.extend_from_slice(&input.filled()[..count]);
+                    input.consume(count);
+                }
+                BodyEvent::Trailers => {}
+                BodyEvent::NeedMore | BodyEvent::End => break,
+            }
+        }
+        plain
+    }
 }
 
 /// How far a transfer came.
@@ -162,10 +218,13 @@ impl Transfer {
         !self.has_begun() || self.keep.is_some()
     }
 
-    /// The body with its framing, once all of it was taken, if it was kept.
-    pub fn kept_body(&self) -> Option<&[u8]> {
+    /// The body, once all of it was taken, if it was kept.
+    pub(super) fn kept_body(&self) -> Option<KeptBody<'_>> {
         let keep = self.keep.filter(|_| self.ended)?;
-        self.out.get(keep.head..)
+        Some(KeptBody {
+            bytes: self.out.get(keep.head..)?,
+            is_chunked: self.framing == Framing::Chunked,
+        })
     }
 
     /// The buffer, empty, for the next head; one that a kept body made large is given up.

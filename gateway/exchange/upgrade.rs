@@ -3,6 +3,9 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use data_encoding::BASE64;
+
 use crate::exchange::ResponseFlags;
 use crate::exchange::forward::Next;
 use crate::exchange::serve::HttpConnection;
@@ -66,6 +69,14 @@ impl HttpConnection {
     }
 }
 
+/// What an endpoint of HTTP/1.1 would have said of a WebSocket's key (RFC 6455 §4.2.2).
+pub(super) fn accept_key(key: &[u8]) -> Vec<u8> {
+    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64.encode(hash.finish().as_ref()).into_bytes()
+}
+
 async fn write_all(to: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
     use tokio::io::AsyncWriteExt as _;
     if bytes.is_empty() {
@@ -73,4 +84,13 @@ async fn write_all(to: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
     }
     to.write_all(bytes).await?;
     to.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_key_is_answered_as_the_rfc_has_it() {
+        let accept = super::accept_key(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 }

@@ -53,6 +53,8 @@ pub struct Answer<'a> {
     pub details: &'a str,
     /// `%UPSTREAM_HOST%`.
     pub upstream: Option<&'a EndpointAddress>,
+    /// `%UPSTREAM_PROTOCOL%`.
+    pub upstream_protocol: Option<Protocol>,
     /// `%UPSTREAM_LOCAL_ADDRESS%`.
     pub upstream_local: Option<SocketAddr>,
     /// From the request's end to the response's head.
@@ -99,6 +101,7 @@ pub fn edit_answer(exchange: &mut Exchange, snapshot: &Snapshot, all: &[&[Edit]]
             flags: exchange.flags,
             details,
             upstream: exchange.upstream_remote.as_ref(),
+            upstream_protocol: exchange.upstream_protocol,
             upstream_local: exchange.upstream_local,
             service_time: exchange.upstream_service_time,
             received: exchange.request_body_bytes,
@@ -317,6 +320,7 @@ mod tests {
             flags: ResponseFlags::DI,
             details: "via_upstream",
             upstream: Some(&UPSTREAM),
+            upstream_protocol: Some(Protocol::Http2),
             upstream_local: Some("127.0.0.2:4000".parse().unwrap()),
             service_time: None,
             received: 12,
@@ -424,7 +428,7 @@ mod tests {
                 ValuePiece::UpstreamCluster { raw: false },
                 "outbound|80||a;",
             ),
-            (ValuePiece::UpstreamProtocol, "HTTP/1.1"),
+            (ValuePiece::UpstreamProtocol, "HTTP/2"),
             (ValuePiece::AttemptCount, "2"),
             (ValuePiece::TransportFailure, "noroute"),
             (ValuePiece::BytesReceived, "12"),

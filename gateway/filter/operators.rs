@@ -6,7 +6,7 @@ use gatehouse_config::model::{
     DurationPart, DurationUnit, GrpcStatusForm, Moment, PathPart, ValuePiece,
 };
 
-use crate::exchange::grpc;
+use crate::exchange::{Protocol, grpc};
 use crate::filter::headers::{Facts, cut, print};
 use crate::http1::{Fields, KnownName, RequestHead};
 use crate::route::query_param;
@@ -29,8 +29,8 @@ pub(super) fn fill(
             }
         }
         ValuePiece::UpstreamProtocol => {
-            let spoken = facts.answer.and_then(|answer| answer.upstream);
-            value.extend_from_slice(spoken.map_or(b"", |_| b"HTTP/1.1"));
+            let spoken = facts.answer.and_then(|answer| answer.upstream_protocol);
+            put(value, spoken.map_or("", Protocol::as_str).as_bytes());
         }
         ValuePiece::AttemptCount => print(value, facts.answer.map_or(1, |answer| answer.attempts)),
         ValuePiece::TransportFailure => {
@@ -194,7 +194,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::exchange::{Connection, Protocol, ResponseFlags};
+    use crate::exchange::{Connection, ResponseFlags};
     use crate::filter::headers::{Answer, Known};
 
     #[test]
@@ -224,6 +224,7 @@ mod tests {
             flags: ResponseFlags::default(),
             details: "",
             upstream: None,
+            upstream_protocol: None,
             upstream_local: None,
             service_time: Some(Duration::from_secs(1)),
             received: 0,

@@ -144,6 +144,18 @@ impl Fields {
         found
     }
 
+    /// Removes the last field that has this name, which is in lower case and not a known one.
+    pub fn remove_last(&mut self, name: &str) {
+        let Self {
+            buf, list, live, ..
+        } = self;
+        let is_last = |field: &&mut Field| !field.removed && field.name.of(buf) == name.as_bytes();
+        if let Some(field) = list.iter_mut().rev().find(is_last) {
+            field.removed = true;
+            *live -= 1;
+        }
+    }
+
     /// Removes every field of this known name; whether there was one.
     pub fn remove_known(&mut self, name: KnownName) -> bool {
         if !self.may_have(name) || name == KnownName::Other {

@@ -3,20 +3,40 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::Instant;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
+use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, Reason, SendStream};
 use tokio::sync::Notify;
 
 use crate::http2::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::net::Stream;
-use crate::upstream::pool::Origin;
+use crate::upstream::endpoint::Lifetimes;
+use crate::upstream::pool::{Counted, Origin};
+use crate::worker::Worker;
 
 /// Requests under way on one connection, where neither the endpoint nor a DestinationRule says.
 const MAX_STREAMS: u32 = 1024;
+/// The same while the endpoint has not said anything yet: as many as it should allow (RFC 9113
+/// §6.5.2).
+const MAX_FIRST_STREAMS: u32 = 100;
+/// What h2 says of the endpoint's limit until it has read SETTINGS. No SETTINGS can say so: their
+/// numbers have 32 bits, and where they give none, h2 says `usize::MAX`.
+const UNSAID: usize = usize::MAX - 1;
+
+/// How connections are made and kept.
+#[derive(Debug)]
+pub struct Making {
+    /// For whom, if a PROXY header says so.
+    pub origin: Option<Origin>,
+    /// Where the connection counts towards a limit.
+    pub counted: Option<Counted>,
+    /// Pings: how often, and how long an answer may take (`http2KeepAlive`).
+    pub keepalive: Option<(Duration, Duration)>,
+}
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
@@ -24,8 +44,10 @@ pub struct Connections {
     all: RefCell<Vec<Rc<Multiplexed>>>,
     /// Somebody makes a connection, which others will share.
     pub connecting: Cell<bool>,
-    /// Wakes those who wait for it.
-    pub connected: Notify,
+    /// Wakes those who wait for it, or for a place on one that is full.
+    pub changed: Notify,
+    /// How many wait.
+    pub waiting: Cell<u32>,
 }
 
 /// A connection that many requests share.
@@ -39,7 +61,16 @@ pub struct Multiplexed {
     active: Cell<u32>,
     served: Cell<u32>,
     closed: Cell<bool>,
+    made: Instant,
     last_used: Cell<Instant>,
+    /// The endpoint's SETTINGS were read.
+    settled: Cell<bool>,
+    /// Wakes those who wait for them.
+    heard: Notify,
+    /// Where it counts towards a limit.
+    _counted: Option<Counted>,
+    /// Who shares it, to be told of each place that becomes free.
+    home: Weak<Connections>,
 }
 
 /// One request's place on a connection.
@@ -48,16 +79,24 @@ pub struct Place(Rc<Multiplexed>);
 
 impl Connections {
     /// A place on a connection with room for one more request.
-    pub fn place(&self, origin: Option<Origin>, most: Option<u32>, requests: u32) -> Option<Place> {
+    pub fn place(
+        &self,
+        origin: Option<Origin>,
+        most: Option<u32>,
+        lifetimes: &Lifetimes,
+    ) -> Option<Place> {
         let mut all = self.all.borrow_mut();
-        all.retain(|connection| !connection.closed.get() && connection.served.get() < requests);
+        all.retain(|connection| connection.is_usable(lifetimes));
         let fitting = all.iter().find(|connection| {
-            let said = connection.requests.current_max_send_streams();
-            let said = u32::try_from(said).unwrap_or(u32::MAX);
-            let room = most.unwrap_or(MAX_STREAMS).min(said);
+            let room = most.unwrap_or(MAX_STREAMS).min(connection.allowed());
             connection.origin == origin && connection.active.get() < room
         })?;
         Some(Place::new(Rc::clone(fitting)))
+    }
+
+    /// Whether there is none that could be used.
+    pub fn is_empty(&self) -> bool {
+        self.all.borrow().iter().all(|one| one.closed.get())
     }
 
     /// Adds a connection and takes the first place on it.
@@ -68,10 +107,17 @@ impl Connections {
     pub async fn add(
         self: &Rc<Self>,
         stream: Stream,
-        origin: Option<Origin>,
+        making: Making,
+        worker: &Rc<Worker>,
     ) -> Result<Place, h2::Error> {
+        let Making {
+            origin,
+            counted,
+            keepalive,
+        } = making;
         let local = stream.local_addr().ok();
-        let (requests, connection) = h2::client::Builder::new()
+        let (requests, mut connection) = h2::client::Builder::new()
+            .initial_max_send_streams(UNSAID)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
@@ -86,17 +132,31 @@ impl Connections {
             active: Cell::new(0),
             served: Cell::new(0),
             closed: Cell::new(false),
+            made: Instant::now(),
             last_used: Cell::new(Instant::now()),
+            settled: Cell::new(false),
+            heard: Notify::new(),
+            _counted: counted,
+            home: Rc::downgrade(self),
         });
         self.all.borrow_mut().push(Rc::clone(&multiplexed));
         let place = Place::new(Rc::clone(&multiplexed));
-        let gone = Rc::downgrade(&multiplexed);
+        let shared = Rc::downgrade(&multiplexed);
+        let pings = keepalive.zip(connection.ping_pong());
+        let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP/2 connection to an endpoint broke");
+            match drive(connection, &shared, pings).await {
+                Ended::Over(Ok(())) => {}
+                Ended::Over(Err(error)) => {
+                    tracing::debug!(%error, "HTTP/2 connection to an endpoint broke");
+                }
+                Ended::Silent => {
+                    tracing::debug!("an endpoint answers no ping; its connection is closed");
+                    worker.with_metrics(|metrics| metrics.limit_reached("http2KeepAlive"));
+                }
             }
-            if let Some(multiplexed) = gone.upgrade() {
-                multiplexed.closed.set(true);
+            if let Some(multiplexed) = shared.upgrade() {
+                multiplexed.close();
             }
         });
         Ok(place)
@@ -112,6 +172,100 @@ impl Connections {
     }
 }
 
+/// How a connection ended.
+#[derive(Debug)]
+enum Ended {
+    Over(Result<(), h2::Error>),
+    /// A ping was not answered in time.
+    Silent,
+}
+
+/// Keeps a connection going until it ends.
+async fn drive(
+    mut connection: Connection<Stream, Bytes>,
+    shared: &Weak<Multiplexed>,
+    pings: Option<((Duration, Duration), PingPong)>,
+) -> Ended {
+    let mut silent = std::pin::pin!(async {
+        match pings {
+            Some(((interval, timeout), pings)) => until_silent(pings, interval, timeout).await,
+            None => std::future::pending().await,
+        }
+    });
+    let mut settled = false;
+    poll_fn(|cx| {
+        let over = std::pin::Pin::new(&mut connection).poll(cx);
+        if !settled
+            && let Some(shared) = shared.upgrade()
+            && shared.requests.current_max_send_streams() != UNSAID
+        {
+            settled = true;
+            shared.settled.set(true);
+            shared.heard.notify_waiters();
+        }
+        if let Poll::Ready(result) = over {
+            return Poll::Ready(Ended::Over(result));
+        }
+        silent.as_mut().poll(cx).map(|()| Ended::Silent)
+    })
+    .await
+}
+
+/// Sends pings until one is not answered in time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "once per connection and interval"
+)]
+async fn until_silent(mut pings: PingPong, interval: Duration, timeout: Duration) {
+    loop {
+        tokio::time::sleep(interval).await;
+        match tokio::time::timeout(timeout, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection is over, which shows itself.
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+impl Multiplexed {
+    fn is_usable(&self, lifetimes: &Lifetimes) -> bool {
+        let is_young = || {
+            let total = lifetimes
+                .total
+                .is_none_or(|most| self.made.elapsed() < most);
+            let is_idle = self.active.get() == 0;
+            total && !(is_idle && self.last_used.get().elapsed() >= lifetimes.idle)
+        };
+        !self.closed.get()
+            && self.served.get() < lifetimes.requests
+            && (!lifetimes.exact || is_young())
+    }
+
+    /// How many requests the endpoint allows at once.
+    fn allowed(&self) -> u32 {
+        match self.requests.current_max_send_streams() {
+            UNSAID => MAX_FIRST_STREAMS,
+            said => u32::try_from(said).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Something came free.
+    fn wake_one(&self) {
+        if let Some(home) = self.home.upgrade()
+            && home.waiting.get() > 0
+        {
+            home.changed.notify_one();
+        }
+    }
+
+    fn close(&self) {
+        self.closed.set(true);
+        self.heard.notify_waiters();
+        self.wake_one();
+    }
+}
+
 impl Place {
     fn new(connection: Rc<Multiplexed>) -> Self {
         connection.active.set(connection.active.get() + 1);
@@ -124,6 +278,15 @@ impl Place {
     /// Our address on the connection.
     pub fn local(&self) -> Option<SocketAddr> {
         self.0.local
+    }
+
+    /// Whether the endpoint takes an extended CONNECT (RFC 8441), which its SETTINGS say.
+    pub async fn takes_upgrades(&self) -> bool {
+        let connection = &self.0;
+        while !connection.settled.get() && !connection.closed.get() {
+            connection.heard.notified().await;
+        }
+        connection.requests.is_extended_connect_protocol_enabled()
     }
 
     /// Sends a request's head; `ends` where no body follows.
@@ -151,10 +314,33 @@ impl Drop for Place {
         let active = &self.0.active;
         active.set(active.get().saturating_sub(1));
         self.0.last_used.set(Instant::now());
+        self.0.wake_one();
     }
 }
 
-/// Whether the endpoint has surely not looked at the request (RFC 9113 §8.7).
-pub fn was_refused(error: &h2::Error) -> bool {
-    error.reason() == Some(Reason::REFUSED_STREAM) || error.is_go_away() && error.is_remote()
+/// How a request failed that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The endpoint goes away and has surely not looked at the request (RFC 9113 §6.8).
+    Unseen,
+    /// The endpoint would not have this one (REFUSED_STREAM).
+    Refused,
+    /// The endpoint gave up on this one.
+    Reset,
+    /// What it sent is no HTTP/2.
+    Garbled,
+    /// The connection is gone.
+    Closed,
+}
+
+impl From<&h2::Error> for Broken {
+    fn from(error: &h2::Error) -> Self {
+        match (error.is_remote(), error.reason()) {
+            (true, _) if error.is_go_away() => Self::Unseen,
+            (true, Some(Reason::REFUSED_STREAM)) => Self::Refused,
+            (true, Some(_)) => Self::Reset,
+            (false, Some(_)) => Self::Garbled,
+            (_, None) => Self::Closed,
+        }
+    }
 }

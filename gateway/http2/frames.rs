@@ -14,6 +14,7 @@ use h2::{Reason, RecvStream, SendStream};
 use tokio::io::ReadBuf;
 
 use crate::http1::{Fields, ResponseHead};
+use crate::http2::client::Broken;
 use crate::http2::heads;
 
 /// The most that is handed over in one piece.
@@ -29,6 +30,8 @@ pub struct Frames {
     respond: Option<SendResponse<Bytes>>,
     answer: Option<ResponseFuture>,
     send: Option<SendStream<Bytes>>,
+    /// How reading broke off.
+    broken: Option<Broken>,
 }
 
 impl Frames {
@@ -41,6 +44,7 @@ impl Frames {
             respond: Some(respond),
             answer: None,
             send: None,
+            broken: None,
         }
     }
 
@@ -53,6 +57,7 @@ impl Frames {
             respond: None,
             answer: Some(answer),
             send: Some(send),
+            broken: None,
         }
     }
 
@@ -77,6 +82,19 @@ impl Frames {
         let respond = self.respond.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         let sent = respond.send_informational(heads::to_response(head));
         sent.map_err(io::Error::other)
+    }
+
+    /// An interim head of the endpoint (1xx), if one has come.
+    pub fn poll_interim(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> bool {
+        let Some(answer) = &mut self.answer else {
+            return false;
+        };
+        // An error shows in the answer itself.
+        let Poll::Ready(Some(Ok(interim))) = answer.poll_informational(cx) else {
+            return false;
+        };
+        heads::response(interim.status(), interim.headers(), true, head);
+        true
     }
 
     /// Waits for the endpoint's answer.
@@ -109,6 +127,11 @@ impl Frames {
         reset.is_ready()
     }
 
+    /// How reading broke off, if it did.
+    pub fn broken(&self) -> Option<Broken> {
+        self.broken
+    }
+
     /// Whether a read gives something: bytes, or the end.
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.piece.is_empty() {
@@ -116,7 +139,11 @@ impl Frames {
                 return Poll::Ready(Ok(()));
             };
             match ready!(receive.poll_data(cx)) {
-                Some(piece) => self.piece = piece.map_err(io::Error::other)?,
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => {
+                    self.broken = Some(Broken::from(&error));
+                    return Poll::Ready(Err(io::Error::other(error)));
+                }
                 None => {
                     let trailers = ready!(receive.poll_trailers(cx)).map_err(io::Error::other)?;
                     self.trailers = trailers.map(|map| Box::new(heads::trailers(&map)));

@@ -66,11 +66,12 @@ pub async fn serve(
         worker: Rc::clone(&worker),
     });
     let limits = worker.limits();
+    let settings = worker.view().snapshot.proxy.connections;
     let mut builder = h2::server::Builder::new();
     builder
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(settings.max_streams.unwrap_or(MAX_STREAMS))
+        .initial_window_size(settings.stream_window.unwrap_or(STREAM_WINDOW))
+        .initial_connection_window_size(settings.connection_window.unwrap_or(CONNECTION_WINDOW))
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .enable_connect_protocol();

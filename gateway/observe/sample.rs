@@ -24,6 +24,8 @@ pub(crate) fn exchange() -> Exchange {
             local: "192.168.8.151:80".parse().unwrap(),
         }),
         protocol: Protocol::Http11,
+        scheme: "http",
+        upstream_protocol: Some(Protocol::Http11),
         started: Instant::now(),
         // 2026-08-22T12:00:00.007Z
         forwarded: Instant::now(),

@@ -200,31 +200,15 @@ pub(super) const MESSAGES: &[Message] = &[
             ("maxRequestsPerConnection", Supported),
             ("maxRetries", Supported),
             ("idleTimeout", Supported),
-            (
-                "h2UpgradePolicy",
-                NotYet(
-                    "endpoints are spoken to in HTTP/1.1 unless their port's protocol says otherwise",
-                ),
-            ),
-            (
-                "useClientProtocol",
-                NotYet(
-                    "endpoints are spoken to as their port's protocol says, whatever the client speaks",
-                ),
-            ),
-            (
-                "maxConcurrentStreams",
-                NotYet("a connection has as many streams as its endpoint allows"),
-            ),
-            ("http2KeepAlive", NotYet("no HTTP/2 pings are sent")),
+            ("h2UpgradePolicy", Supported),
+            ("useClientProtocol", Supported),
+            ("maxConcurrentStreams", Supported),
+            ("http2KeepAlive", Supported),
         ],
     },
     Message {
         name: "Http2KeepAlive",
-        fields: &[
-            ("interval", NotYet("no HTTP/2 pings are sent")),
-            ("timeout", NotYet("no HTTP/2 pings are sent")),
-        ],
+        fields: &[("interval", Supported), ("timeout", Supported)],
     },
     Message {
         name: "OutlierDetection",

@@ -83,12 +83,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 "dnsRefreshRate",
                 Ignored("a name is asked for again when its time to live is over"),
             ),
-            (
-                "h2UpgradePolicy",
-                NotYet(
-                    "endpoints are spoken to in HTTP/1.1 unless their port's name says otherwise",
-                ),
-            ),
+            ("h2UpgradePolicy", Supported),
             ("inboundClusterStatName", Ignored(STATS)),
             ("outboundClusterStatName", Ignored(STATS)),
             ("certificates", Ignored(ISTIOD)),
@@ -357,18 +352,9 @@ pub(super) const MESSAGES: &[Message] = &[
                 "httpMaxStreamDuration",
                 NotYet("a request may take as long as its route allows"),
             ),
-            (
-                "httpMaxConcurrentStreams",
-                NotYet("256 requests at once on one connection"),
-            ),
-            (
-                "http2InitialStreamWindowSize",
-                NotYet("256 KiB for each request"),
-            ),
-            (
-                "http2InitialConnectionWindowSize",
-                NotYet("1 MiB for each connection"),
-            ),
+            ("httpMaxConcurrentStreams", Supported),
+            ("http2InitialStreamWindowSize", Supported),
+            ("http2InitialConnectionWindowSize", Supported),
             ("httpHeadersWithUnderscoresAction", Supported),
             ("httpMergeSlashes", Supported),
             ("httpPathWithEscapedSlashesAction", Supported),

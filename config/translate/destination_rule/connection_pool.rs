@@ -139,16 +139,8 @@ fn parse_http(
     pool.http2.upgrade = match h2_upgrade_policy {
         H2Upgrade::Default => None,
         H2Upgrade::DoNotUpgrade => Some(false),
-        H2Upgrade::Upgrade => {
-            report.unsupported(
-                &path.field("h2UpgradePolicy"),
-                "h2UpgradePolicy",
-                "the endpoints are spoken to in HTTP/1.1",
-            );
-            Some(true)
-        }
+        H2Upgrade::Upgrade => Some(true),
     };
-    // Clients speak HTTP/1.1 here, and so do we: nothing is left out.
     pool.http2.use_client_protocol = *use_client_protocol;
     pool.http2.keepalive = http2_keep_alive
         .as_ref()

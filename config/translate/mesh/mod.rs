@@ -44,6 +44,8 @@ pub struct MeshDefaults {
     pub retry: Option<DefaultRetry>,
     /// `connectTimeout`; none: Istio's own.
     pub connect_timeout: Option<Duration>,
+    /// `h2UpgradePolicy`: endpoints of HTTP ports are spoken to in HTTP/2.
+    pub upgrade_to_http2: bool,
     /// `defaultTrafficPolicy.connectionPool`.
     pub connection_pool: Option<ConnectionPool>,
     /// `defaultTrafficPolicy.outlierDetection`.
@@ -353,9 +355,7 @@ fn apply(
         settings.root_namespace.clone_from(root_namespace);
     }
     let defaults = &mut settings.mesh;
-    if *h2_upgrade_policy == H2UpgradePolicy::Upgrade {
-        report_unused(report, path, "MeshConfig", "h2UpgradePolicy");
-    }
+    defaults.upgrade_to_http2 = *h2_upgrade_policy == H2UpgradePolicy::Upgrade;
     if let Some(tls) = tls_defaults {
         judge_tls(tls, &path.field("tlsDefaults"), report);
         report_unused(report, path, "MeshConfig", "tlsDefaults");

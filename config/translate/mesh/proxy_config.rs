@@ -17,6 +17,10 @@ use crate::translate::report::ObjectReport;
 /// Trusted proxies that can be counted; more are surely a mistake.
 const MOST_PROXIES: u32 = 100;
 
+/// The smallest window of HTTP/2 that Envoy takes, which is also the one before any SETTINGS
+/// (RFC 9113 §6.9.2).
+const SMALLEST_WINDOW: i32 = 65_535;
+
 /// Reads `defaultConfig`.
 pub(super) fn apply(
     config: &ProxyConfig,
@@ -245,9 +249,6 @@ fn apply_connections(
         http_drain_timeout = "httpDrainTimeout",
         http_request_timeout = "httpRequestTimeout",
         http_max_stream_duration = "httpMaxStreamDuration",
-        http_max_concurrent_streams = "httpMaxConcurrentStreams",
-        http2_initial_stream_window_size = "http2InitialStreamWindowSize",
-        http2_initial_connection_window_size = "http2InitialConnectionWindowSize",
         listener_connection_limit = "listenerConnectionLimit",
         global_downstream_connection_limit = "globalDownstreamConnectionLimit",
     }
@@ -267,6 +268,28 @@ fn apply_connections(
         .or(edge.then_some(minute)),
         stream_idle_timeout: time(*http_stream_idle_timeout, "httpStreamIdleTimeout", report)
             .or(edge.then_some(5 * minute)),
+        // Envoy's limits, and its advice for a proxy at the edge.
+        max_streams: number(
+            *http_max_concurrent_streams,
+            1,
+            &path.field("httpMaxConcurrentStreams"),
+            report,
+        )
+        .or(edge.then_some(100)),
+        stream_window: number(
+            *http2_initial_stream_window_size,
+            SMALLEST_WINDOW,
+            &path.field("http2InitialStreamWindowSize"),
+            report,
+        )
+        .or(edge.then_some(64 * 1024)),
+        connection_window: number(
+            *http2_initial_connection_window_size,
+            SMALLEST_WINDOW,
+            &path.field("http2InitialConnectionWindowSize"),
+            report,
+        )
+        .or(edge.then_some(1024 * 1024)),
         underscores: match http_headers_with_underscores_action {
             UnderscoreAction::Unspecified if edge => Underscores::Reject,
             UnderscoreAction::Unspecified | UnderscoreAction::Allow => Underscores::Allow,
@@ -287,4 +310,20 @@ fn apply_connections(
     if merge && proxy.path_normalization == PathNormalization::Base {
         proxy.path_normalization = PathNormalization::MergeSlashes;
     }
+}
+
+/// A number that may not be smaller than `least`.
+fn number(
+    value: Option<i32>,
+    least: i32,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<u32> {
+    let value = value?;
+    if value < least {
+        let message = format!("{value} is below {least}; the default stays in force.");
+        report.add(codes::SCHEMA, Level::Error, path, message, "");
+        return None;
+    }
+    u32::try_from(value).ok()
 }

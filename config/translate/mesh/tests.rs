@@ -138,14 +138,15 @@ fn a_proxys_own_config_is_nothing_to_a_gateway() {
 
 #[test]
 fn what_reaches_no_gateway_is_told_with_the_reason() {
-    let mesh = "kind: MeshConfig\ningressClass: nginx\nh2UpgradePolicy: UPGRADE\ntlsDefaults: \
+    let mesh = "kind: MeshConfig\ningressClass: nginx\ntlsDefaults: \
                 {cipherSuites: [a, a]}\nconnectTimeout: 0s\ndefaultConfig: {concurrency: 2, \
-                gatewayTopology: {numTrustedProxies: 1000}}\nextensionProviders: \
+                gatewayTopology: {numTrustedProxies: 1000}, connectionSettings: \
+                {http2InitialStreamWindowSize: 5}}\nextensionProviders: \
                 [{name: a}]\n";
     let found = findings(&translated(mesh));
     for expected in [
         "GH0120 spec.ingressClass: ingressClass has no effect here: Ingress objects are not read.",
-        "GH0101 spec.h2UpgradePolicy: h2UpgradePolicy is not supported yet",
+        "IST0106 spec.defaultConfig.connectionSettings.http2InitialStreamWindowSize: 5 is below",
         "GH0101 spec.tlsDefaults: tlsDefaults is not supported yet",
         "IST0133 spec.tlsDefaults.cipherSuites[1]: `a` is named twice",
         "IST0106 spec.connectTimeout: 0s is shorter",

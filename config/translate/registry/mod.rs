@@ -71,6 +71,8 @@ pub(crate) struct ServicePort {
     pub(crate) name: String,
     pub(crate) transport: TransportProtocol,
     pub(crate) protocol: UpstreamProtocol,
+    /// Its protocol was given, and is a kind of HTTP.
+    pub(crate) is_http: bool,
     target: Target,
 }
 
@@ -257,6 +259,13 @@ impl<'a> Registry<'a> {
     pub(crate) fn slice(&self, service: &ObjectKey) -> Option<&ObjectKey> {
         self.slices.first(service)
     }
+}
+
+/// Whether a protocol's name or a port name's prefix is a kind of HTTP (Istio: `IsHTTP`).
+fn is_http(name: &str) -> bool {
+    let prefix = name.split('-').next().unwrap_or_default();
+    let known = ["http", "http2", "grpc", "kubernetes.io/h2c"];
+    known.iter().any(|kind| prefix.eq_ignore_ascii_case(kind))
 }
 
 /// What is spoken to a port, by a protocol's name or a port name's prefix (Istio:

@@ -328,10 +328,6 @@ fn what_has_no_effect_here_is_said() {
             "{outlierDetection: {consecutiveErrors: 3}}",
             ".outlierDetection.consecutiveErrors: consecutiveErrors is deprecated",
         ),
-        (
-            "{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}",
-            ".connectionPool.http.h2UpgradePolicy: ",
-        ),
         ("{tls: {mode: SIMPLE}}", ".tls: TLS to the endpoints"),
         ("{tls: {mode: ISTIO_MUTUAL}}", ".tls: TLS to the endpoints"),
     ] {
