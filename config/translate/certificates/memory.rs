@@ -21,6 +21,8 @@ pub(super) struct Texts {
     pub(super) source: String,
     pub(super) certificate: Arc<[u8]>,
     pub(super) key: Arc<[u8]>,
+    /// DER, and sent as it is.
+    pub(super) ocsp_staple: Option<Arc<[u8]>>,
 }
 
 pub(super) type Judged = Result<Known, pair::Wrong>;
@@ -61,7 +63,7 @@ impl Certificates {
                 source: texts.source.clone(),
                 chain,
                 key,
-                ocsp_staple: None,
+                ocsp_staple: texts.ocsp_staple.as_deref().map(<[u8]>::to_vec),
             });
             Known {
                 certificate,

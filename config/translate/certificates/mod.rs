@@ -4,6 +4,9 @@
 //! What was read once is kept as long as its text stays, so that the same certificate is the same
 //! [`Arc`] from one translation to the next.
 
+mod authorities;
+#[cfg(test)]
+mod client_tests;
 mod memory;
 mod pair;
 mod secret;
@@ -22,6 +25,7 @@ use crate::source::Kind;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::{Input, ObjectReport};
+pub(crate) use authorities::{SecretOfTrust, Trust};
 pub(crate) use memory::Certificates;
 use memory::{Known, Texts};
 pub(crate) use pair::Validity;
@@ -30,9 +34,6 @@ pub(crate) use pair::Validity;
 const LAST_PART: i64 = 6;
 /// … and never earlier than this.
 const LAST_DAYS: i64 = 14;
-
-/// What is done about a certificate that is of no use.
-const EFFECT: &str = "the one before it stays in force where there was one; without one, connections to this server are closed";
 
 /// Everything that certificates come from, and what is found out on the way.
 pub(crate) struct Credentials<'a> {
@@ -43,7 +44,12 @@ pub(crate) struct Credentials<'a> {
     pub(crate) files: BTreeSet<String>,
     /// When what was found changes without anybody writing anything.
     pub(crate) look_again: Option<SystemTime>,
+    /// What becomes of traffic without a certificate.
+    pub(crate) effect: &'static str,
 }
+
+/// Of servers of Gateways.
+pub(crate) const CLOSED: &str = "connections to this server are closed";
 
 /// Where a pair was found.
 struct Found<'a> {
@@ -65,7 +71,16 @@ impl<'a> Credentials<'a> {
             known,
             files: BTreeSet::new(),
             look_again: None,
+            effect: CLOSED,
         }
+    }
+
+    /// What is done about something that is of no use.
+    fn kept(&self) -> String {
+        format!(
+            "what was there before stays in force where it was good; without that, {}",
+            self.effect
+        )
     }
 
     /// The certificate of the Secret that the field at `path` names. None, and a finding, if it
@@ -81,7 +96,7 @@ impl<'a> Credentials<'a> {
         let key = match secret::reference(name, self.settings) {
             Ok(key) => key,
             Err(secret::NoReference { message, hint }) => {
-                let message = format!("{message}: connections to this server are closed.");
+                let message = format!("{message}: {}.", self.effect);
                 report.add(codes::REFERENCE, Level::Error, path, message, hint);
                 return None;
             }
@@ -92,7 +107,10 @@ impl<'a> Credentials<'a> {
                     codes::REFERENCE,
                     Level::Error,
                     path,
-                    format!("there is no Secret {key}, which is where the gateway looks for it: connections to this server are closed."),
+                    format!(
+                        "there is no Secret {key}, which is where the gateway looks for it: {}.",
+                        self.effect
+                    ),
                     secret::nearest(&key, self.resources),
                 );
             }
@@ -111,7 +129,7 @@ impl<'a> Credentials<'a> {
                         codes::INVALID_CREDENTIAL,
                         Level::Error,
                         path,
-                        format!("the Secret {key} is of no use: {wrong}; {EFFECT}."),
+                        format!("the Secret {key} is of no use: {wrong}; {}.", self.kept()),
                         "It needs a certificate and its key, as `tls.crt` and `tls.key`.",
                     );
                 }
@@ -123,6 +141,7 @@ impl<'a> Credentials<'a> {
                 source: format!("Secret {key}"),
                 certificate: secret.certificate.into(),
                 key: secret.key.into(),
+                ocsp_staple: secret.ocsp_staple.map(Into::into),
             },
             names: secret.names,
             inputs,
@@ -151,6 +170,7 @@ impl<'a> Credentials<'a> {
                 source: certificate.to_owned(),
                 certificate: certificate_text,
                 key: key_text,
+                ocsp_staple: None,
             },
             names: (certificate, key),
             inputs: [certificate, key]
@@ -181,7 +201,10 @@ impl<'a> Credentials<'a> {
                     codes::CERTIFICATE,
                     level,
                     path,
-                    format!("the file `{file}` cannot be read: {wrong}; {EFFECT}."),
+                    format!(
+                        "the file `{file}` cannot be read: {wrong}; {}.",
+                        self.kept()
+                    ),
                     "Correct the path, and let the user that gatehouse runs as read the file. A \
                      relative path begins at the folder of the object's own file.",
                 );
@@ -209,6 +232,7 @@ impl<'a> Credentials<'a> {
             _ => codes::CERTIFICATE,
         };
         let known = self.known.read(texts, names);
+        let kept = self.kept();
         let Known {
             certificate,
             valid,
@@ -227,7 +251,7 @@ impl<'a> Credentials<'a> {
                         code,
                         Level::Error,
                         path,
-                        format!("{source} is of no use: {}; {EFFECT}.", wrong.why),
+                        format!("{source} is of no use: {}; {kept}.", wrong.why),
                         "Write the certificate, those of the CAs between it and its root, and the key that belongs to it, all in PEM.",
                     );
                 }

@@ -21,6 +21,8 @@ pub(super) struct SecretPair<'s> {
     pub(super) names: (&'static str, &'static str),
     pub(super) certificate: &'s [u8],
     pub(super) key: &'s [u8],
+    /// `tls.ocsp-staple`, beside `tls.crt`.
+    pub(super) ocsp_staple: Option<&'s [u8]>,
 }
 
 /// The Secret that a `credentialName` means: one of the gateway's namespace, whatever the
@@ -77,6 +79,8 @@ pub(super) fn pair(secret: &Secret) -> Result<SecretPair<'_>, String> {
                 names,
                 certificate,
                 key,
+                ocsp_staple: value(secret, "tls.ocsp-staple")
+                    .filter(|staple| names.0 == "tls.crt" && !staple.is_empty()),
             });
         }
     }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::api::istio::gateway::{ServerTls as Api, TlsMode, TlsProtocol};
-use crate::model::{ServerTls, TlsParameters, TlsVersion};
+use crate::api::istio::gateway::{ServerTls as Api, TlsMode};
+use crate::model::ServerTls;
 use crate::translate::certificates::Credentials;
 use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::{Gateway, Server};
 use crate::translate::report::ObjectReport;
+use crate::translate::server_tls::{clients, parameters};
 
 /// What an HTTPS server offers (RFC 7301), as Istio does.
 const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -30,31 +31,24 @@ pub(crate) fn build(
         mode,
         server_certificate,
         private_key,
-        ca_certificates: _, // of modes that are not served yet
-        ca_crl: _,          // of modes that are not served yet
         credential_name,
         credential_names,
-        ca_cert_credential_name: _, // of modes that are not served yet
         tls_certificates,
-        subject_alt_names: _,       // of modes that are not served yet
-        verify_certificate_spki: _, // of modes that are not served yet
-        verify_certificate_hash: _, // of modes that are not served yet
         min_protocol_version,
         max_protocol_version,
-        cipher_suites: _,
-        ecdh_curves: _,
-        insecure_skip_verify: _, // of modes that are not served yet
+        cipher_suites,
+        ecdh_curves,
+        // Of clients.
+        ca_certificates: _,
+        ca_crl: _,
+        ca_cert_credential_name: _,
+        subject_alt_names: _,
+        verify_certificate_spki: _,
+        verify_certificate_hash: _,
+        insecure_skip_verify: _,
     } = tls;
     if *mode == TlsMode::IstioMutual {
         // There are no certificates of a mesh; the caller has said so.
-        return None;
-    }
-    if *mode != TlsMode::Simple {
-        report.not_served(
-            &path.field("mode"),
-            "asking clients for certificates",
-            "connections to this server are closed",
-        );
         return None;
     }
     let mut certificates = Vec::new();
@@ -89,69 +83,34 @@ pub(crate) fn build(
             files(server_certificate, private_key, &path);
         }
     }
-    let parameters = parameters(
+    let parameters = parameters::build(
         (*min_protocol_version, *max_protocol_version),
+        (cipher_suites, ecdh_curves),
         &path,
         report,
     )?;
+    let clients = match mode {
+        TlsMode::Mutual | TlsMode::OptionalMutual => {
+            Some(clients::build(gateway, tls, &path, credentials, report)?)
+        }
+        _ => {
+            clients::none(tls, &path, report);
+            None
+        }
+    };
     if certificates.is_empty() {
         return None;
     }
     Some(Arc::new(ServerTls {
         certificates,
-        clients: None,
+        clients,
         parameters,
         alpn: HTTP.map(<[u8]>::to_vec).into(),
     }))
 }
 
 /// The path of a file that a Gateway names.
-fn file(gateway: &Gateway, path: &str) -> String {
+pub(super) fn file(gateway: &Gateway, path: &str) -> String {
     let folder = gateway.folder.as_deref().unwrap_or(Path::new(""));
     folder.join(path).to_string_lossy().into_owned()
-}
-
-/// What is spoken; none, and a finding, if that is nothing.
-fn parameters(
-    (min, max): (TlsProtocol, TlsProtocol),
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> Option<TlsParameters> {
-    let closed = "connections to this server are closed";
-    let min = match min {
-        TlsProtocol::Auto | TlsProtocol::V1_2 => TlsVersion::V1_2,
-        TlsProtocol::V1_3 => TlsVersion::V1_3,
-        TlsProtocol::V1_0 | TlsProtocol::V1_1 => {
-            report.unsupported(
-                &path.field("minProtocolVersion"),
-                "TLS before 1.2",
-                "this server speaks TLS 1.2 and 1.3",
-            );
-            TlsVersion::V1_2
-        }
-    };
-    let max_path = path.field("maxProtocolVersion");
-    let max = match max {
-        TlsProtocol::Auto | TlsProtocol::V1_3 => TlsVersion::V1_3,
-        TlsProtocol::V1_2 => TlsVersion::V1_2,
-        TlsProtocol::V1_0 | TlsProtocol::V1_1 => {
-            report.not_served(&max_path, "TLS before 1.2", closed);
-            return None;
-        }
-    };
-    if min > max {
-        report.add(
-            crate::codes::SCHEMA_WARNING,
-            crate::finding::Level::Error,
-            &max_path,
-            format!("it is older than minProtocolVersion, so that no version is left: {closed}."),
-            "Leave out one of the two.",
-        );
-        return None;
-    }
-    Some(TlsParameters {
-        min,
-        max,
-        ..TlsParameters::default()
-    })
 }

@@ -1,6 +1,8 @@
 //! The rules of a server's `tls` block (Istio: `validateTLSOptions`).
 
+mod clients;
 pub(crate) mod ended;
+mod parameters;
 
 use std::collections::HashSet;
 
@@ -171,7 +173,14 @@ fn check_certificates(tls: &ServerTls, path: &FieldPath<'_>, report: &mut Object
         // Certificate, key and CAs come with the Secret.
         return;
     }
-    if tls.mode != TlsMode::Simple && tls.ca_certificates.is_empty() {
+    let skip = tls.mode == TlsMode::Mutual && tls.insecure_skip_verify == Some(true);
+    let pairs = tls.tls_certificates.iter();
+    let has_authorities = !tls.ca_certificates.is_empty()
+        || !tls.ca_cert_credential_name.is_empty()
+        || pairs
+            .into_iter()
+            .any(|pair| !pair.ca_certificates.is_empty());
+    if tls.mode != TlsMode::Simple && !skip && !has_authorities {
         missing("a client CA bundle", &path.field("caCertificates"), report);
     }
     if tls.tls_certificates.len() > MAX_CERTIFICATES {

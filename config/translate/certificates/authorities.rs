@@ -1,0 +1,238 @@
+//! CAs that the other side's certificate must come from, and what they revoked.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::parse_x509_certificate;
+
+use super::{Credentials, secret};
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{Authorities, Verification};
+use crate::resources::{ObjectKey, ObjectRef};
+use crate::source::Kind;
+use crate::translate::field_path::FieldPath;
+use crate::translate::report::{Input, ObjectReport};
+
+/// The CAs of a bundle with every one there is are 150.
+const CERTIFICATES: usize = 1024;
+const LISTS: usize = 64;
+
+/// The keys of CAs and of revoked certificates, in the order in which they are tried.
+const KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
+
+/// Whom certificates are taken from.
+pub(crate) struct Trust {
+    authorities: Arc<[CertificateDer<'static>]>,
+    revoked: Arc<[CertificateRevocationListDer<'static>]>,
+}
+
+/// Which Secret holds the CAs.
+pub(crate) enum SecretOfTrust<'n> {
+    /// This one, which may be a ConfigMap.
+    Named(&'n str),
+    /// `<name>-cacert`, or else the one with the certificate.
+    Beside(&'n str),
+}
+
+impl Trust {
+    /// What this comes to; further conditions are the caller's.
+    pub(crate) fn verification(self) -> Verification {
+        Verification {
+            authorities: Authorities::These(self.authorities),
+            revoked: self.revoked,
+            ..Verification::default()
+        }
+    }
+}
+
+impl Credentials<'_> {
+    /// The CAs of a file, and those certificates of another (if it is named) that they revoked.
+    /// None, and a finding, if they cannot be used.
+    pub(crate) fn trust_of_files(
+        &mut self,
+        authorities: &str,
+        revoked: Option<&str>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Option<Trust> {
+        let text = self.file(authorities, path, report);
+        let revoked_text = match revoked {
+            Some(revoked) => Some(self.file(revoked, path, report)?),
+            None => None,
+        };
+        let names = (authorities, revoked.unwrap_or_default());
+        let files = [Some(authorities), revoked].into_iter().flatten();
+        let inputs = files.map(|path| Input::File(path.to_owned())).collect();
+        self.trust(
+            (&text?, revoked_text.as_deref()),
+            names,
+            inputs,
+            path,
+            report,
+        )
+    }
+
+    /// The CAs of a Secret.
+    pub(crate) fn trust_of_secret(
+        &mut self,
+        which: &SecretOfTrust<'_>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Option<Trust> {
+        let (name, kind) = match which {
+            SecretOfTrust::Named(name) => match name.strip_prefix("configmap://") {
+                Some(name) => (name, Kind::ConfigMap),
+                None => (*name, Kind::Secret),
+            },
+            SecretOfTrust::Beside(name) => (*name, Kind::Secret),
+        };
+        let key = match secret::reference(name, self.settings) {
+            Ok(key) => key,
+            Err(secret::NoReference { message, hint }) => {
+                let message = format!("{message}: {}.", self.effect);
+                report.add(codes::REFERENCE, Level::Error, path, message, hint);
+                return None;
+            }
+        };
+        let beside = ObjectKey::new(&*key.namespace, format!("{}-cacert", key.name));
+        let keys = match which {
+            SecretOfTrust::Named(_) => vec![key],
+            SecretOfTrust::Beside(_) => vec![beside, key],
+        };
+        for key in &keys {
+            let values = KEYS.map(|(cas, crl)| {
+                let value = |name| {
+                    self.value(kind, key, name)
+                        .filter(|value| !value.is_empty())
+                };
+                Some(((cas, value(cas)?), (crl, value(crl))))
+            });
+            let Some((cas, crl)) = values.into_iter().flatten().next() else {
+                continue;
+            };
+            let inputs = vec![Input::Object(ObjectRef {
+                kind: kind.name().to_owned(),
+                key: key.clone(),
+            })];
+            let (cas_name, crl_name) = (
+                format!("{} {key}, {}", kind.name(), cas.0),
+                format!("{} {key}, {}", kind.name(), crl.0),
+            );
+            let texts = (&*cas.1, crl.1.as_deref());
+            return self.trust(texts, (&cas_name, &crl_name), inputs, path, report);
+        }
+        let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+        report.add(
+            codes::REFERENCE,
+            Level::Error,
+            path,
+            format!(
+                "there is no CA in the {} {}, under the key `cacert` or `ca.crt`: {}.",
+                kind.name(),
+                keys.join(", nor in "),
+                self.effect
+            ),
+            "Add the CA of those certificates, in PEM, as `ca.crt`.",
+        );
+        None
+    }
+
+    /// What a Secret or ConfigMap has under a key.
+    fn value(&self, kind: Kind, key: &ObjectKey, name: &str) -> Option<Cow<'_, [u8]>> {
+        if kind == Kind::Secret {
+            let object = self.resources.secrets.get(key)?;
+            return secret::value(&object.body, name).map(Cow::Borrowed);
+        }
+        let object = self.resources.config_maps.get(key)?;
+        let text = object.body.data.as_ref().and_then(|data| data.get(name));
+        match text {
+            Some(text) => Some(Cow::Borrowed(text.as_bytes())),
+            None => Some(Cow::Borrowed(
+                &object.body.binary_data.as_ref()?.get(name)?.0,
+            )),
+        }
+    }
+
+    fn trust(
+        &self,
+        (authorities, revoked): (&[u8], Option<&[u8]>),
+        names: (&str, &str),
+        inputs: Vec<Input>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Option<Trust> {
+        let read = certificates(authorities, names.0).and_then(|authorities| {
+            let revoked = revoked.map_or(Ok(Vec::new()), |text| lists(text, names.1))?;
+            Ok((authorities, revoked))
+        });
+        match read {
+            Ok((authorities, revoked)) => Some(Trust {
+                authorities: authorities.into(),
+                revoked: revoked.into(),
+            }),
+            Err(wrong) => {
+                self.refuse(names.0, &wrong, inputs, path, report);
+                None
+            }
+        }
+    }
+
+    fn refuse(
+        &self,
+        name: &str,
+        wrong: &str,
+        inputs: Vec<Input>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) {
+        report.refuse_inputs(inputs);
+        let message = format!("`{name}` is of no use: {wrong}; {}.", self.kept());
+        let hint = "Write CAs and lists of revoked certificates in PEM.";
+        report.add(codes::CERTIFICATE, Level::Error, path, message, hint);
+    }
+}
+
+fn certificates(text: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text)
+        .take(CERTIFICATES + 1)
+        .collect();
+    match found {
+        Ok(found) if found.len() > CERTIFICATES => {
+            Err(format!("it has more than {CERTIFICATES} certificates"))
+        }
+        Ok(found) if found.is_empty() => Err(format!("`{name}` holds no certificate in PEM")),
+        Ok(found) => {
+            if found.iter().all(|ca| parse_x509_certificate(ca).is_ok()) {
+                Ok(found)
+            } else {
+                Err("it has a certificate that cannot be read".to_owned())
+            }
+        }
+        Err(_) => Err("it is no PEM".to_owned()),
+    }
+}
+
+fn lists(text: &[u8], name: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(text)
+        .take(LISTS + 1)
+        .collect();
+    match found {
+        Ok(found) if found.len() > LISTS => Err(format!("`{name}` has more than {LISTS} lists")),
+        Ok(found) if found.is_empty() => Err(format!(
+            "`{name}` holds no list of revoked certificates in PEM"
+        )),
+        Ok(found)
+            if found
+                .iter()
+                .all(|list| x509_parser::parse_x509_crl(list).is_ok()) =>
+        {
+            Ok(found)
+        }
+        _ => Err(format!(
+            "`{name}` has a list of revoked certificates that cannot be read"
+        )),
+    }
+}

@@ -1,0 +1,97 @@
+//! Versions, cipher suites and key exchange groups: those that rustls has.
+
+use crate::api::istio::gateway::TlsProtocol;
+use crate::codes;
+use crate::finding::Level;
+use crate::model::{TlsParameters, TlsVersion};
+use crate::translate::certificates::CLOSED;
+use crate::translate::field_path::FieldPath;
+use crate::translate::report::ObjectReport;
+
+/// BoringSSL's names of the suites of TLS 1.2 that are spoken, and IANA's numbers.
+const SUITES: [(&str, u16); 6] = [
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", 0xc02b),
+    ("ECDHE-RSA-AES128-GCM-SHA256", 0xc02f),
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", 0xc02c),
+    ("ECDHE-RSA-AES256-GCM-SHA384", 0xc030),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", 0xcca9),
+    ("ECDHE-RSA-CHACHA20-POLY1305", 0xcca8),
+];
+
+/// Envoy's names of the groups that are spoken, and IANA's numbers.
+const GROUPS: [(&str, u16); 4] = [
+    ("X25519", 0x001d),
+    ("P-256", 0x0017),
+    ("P-384", 0x0018),
+    ("X25519MLKEM768", 0x11ec),
+];
+
+/// What is spoken; none, and a finding, if that is nothing.
+pub(super) fn build(
+    (min, max): (TlsProtocol, TlsProtocol),
+    (cipher_suites, curves): (&[String], &[String]),
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Option<TlsParameters> {
+    let mut min = match min {
+        TlsProtocol::Auto | TlsProtocol::V1_2 => TlsVersion::V1_2,
+        TlsProtocol::V1_3 => TlsVersion::V1_3,
+        TlsProtocol::V1_0 | TlsProtocol::V1_1 => {
+            report.unsupported(
+                &path.field("minProtocolVersion"),
+                "TLS before 1.2",
+                "this server speaks TLS 1.2 and 1.3",
+            );
+            TlsVersion::V1_2
+        }
+    };
+    let max_path = path.field("maxProtocolVersion");
+    let max = match max {
+        TlsProtocol::Auto | TlsProtocol::V1_3 => TlsVersion::V1_3,
+        TlsProtocol::V1_2 => TlsVersion::V1_2,
+        TlsProtocol::V1_0 | TlsProtocol::V1_1 => {
+            report.not_served(&max_path, "TLS before 1.2", CLOSED);
+            return None;
+        }
+    };
+    let suites = known(cipher_suites, &SUITES, &path.field("cipherSuites"), report);
+    let groups = known(curves, &GROUPS, &path.field("ecdhCurves"), report);
+    if !cipher_suites.is_empty() && suites.is_empty() {
+        // With no suite of its own there is no TLS 1.2; those of TLS 1.3 cannot be chosen.
+        min = TlsVersion::V1_3;
+    }
+    if min > max {
+        report.add(
+            codes::SCHEMA_WARNING,
+            Level::Error,
+            &max_path,
+            format!("no version is left between the oldest and the newest, with these cipher suites: {CLOSED}."),
+            "Leave out minProtocolVersion, maxProtocolVersion or cipherSuites.",
+        );
+        return None;
+    }
+    Some(TlsParameters {
+        min,
+        max,
+        cipher_suites: suites,
+        groups,
+    })
+}
+
+/// The numbers of those that are spoken; the others are told of.
+fn known(
+    wanted: &[String],
+    known: &[(&str, u16)],
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> Vec<u16> {
+    let mut numbers = Vec::new();
+    for (i, name) in wanted.iter().enumerate() {
+        match known.iter().find(|(known, _)| known == name) {
+            Some((_, number)) if !numbers.contains(number) => numbers.push(*number),
+            Some(_) => {}
+            None => report.unsupported(&path.index(i), &format!("`{name}`"), "it is left out"),
+        }
+    }
+    numbers
+}
