@@ -155,7 +155,7 @@ impl HttpConnection {
             heads::to_request(request, scheme)
                 .ok()
                 .map(|head| Message::Http2 {
-                    head,
+                    head: Box::new(head),
                     body: body.plain(&self.worker.settings.limits),
                 })
         } else {
@@ -185,7 +185,7 @@ impl HttpConnection {
 enum Message {
     Http1(Vec<u8>),
     Http2 {
-        head: http::Request<()>,
+        head: Box<http::Request<()>>,
         body: Vec<u8>,
     },
 }
