@@ -30,6 +30,7 @@ pub mod net;
 pub mod observe;
 pub mod route;
 pub mod snapshot;
+pub mod tls;
 pub mod upstream;
 pub mod why;
 pub mod worker;

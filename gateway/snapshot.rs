@@ -17,6 +17,7 @@ use regex::bytes::Regex;
 use crate::filter::guard::Guards;
 use crate::observe::LogPlan;
 use crate::route::{HostTable, Matcher, RouteList};
+use crate::tls::TlsPort;
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
 macro_rules! ids {
@@ -66,7 +67,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// Listeners that are sockets of this host, by the stand-in of their address.
     pub sockets: Vec<(SocketAddr, Arc<str>)>,
-    /// Route tables, one per Gateway port.
+    /// Route tables, one per Gateway port, in the order of the model; then those of the chains of
+    /// ports that speak TLS.
     pub servers: Vec<Server>,
     /// Virtual hosts of all servers.
     pub hosts: Vec<VirtualHost>,
@@ -100,17 +102,21 @@ pub enum Serves {
     Tcp(ClusterId),
     /// TCP, carried by the route of a server.
     TcpServer(ServerId),
+    /// TLS, by the [chains](crate::tls::Chain) of a server.
+    Tls(ServerId),
     /// UDP, carried to a cluster.
     Udp(ClusterId),
 }
 
-/// What one Gateway port serves.
-#[derive(Debug)]
+/// What one Gateway port serves, or one chain of a port that speaks TLS.
+#[derive(Debug, Default)]
 pub struct Server {
     /// From a Host to its virtual host.
     pub table: HostTable,
     /// Of a TCP server: where its connections go. Its table is empty then.
     pub tcp: Option<TcpRoute>,
+    /// Of a port that speaks TLS: where the names that are asked for lead. All else is empty then.
+    pub tls: Option<Box<TlsPort>>,
 }
 
 /// Where the connections of a TCP server go.

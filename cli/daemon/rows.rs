@@ -169,6 +169,10 @@ pub fn listeners<'a>(
                 let (name, origins) = of_gateway(server);
                 ("HTTP", name, origins)
             }
+            Serves::Tls(server) => {
+                let (name, origins) = of_gateway(server);
+                ("TLS", name, origins)
+            }
             Serves::TcpServer(server) => {
                 let (name, origins) = of_gateway(server);
                 ("TCP", name, origins)

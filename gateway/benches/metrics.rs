@@ -23,6 +23,7 @@ fn exchange() -> Exchange {
         connection: Rc::new(Connection {
             peer: ([192, 168, 8, 20], 51_324).into(),
             local: ([192, 168, 8, 151], 80).into(),
+            tls: None,
         }),
         protocol: Protocol::Http11,
         scheme: "http",

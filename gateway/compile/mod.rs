@@ -21,7 +21,7 @@ use crate::snapshot::{
     Cluster, ClusterId, Endpoint, Filters, HostId, Listener, Route, Server, ServerId, Serves,
     Snapshot, VirtualHost,
 };
-
+use crate::tls::{self, Chain, Ends, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
 pub use placement::{Place, Placement, place};
@@ -47,7 +47,7 @@ pub fn compile(
         access_log: LogPlan::new(&model.proxy.access_logs),
         ..Snapshot::default()
     };
-    let before = Before::new(before);
+    let (last, before) = (before, Before::new(before));
     for cluster in &model.clusters {
         add_cluster(&mut snapshot, labels, &before, cluster);
     }
@@ -56,20 +56,24 @@ pub fn compile(
         let server = compile_server(&mut snapshot, &mut lists, server);
         snapshot.servers.push(server);
     }
+    let mut tls_servers = tls::Servers::new(last);
+    for (index, server) in model.servers.iter().enumerate() {
+        if let model::ServerContent::Tls(chains) = &server.serves {
+            let port = compile_chains(&mut snapshot, &mut lists, &mut tls_servers, server, chains);
+            snapshot.servers[index].tls = Some(Box::new(port));
+        }
+    }
     for place in &placement.places {
         let serves = match place {
             Place::Server { server, .. } => {
                 let id = ServerId(*server);
                 let socket = model.servers.get(id.index());
-                // TLS is not ended here yet, and nothing of it may go out in plain text.
-                if socket.is_some_and(|s| matches!(s.serves, model::ServerContent::Tls(_))) {
-                    continue;
-                }
                 if let Some(socket) = socket.and_then(|server| server.socket.as_ref()) {
                     let socket = Arc::clone(socket);
                     snapshot.sockets.push((place.address(), socket));
                 }
                 match snapshot.servers.get(id.index()) {
+                    Some(Server { tls: Some(_), .. }) => Serves::Tls(id),
                     Some(Server { tcp: Some(_), .. }) => Serves::TcpServer(id),
                     _ => Serves::Http(id),
                 }
@@ -98,8 +102,96 @@ fn compile_server(
     lists: &mut route_lists::Generation<'_>,
     server: &model::Server,
 ) -> Server {
+    match &server.serves {
+        model::ServerContent::Http(hosts) => Server {
+            table: compile_hosts(snapshot, lists, hosts, server.port),
+            ..Server::default()
+        },
+        model::ServerContent::Tcp(route) => Server {
+            tcp: Some(action::compile_tcp(route)),
+            ..Server::default()
+        },
+        // Its chains follow when all servers have their places.
+        model::ServerContent::Tls(_) => Server::default(),
+    }
+}
+
+/// The chains of a server that speaks TLS, each with a server of its own for what comes out.
+fn compile_chains(
+    snapshot: &mut Snapshot,
+    lists: &mut route_lists::Generation<'_>,
+    servers: &mut tls::Servers<'_>,
+    server: &model::Server,
+    chains: &[model::FilterChain],
+) -> TlsPort {
+    let mut port = TlsPort::default();
+    for chain in chains {
+        let model::FilterChain {
+            origin,
+            server_names,
+            serves,
+        } = chain;
+        let mut ends =
+            |tls: &Option<Arc<model::ServerTls>>| match tls.as_ref().map(|tls| servers.get(tls)) {
+                Some(Ok(server)) => Ends::Here(server),
+                Some(Err(error)) => {
+                    let (gateway, port) = (&origin.gateway, &origin.port_name);
+                    tracing::error!(%gateway, port, %error, "TLS cannot be ended at this server");
+                    Ends::Nowhere
+                }
+                None => Ends::Nowhere,
+            };
+        let (ends, behind) = match serves {
+            model::ChainContent::Http { tls, virtual_hosts } => {
+                let ends = ends(tls);
+                let table = compile_hosts(snapshot, lists, virtual_hosts, server.port);
+                (
+                    ends,
+                    Server {
+                        table,
+                        ..Server::default()
+                    },
+                )
+            }
+            model::ChainContent::Tcp { tls, route } => {
+                let tcp = Some(action::compile_tcp(route));
+                (
+                    ends(tls),
+                    Server {
+                        tcp,
+                        ..Server::default()
+                    },
+                )
+            }
+            model::ChainContent::PassThrough(route) => {
+                let tcp = Some(action::compile_tcp(route));
+                (
+                    Ends::AtEndpoint,
+                    Server {
+                        tcp,
+                        ..Server::default()
+                    },
+                )
+            }
+        };
+        let chain = Chain {
+            server: ServerId(u32_from(snapshot.servers.len())),
+            ends,
+        };
+        snapshot.servers.push(behind);
+        port.add(server_names, chain);
+    }
+    port
+}
+
+fn compile_hosts(
+    snapshot: &mut Snapshot,
+    lists: &mut route_lists::Generation<'_>,
+    hosts: &[model::VirtualHost],
+    port: u16,
+) -> HostTable {
     let mut table = HostTable::default();
-    for host in server.virtual_hosts() {
+    for host in hosts {
         let model::VirtualHost {
             domain,
             routes,
@@ -107,15 +199,12 @@ fn compile_server(
         } = host;
         table.insert(domain, HostId(u32_from(snapshot.hosts.len())));
         snapshot.hosts.push(VirtualHost {
-            stat_names: stat_names(routes, domain, server.port),
+            stat_names: stat_names(routes, domain, port),
             require_tls: *require_tls,
             routes: lists.compiled(routes),
         });
     }
-    Server {
-        table,
-        tcp: server.tcp().map(action::compile_tcp),
-    }
+    table
 }
 
 /// The names that routes with a `statPrefix` are counted under; none where there is no such route.

@@ -10,6 +10,7 @@ use crate::exchange::ResponseFlags;
 use crate::filter::cors_policy::Field;
 use crate::http1::{RequestHead, ResponseHead};
 use crate::snapshot::{ClusterId, EndpointId, RouteId};
+use crate::tls::TlsConnection;
 
 /// What is known of the client's connection.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Our address.
     pub local: SocketAddr,
+    /// What TLS told; none for a connection without it.
+    pub tls: Option<Rc<TlsConnection>>,
 }
 
 /// The version that the client speaks.

@@ -89,7 +89,7 @@ impl HttpConnection {
         let mut first = true;
         loop {
             let next = match self.read_head(first).await {
-                Head::Closed => return,
+                Head::Closed => return self.stream.farewell(),
                 Head::Http2 => {
                     let input = std::mem::take(&mut self.input);
                     let (slot, connection) = (self.slot, self.connection);
@@ -121,7 +121,13 @@ impl HttpConnection {
             };
             match next {
                 Next::Keep => first = false,
-                Next::Close => return,
+                Next::Close => {
+                    // A cut answer must not look like a whole one.
+                    if self.exchange.flags.is_empty() {
+                        self.stream.farewell();
+                    }
+                    return;
+                }
                 Next::Linger => return self.linger().await,
             }
         }
@@ -168,11 +174,13 @@ impl HttpConnection {
         };
         // A listener that moved (from every address to one of them, say) leaves its connections
         // behind: they are served by what listens at their address now, and then closed.
+        let tls = self.connection.tls.as_deref();
         let moved = || {
             let own = self.stream.local_addr();
-            self.worker.server_at(own.unwrap_or(self.connection.local))
+            let local = own.unwrap_or(self.connection.local);
+            self.worker.server_at(&view.snapshot, local, tls)
         };
-        let Some(server) = self.slot.server().or_else(moved) else {
+        let Some(server) = self.slot.server(&view.snapshot, tls).or_else(moved) else {
             // Nothing is served here any more.
             return self
                 .reply(
@@ -243,6 +251,7 @@ impl HttpConnection {
             exchange.connection = Rc::new(Connection {
                 peer: SocketAddr::new(client, 0),
                 local: exchange.connection.local,
+                tls: exchange.connection.tls.clone(),
             });
         }
         exchange.scheme = trusted.scheme;
@@ -329,7 +338,8 @@ impl HttpConnection {
         let view = self.worker.view();
         why::reason(
             &view.snapshot,
-            self.slot.server(),
+            self.slot
+                .server(&view.snapshot, self.connection.tls.as_deref()),
             &self.exchange,
             self.scheme,
             reply,
@@ -363,7 +373,7 @@ impl HttpConnection {
     pub(super) fn keep_alive(&self) -> bool {
         self.exchange.request.keep_alive()
             && !self.worker.is_draining()
-            && self.slot.server().is_some()
+            && self.slot.serves_http(self.connection.tls.is_some())
     }
 
     /// What every response carries, whoever made it.

@@ -7,8 +7,6 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
-
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::poll_read;
 use crate::http1::{Limits, RequestError, RequestHead, ResponseHead};
@@ -155,10 +153,17 @@ impl HttpConnection {
     /// Closes so that the client gets to read the answer: a socket that is closed with unread
     /// bytes sends a reset, and a reset overtakes the answer.
     pub(super) async fn linger(mut self) {
-        if self.stream.shutdown().await.is_err() {
+        self.timer.set(Instant::now(), Some(LINGER_TIME));
+        let said = poll_fn(|cx| {
+            let stream = std::pin::Pin::new(&mut self.stream);
+            if let Poll::Ready(said) = tokio::io::AsyncWrite::poll_shutdown(stream, cx) {
+                return Poll::Ready(said.is_ok());
+            }
+            self.timer.poll_expired(cx).map(|()| false)
+        });
+        if !said.await {
             return;
         }
-        self.timer.set(Instant::now(), Some(LINGER_TIME));
         let mut left = LINGER_BYTES;
         while left > 0 {
             self.input.clear();

@@ -307,6 +307,7 @@ mod tests {
         Connection {
             peer: "192.0.2.7:4711".parse().unwrap(),
             local: "[::ffff:192.0.2.1]:80".parse().unwrap(),
+            tls: None,
         }
     }
 

@@ -204,6 +204,7 @@ mod tests {
         let connection = Connection {
             peer: address,
             local: address,
+            tls: None,
         };
         let known = Known {
             connection: &connection,

@@ -76,6 +76,12 @@ pub fn sanitize(
             && STRIPPED.iter().any(|stripped| stripped.as_bytes() == name))
     });
 
+    if let Some(tls) = &connection.tls
+        && let Some(certificate) = &tls.client_certificate
+    {
+        fields.append("x-forwarded-client-cert", &certificate.forwarded);
+    }
+
     let mut buffer = [0_u8; MAX_ADDRESS];
     let address = print(&mut buffer, peer);
     // Whoever connects to a socket of this host has no address to be told (Envoy: `appendXff`).

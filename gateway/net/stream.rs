@@ -94,6 +94,16 @@ impl Stream {
         }
     }
 
+    /// Tells the other side that this is the end and nothing was cut, as far as that can be done at
+    /// once (RFC 8446 §6.1: `close_notify`). A bare socket says it by being closed.
+    pub fn farewell(&mut self) {
+        if let Self::Tls(stream) = self {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            // Whoever does not take it is gone, or knows by the length of what came.
+            let _ = Pin::new(stream).poll_shutdown(&mut cx);
+        }
+    }
+
     /// Makes the close a reset, so that a cut stream does not look like a whole one.
     pub fn reset_on_close(&self) {
         // If it fails the socket is closed in the ordinary way.

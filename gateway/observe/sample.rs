@@ -22,6 +22,7 @@ pub(crate) fn exchange() -> Exchange {
         connection: Rc::new(Connection {
             peer: "192.168.8.20:51324".parse().unwrap(),
             local: "192.168.8.151:80".parse().unwrap(),
+            tls: None,
         }),
         protocol: Protocol::Http11,
         scheme: "http",

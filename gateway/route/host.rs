@@ -6,23 +6,35 @@ use gatehouse_config::model::Domain;
 
 use crate::snapshot::HostId;
 
-/// The domains of one server (reference: Istio §2.2).
-#[derive(Debug, Default)]
-pub struct HostTable {
-    exact: HashMap<Box<[u8]>, HostId>,
+/// The domains of one server (reference: Istio §2.2), and what each leads to: a virtual host, or
+/// whatever else names lead to.
+#[derive(Debug)]
+pub struct HostTable<T = HostId> {
+    exact: HashMap<Box<[u8]>, T>,
     /// `.example.com` of `*.example.com`: found by cutting the host at its dots.
-    suffix: HashMap<Box<[u8]>, HostId>,
+    suffix: HashMap<Box<[u8]>, T>,
     /// Wildcards that do not begin at a dot (`*-x.example.com`), longest first.
-    partial: Vec<(Box<[u8]>, HostId)>,
-    any: Option<HostId>,
+    partial: Vec<(Box<[u8]>, T)>,
+    any: Option<T>,
 }
 
 /// Longer than any legal host: names are at most 255 bytes (RFC 1035 §2.3.4).
 const MAX_HOST: usize = 256;
 
-impl HostTable {
+impl<T> Default for HostTable<T> {
+    fn default() -> Self {
+        Self {
+            exact: HashMap::new(),
+            suffix: HashMap::new(),
+            partial: Vec::new(),
+            any: None,
+        }
+    }
+}
+
+impl<T: Copy> HostTable<T> {
     /// Adds a domain; the first of equal ones stays.
-    pub fn insert(&mut self, domain: &Domain, host: HostId) {
+    pub fn insert(&mut self, domain: &Domain, host: T) {
         match domain {
             Domain::Exact(name) => {
                 self.exact.entry(name.as_bytes().into()).or_insert(host);
@@ -42,7 +54,7 @@ impl HostTable {
     }
 
     /// The virtual host of a Host or `:authority` value; any port is ignored.
-    pub fn find(&self, authority: &[u8]) -> Option<HostId> {
+    pub fn find(&self, authority: &[u8]) -> Option<T> {
         if self.exact.is_empty() && self.suffix.is_empty() && self.partial.is_empty() {
             return self.any;
         }
@@ -95,7 +107,7 @@ impl HostTable {
             .filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    fn wildcard(&self, name: &[u8]) -> Option<HostId> {
+    fn wildcard(&self, name: &[u8]) -> Option<T> {
         // Something must stand in for the `*`, hence the search from 1.
         let by_label = if self.suffix.is_empty() {
             None

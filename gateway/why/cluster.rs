@@ -64,7 +64,7 @@ pub(super) fn carried_to(
     match serves {
         Serves::Tcp(id) | Serves::Udp(id) => vec![to(id, 100.0)],
         Serves::TcpServer(id) => of_server(id),
-        Serves::Http(_) => Vec::new(),
+        Serves::Http(_) | Serves::Tls(_) => Vec::new(),
     }
 }
 

@@ -325,6 +325,7 @@ impl ListenerRow {
         let protocol = match listener.serves {
             Serves::Http(_) => "http",
             Serves::Tcp(_) | Serves::TcpServer(_) => "tcp",
+            Serves::Tls(_) => "tls",
             Serves::Udp(_) => "udp",
         };
         Self {

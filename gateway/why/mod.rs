@@ -23,6 +23,7 @@ pub(crate) use reason::reason;
 use crate::exchange::{Connection, decide};
 use crate::filter::redirect;
 use crate::http1::{Limits, ReadBuffer, RequestHead};
+use crate::route::without_port;
 use crate::snapshot::{Action, EndpointId, Listener, RouteId, ServerId, Serves, Snapshot};
 use crate::worker::random::Random;
 
@@ -162,13 +163,32 @@ pub fn explain(
     explanation.listener = Some(ListenerRow::new(listener));
     let server = match listener.serves {
         Serves::Http(server) => server,
+        Serves::Tls(server) => {
+            let name = without_port(question.authority.as_bytes());
+            let name = std::str::from_utf8(name).ok().map(str::to_ascii_lowercase);
+            let port = snapshot.server(server).tls.as_ref();
+            let chain = port.and_then(|port| port.chain(name.as_deref()));
+            match chain {
+                Some(chain) if snapshot.server(chain.server).tcp.is_none() => chain.server,
+                Some(chain) => {
+                    let serves = Serves::TcpServer(chain.server);
+                    let to = cluster::carried_to(snapshot, health, serves);
+                    explanation.carried(listener, to);
+                    return Ok(explanation);
+                }
+                None => {
+                    explanation.no_tls(listener);
+                    return Ok(explanation);
+                }
+            }
+        }
         Serves::Tcp(_) | Serves::TcpServer(_) | Serves::Udp(_) => {
             let to = cluster::carried_to(snapshot, health, listener.serves);
             explanation.carried(listener, to);
             return Ok(explanation);
         }
     };
-    if question.scheme == "https" {
+    if question.scheme == "https" && !matches!(listener.serves, Serves::Tls(_)) {
         explanation.no_tls(listener);
         return Ok(explanation);
     }
@@ -180,6 +200,7 @@ pub fn explain(
         connection: Connection {
             peer: SocketAddr::new(question.from, 0),
             local: listener.address,
+            tls: None,
         },
         explanation: &mut explanation,
     }
@@ -204,7 +225,7 @@ fn listener(snapshot: &Snapshot, address: Option<IpAddr>, port: u16) -> Option<&
         }),
         // A name may resolve to any of them; HTTP is what a URL means.
         None => at_port()
-            .find(|listener| matches!(listener.serves, Serves::Http(_)))
+            .find(|listener| matches!(listener.serves, Serves::Http(_) | Serves::Tls(_)))
             .or_else(|| at_port().next()),
     }
 }

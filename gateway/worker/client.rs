@@ -24,9 +24,16 @@ impl Worker {
         peer: SocketAddr,
     ) -> Option<Connection> {
         let local = stream.local_addr().unwrap_or(slot.address);
-        let own = Connection { peer, local };
+        let own = Connection {
+            peer,
+            local,
+            tls: None,
+        };
         // Carried Services are no Gateway's: what they carry is not looked into.
-        let is_gateway = matches!(serves, Some(Serves::Http(_) | Serves::TcpServer(_)));
+        let is_gateway = matches!(
+            serves,
+            Some(Serves::Http(_) | Serves::TcpServer(_) | Serves::Tls(_))
+        );
         if !is_gateway || !self.view().snapshot.proxy.proxy_protocol {
             return Some(own);
         }
@@ -35,7 +42,7 @@ impl Worker {
         }
         match proxy_protocol::read(stream, self.settings.head_timeout).await {
             Ok(None) => Some(own),
-            Ok(Some((peer, local))) => Some(Connection { peer, local }),
+            Ok(Some((peer, local))) => Some(Connection { peer, local, ..own }),
             Err(error) => {
                 tracing::debug!(%peer, address = %slot.address, %error, "connection refused");
                 self.with_metrics(|metrics| metrics.refused("proxy_protocol_error"));

@@ -85,7 +85,7 @@ impl Serves {
     /// The transport of what is served.
     pub fn transport(self) -> Transport {
         match self {
-            Self::Http(_) | Self::Tcp(_) | Self::TcpServer(_) => Transport::Tcp,
+            Self::Http(_) | Self::Tcp(_) | Self::TcpServer(_) | Self::Tls(_) => Transport::Tcp,
             Self::Udp(_) => Transport::Udp,
         }
     }

@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::exchange::HttpConnection;
 use crate::net::{AcceptError, Listener};
 use crate::snapshot::{ClusterId, ServerId, Serves, Snapshot};
+use crate::tls::{Chain, Ends, TlsConnection};
 use crate::worker::udp::UdpSlot;
 use crate::worker::{Key, Opened, Socket, Transport, Worker};
 
@@ -30,10 +31,39 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The HTTP server; none once the listener was taken away.
-    pub fn server(&self) -> Option<ServerId> {
+    /// The HTTP server that serves a connection, which came through TLS or not; none once the
+    /// listener, or what the connection asked for, was taken away.
+    pub fn server(&self, snapshot: &Snapshot, tls: Option<&TlsConnection>) -> Option<ServerId> {
+        match (self.serves.get(), tls) {
+            (Some(Serves::Http(server)), None) => Some(server),
+            (Some(Serves::Tls(_)), Some(tls)) => {
+                let chain = self.chain(snapshot, tls.server_name.as_deref())?;
+                let is_http = snapshot.server(chain.server).tcp.is_none();
+                matches!(chain.ends, Ends::Here(_) | Ends::Nowhere if is_http)
+                    .then_some(chain.server)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether HTTP is served, through TLS or without.
+    pub fn serves_http(&self, tls: bool) -> bool {
         match self.serves.get() {
-            Some(Serves::Http(server)) => Some(server),
+            Some(Serves::Http(_)) => !tls,
+            Some(Serves::Tls(_)) => tls,
+            _ => false,
+        }
+    }
+
+    /// The chain of a name at a port that speaks TLS.
+    pub fn chain<'s>(&self, snapshot: &'s Snapshot, name: Option<&str>) -> Option<&'s Chain> {
+        match self.serves.get() {
+            Some(Serves::Tls(server)) => snapshot
+                .servers
+                .get(server.index())?
+                .tls
+                .as_ref()?
+                .chain(name),
             _ => None,
         }
     }
@@ -115,7 +145,12 @@ impl Worker {
 
     /// The HTTP server at an address of ours now, for a connection whose own listener has moved:
     /// the address itself, or else every address with its port.
-    pub fn server_at(&self, local: SocketAddr) -> Option<ServerId> {
+    pub fn server_at(
+        &self,
+        snapshot: &Snapshot,
+        local: SocketAddr,
+        tls: Option<&TlsConnection>,
+    ) -> Option<ServerId> {
         let any = match local {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -123,7 +158,10 @@ impl Worker {
         let slots = self.slots.borrow();
         [local, SocketAddr::new(any, local.port())]
             .iter()
-            .find_map(|address| slots.get(&(*address, Transport::Tcp))?.slot.server())
+            .find_map(|address| {
+                let open = slots.get(&(*address, Transport::Tcp))?;
+                open.slot.server(snapshot, tls)
+            })
     }
 
     fn open(self: &Rc<Self>, slot: Rc<Slot>, socket: Socket) -> std::io::Result<Open> {
@@ -207,15 +245,20 @@ impl Worker {
             let Some(connection) = worker.client(serves, &slot, &mut stream, peer).await else {
                 return;
             };
-            match serves {
+            match slot.serves.get() {
                 Some(Serves::Http(_)) => {
                     HttpConnection::new(worker, slot, stream.into(), connection)
                         .serve()
                         .await
                 }
                 Some(serves @ (Serves::Tcp(_) | Serves::TcpServer(_))) => {
-                    worker.carry_tcp(serves, stream.into(), connection).await;
+                    let view = worker.view();
+                    let client = stream.into();
+                    worker
+                        .carry_tcp(&view, serves, client, Vec::new(), connection)
+                        .await;
                 }
+                Some(Serves::Tls(_)) => worker.serve_tls(slot, stream, connection).await,
                 Some(Serves::Udp(_)) | None => {}
             }
         });

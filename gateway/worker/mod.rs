@@ -10,6 +10,7 @@ pub mod listener;
 pub mod random;
 mod tcp;
 pub mod timer;
+mod tls;
 mod udp;
 pub mod view;
 
@@ -58,6 +59,11 @@ pub struct WorkerSettings {
     pub idle_timeout: Duration,
     /// How long a head may take from its first byte.
     pub head_timeout: Duration,
+    /// How long a client of TLS may take from its first byte to the end of the handshake (Istio:
+    /// 15 s).
+    pub handshake_timeout: Duration,
+    /// Handshakes that one worker has under way; further connections are closed at once.
+    pub max_handshakes: usize,
     /// How long a client may take to read an answer that is given here.
     pub write_timeout: Duration,
     /// How long either side may refuse to take bytes that wait for it.
@@ -121,6 +127,8 @@ impl Default for WorkerSettings {
             limits: Limits::default(),
             idle_timeout: Duration::from_secs(3600),
             head_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(15),
+            max_handshakes: 1000,
             write_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(300),
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
@@ -169,6 +177,8 @@ pub struct Worker {
     /// Whether the configuration in force keeps the case of names.
     keep_case: Cell<bool>,
     connections: Cell<usize>,
+    /// Of TLS, under way.
+    handshakes: Cell<usize>,
     drain: Cell<Drain>,
     idle: Notify,
 }
@@ -197,6 +207,7 @@ impl Worker {
             live_tcp: RefCell::default(),
             keep_case: Cell::new(false),
             connections: Cell::new(0),
+            handshakes: Cell::new(0),
             drain: Cell::new(Drain::No),
             idle: Notify::new(),
         })

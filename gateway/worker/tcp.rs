@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{HashPolicy, TransportProtocol, Tunnel};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::exchange::{Connection, ResponseFlags, preface};
 use crate::l4::http_tunnel::{self, Granted, carry_through};
@@ -56,25 +57,26 @@ struct Connected {
 }
 
 impl Worker {
-    /// Carries one connection.
+    /// Carries one connection. `ahead` is what was read of it already.
     pub(super) async fn carry_tcp(
         self: &Rc<Self>,
+        view: &View,
         serves: Serves,
         mut client: Stream,
+        ahead: Vec<u8>,
         connection: Connection,
     ) {
         let started = Instant::now();
-        let Connection { peer, local } = connection;
-        let view = self.view();
+        let Connection { peer, local, .. } = connection;
         let snapshot = &view.snapshot;
         let cluster = match serves {
             Serves::Tcp(cluster) => Some(cluster),
             Serves::TcpServer(server) => self.share(snapshot, server),
-            Serves::Http(_) | Serves::Udp(_) => None,
+            Serves::Http(_) | Serves::Tls(_) | Serves::Udp(_) => None,
         };
         let cluster = cluster.filter(|id| id.index() < snapshot.clusters.len());
         let (connected, flags) = match cluster {
-            Some(cluster) => self.connect_tcp(&view, cluster, (peer, local)).await,
+            Some(cluster) => self.connect_tcp(view, cluster, (peer, local), &ahead).await,
             // Nothing defines the destination.
             None => (None, ResponseFlags::NC),
         };
@@ -117,6 +119,7 @@ impl Worker {
                 counters: TcpCounters::default(),
                 reported: Cell::default(),
             });
+            live.counters.received_bytes.set(ahead.len() as u64);
             let number = self.random.next();
             self.live_tcp.borrow_mut().insert(number, Rc::clone(&live));
             let connections = &snapshot.cluster(cluster).connections;
@@ -184,6 +187,7 @@ impl Worker {
         view: &View,
         cluster: ClusterId,
         ends: Origin,
+        ahead: &[u8],
     ) -> (Option<Connected>, ResponseFlags) {
         let mut tried = Vec::new();
         let to = view.snapshot.cluster(cluster);
@@ -236,6 +240,13 @@ impl Worker {
             let connected = match (connected, &to.tunnel) {
                 (Some(stream), Some(tunnel)) => through(stream, tunnel, to.connect_timeout).await,
                 (stream, _) => stream.map(|stream| (stream, None)),
+            };
+            let connected = match connected {
+                Some((mut stream, tunnel)) if !ahead.is_empty() => {
+                    let sent = send_ahead(&mut stream, ahead, to.connect_timeout).await;
+                    sent.then_some((stream, tunnel))
+                }
+                connected => connected,
             };
             match connected {
                 Some((stream, tunnel)) => {
@@ -299,6 +310,16 @@ async fn through(
             None
         }
     }
+}
+
+/// Sends what was read of the client before it was known where it wants to go.
+async fn send_ahead(stream: &mut Stream, ahead: &[u8], timeout: Duration) -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "once per connection that is carried"
+    )]
+    let sent = tokio::time::timeout(timeout, stream.write_all(ahead)).await;
+    matches!(sent, Ok(Ok(())))
 }
 
 fn end_flag(end: End) -> ResponseFlags {

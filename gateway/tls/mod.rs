@@ -1,0 +1,17 @@
+//! TLS towards clients: who is asked for, and how it is ended.
+//!
+//! A port that speaks TLS has [chains](Chain), chosen by the name that a client asks for before
+//! anything is answered. Everything that can fail over a configuration (keys, CAs, suites) is built
+//! on the control thread; a worker only looks up and shakes hands.
+
+mod certificates;
+mod client;
+pub mod client_hello;
+mod port;
+mod server;
+mod verifier;
+mod x509;
+
+pub use client::{ClientCertificate, TlsConnection};
+pub use port::{Chain, Ends, TlsPort};
+pub use server::{Servers, TlsServer};

@@ -1,0 +1,293 @@
+//! Connections to ports that speak TLS: the hello, the chain, the handshake, and what comes out.
+//!
+//! Handshakes are bounded in number and time, and happen in a task of their own: a client that
+//! stalls keeps nobody waiting.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::server::Acceptor;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+use crate::exchange::{Connection, HttpConnection};
+use crate::http1::ReadBuffer;
+use crate::http2;
+use crate::net::Stream;
+use crate::snapshot::Serves;
+use crate::tls::client_hello::{self, ClientHello, FirstBytes, MAX_HELLO};
+use crate::tls::{Ends, TlsConnection, TlsServer};
+use crate::worker::Worker;
+use crate::worker::listener::Slot;
+
+/// Room for most hellos.
+const HELLO: usize = 2048;
+
+/// What one learns who speaks HTTP to a port of TLS.
+const PLAIN_HTTP: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
+    content-type: text/plain\r\ncontent-length: 64\r\n\r\n\
+    This port speaks TLS: ask again with https:// instead of http://\n";
+
+/// Why a connection was not served.
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error("the client left: {0}")]
+    Gone(#[from] std::io::Error),
+    #[error("plain HTTP to a port that speaks TLS")]
+    PlainHttp,
+    #[error("neither TLS nor HTTP")]
+    NotTls,
+    #[error("no ClientHello")]
+    Malformed,
+    #[error("no server is called {0:?}")]
+    UnknownName(Option<Box<str>>),
+    #[error("the certificate for {0:?} is missing or broken")]
+    NoCertificate(Option<Box<str>>),
+    #[error("handshake failed: {0}")]
+    Handshake(std::io::Error),
+    #[error("handshake failed: {0}")]
+    Hello(rustls::Error, Vec<u8>),
+}
+
+impl Refusal {
+    /// What it is counted as.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Gone(_) => "tls_client_gone",
+            Self::PlainHttp => "tls_plain_http",
+            Self::NotTls => "tls_not_tls",
+            Self::Malformed => "tls_malformed_hello",
+            Self::UnknownName(_) => "tls_unknown_name",
+            Self::NoCertificate(_) => "tls_no_certificate",
+            Self::Handshake(_) | Self::Hello(..) => "tls_handshake_failed",
+        }
+    }
+
+    /// What the client is told.
+    fn answer(&self) -> Vec<u8> {
+        match self {
+            Self::PlainHttp => PLAIN_HTTP.into(),
+            Self::Malformed => alert(50),
+            // Its own alerts were sent.
+            Self::Gone(_) | Self::Handshake(_) | Self::NotTls => Vec::new(),
+            Self::UnknownName(_) => alert(112),
+            Self::NoCertificate(_) => alert(80),
+            Self::Hello(_, alert) => alert.clone(),
+        }
+    }
+}
+
+/// A fatal alert before anything is agreed on (RFC 8446 §6.2: `decode_error` is 50,
+/// `internal_error` 80, `unrecognized_name` 112).
+fn alert(description: u8) -> Vec<u8> {
+    vec![21, 3, 1, 0, 2, 2, description]
+}
+
+/// A connection that is let in.
+enum LetIn {
+    /// TLS ended here.
+    Ended(Box<TlsStream<TcpStream>>),
+    /// It goes on as it came, with these bytes ahead.
+    Carried(TcpStream, Vec<u8>),
+}
+
+/// A handshake that is counted.
+struct Counted<'w>(&'w Worker);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let handshakes = &self.0.handshakes;
+        handshakes.set(handshakes.get().saturating_sub(1));
+    }
+}
+
+impl Worker {
+    /// Serves a connection to a port that speaks TLS.
+    pub(super) async fn serve_tls(
+        self: Rc<Self>,
+        slot: Rc<Slot>,
+        stream: TcpStream,
+        mut connection: Connection,
+    ) {
+        let peer = connection.peer;
+        let refused = |reason: &'static str, why: &dyn std::fmt::Display| {
+            tracing::debug!(%peer, address = %slot.address, %why, "TLS connection refused");
+            self.with_metrics(|metrics| metrics.refused(reason));
+        };
+        if self.handshakes.get() >= self.settings.max_handshakes {
+            return self.with_metrics(|metrics| metrics.limit_reached("max_handshakes"));
+        }
+        self.handshakes.set(self.handshakes.get() + 1);
+        let counted = Counted(&self);
+        let let_in = self.let_in(&slot, stream);
+        #[expect(clippy::disallowed_methods, reason = "once per connection")]
+        let let_in = tokio::time::timeout(self.settings.handshake_timeout, let_in).await;
+        drop(counted);
+        let (name, let_in) = match let_in {
+            Ok(Ok(let_in)) => let_in,
+            Ok(Err(refusal)) => return refused(refusal.reason(), &refusal),
+            Err(_) => return refused("tls_handshake_timeout", &"the handshake took too long"),
+        };
+        // The configuration may have changed meanwhile: what is in force now serves.
+        let view = self.view();
+        let Some(chain) = slot.chain(&view.snapshot, name.as_deref()) else {
+            return refused("tls_unknown_name", &"its server is gone");
+        };
+        let server = chain.server;
+        let is_tcp = view.snapshot.server(server).tcp.is_some();
+        match (let_in, &chain.ends) {
+            (LetIn::Carried(stream, ahead), Ends::AtEndpoint) => {
+                let serves = Serves::TcpServer(server);
+                self.carry_tcp(&view, serves, stream.into(), ahead, connection)
+                    .await;
+            }
+            (LetIn::Ended(stream), Ends::Here(_)) => {
+                let tls = stream.get_ref().1;
+                let speaks_http2 = tls.alpn_protocol() == Some(b"h2");
+                connection.tls = Some(Rc::new(TlsConnection::new(name, tls)));
+                let stream = Stream::Tls(Box::new((*stream).into()));
+                if is_tcp {
+                    let serves = Serves::TcpServer(server);
+                    self.carry_tcp(&view, serves, stream, Vec::new(), connection)
+                        .await;
+                } else if speaks_http2 {
+                    drop(view);
+                    let (ahead, connection) = (ReadBuffer::new(), Rc::new(connection));
+                    http2::server::serve(self, slot, stream, ahead, connection, "https").await;
+                } else {
+                    drop(view);
+                    HttpConnection::new(self, slot, stream, connection)
+                        .serve()
+                        .await;
+                }
+            }
+            (LetIn::Carried(..), _) | (LetIn::Ended(_), _) => {
+                refused(
+                    "tls_unknown_name",
+                    &"its server changed during the handshake",
+                );
+            }
+        }
+    }
+
+    /// Reads the hello and does what its chain says; tells the client where nothing can be done.
+    async fn let_in(
+        &self,
+        slot: &Slot,
+        mut stream: TcpStream,
+    ) -> Result<(Option<Box<str>>, LetIn), Refusal> {
+        let refusal = match read_hello(&mut stream).await {
+            Err(refusal) => refusal,
+            Ok((bytes, hello)) => match self.ends(slot, hello.server_name.as_deref()) {
+                Some(Ends::AtEndpoint) => {
+                    return Ok((hello.server_name, LetIn::Carried(stream, bytes)));
+                }
+                Some(Ends::Here(server)) => match accept(&bytes) {
+                    Ok((accepted, used)) => {
+                        let rest = bytes.get(used..).unwrap_or_default();
+                        let ended = shake_hands(accepted, rest, stream, &server, &hello).await?;
+                        return Ok((hello.server_name, LetIn::Ended(Box::new(ended))));
+                    }
+                    Err(refusal) => refusal,
+                },
+                Some(Ends::Nowhere) => Refusal::NoCertificate(hello.server_name),
+                None => Refusal::UnknownName(hello.server_name),
+            },
+        };
+        let answer = refusal.answer();
+        if !answer.is_empty() {
+            tell(stream, &answer).await;
+        }
+        Err(refusal)
+    }
+
+    fn ends(&self, slot: &Slot, name: Option<&str>) -> Option<Ends> {
+        let view = self.view();
+        let chain = slot.chain(&view.snapshot, name)?;
+        Some(chain.ends.clone())
+    }
+}
+
+/// Reads until a whole hello is there. Cancellation loses what was read.
+async fn read_hello(stream: &mut TcpStream) -> Result<(Vec<u8>, ClientHello), Refusal> {
+    let mut bytes = Vec::with_capacity(HELLO);
+    let mut enough = 1;
+    loop {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(Refusal::Gone(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        if bytes.len() < enough {
+            continue;
+        }
+        match client_hello::read(&bytes) {
+            FirstBytes::Hello(hello) => return Ok((bytes, hello)),
+            FirstBytes::Incomplete { needed } if needed <= MAX_HELLO => enough = needed,
+            FirstBytes::Incomplete { .. } | FirstBytes::Malformed => {
+                return Err(Refusal::Malformed);
+            }
+            FirstBytes::NotTls => {
+                // Every method begins with a capital letter.
+                let is_http = bytes.first().is_some_and(u8::is_ascii_uppercase);
+                return Err(if is_http {
+                    Refusal::PlainHttp
+                } else {
+                    Refusal::NotTls
+                });
+            }
+        }
+    }
+}
+
+/// Hands the hello to the TLS library; also how many bytes of it were used.
+fn accept(bytes: &[u8]) -> Result<(rustls::server::Accepted, usize), Refusal> {
+    let mut acceptor = Acceptor::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        acceptor.read_tls(&mut rest).map_err(Refusal::Handshake)?;
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok((accepted, bytes.len() - rest.len())),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut bytes = Vec::new();
+                // Writing to memory does not fail.
+                let _ = alert.write_all(&mut bytes);
+                return Err(Refusal::Hello(error, bytes));
+            }
+        }
+    }
+    Err(Refusal::Malformed)
+}
+
+async fn shake_hands(
+    accepted: rustls::server::Accepted,
+    mut rest: &[u8],
+    stream: TcpStream,
+    server: &TlsServer,
+    hello: &ClientHello,
+) -> Result<TlsStream<TcpStream>, Refusal> {
+    let config = Arc::clone(server.config(hello));
+    let handshake = StartHandshake::from_parts(accepted, stream).into_stream_with(config, |tls| {
+        // What came with the hello; should it be too much, the handshake fails by itself.
+        while !rest.is_empty() && matches!(tls.read_tls(&mut rest), Ok(count) if count > 0) {}
+    });
+    handshake.await.map_err(Refusal::Handshake)
+}
+
+/// Writes a last answer and lets the client read it: a close with unread bytes would be a reset,
+/// which overtakes it. Its time is that of the handshake.
+async fn tell(mut stream: TcpStream, answer: &[u8]) {
+    if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut unread = [0; 1024];
+    let mut left = MAX_HELLO;
+    while let Ok(count @ 1..) = stream.read(&mut unread).await {
+        match left.checked_sub(count) {
+            Some(fewer) => left = fewer,
+            None => return,
+        }
+    }
+}
