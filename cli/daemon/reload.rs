@@ -332,8 +332,7 @@ impl Control {
             }
             for path in &translation.refused_files {
                 let files = Arc::make_mut(&mut settings.files);
-                self.last_good_files.fall_back(files, path);
-                again = true;
+                again |= self.last_good_files.prefer(files, path);
             }
             for input in &translation.outdated {
                 again |= match input {

@@ -87,20 +87,15 @@ pub struct LastGoodFiles {
 }
 
 impl LastGoodFiles {
-    /// Puts the last accepted content of a refused file into `files`; where there is no other,
-    /// takes the file out.
-    pub fn fall_back(&self, files: &mut FileContents, refused: &str) {
-        if !self.prefer(files, refused) {
-            files.remove(refused);
-        }
-    }
-
-    /// Puts the last accepted content of a file that is outdated into `files`; where there is no
-    /// other, the file stays as it is. Tells whether anything changed.
-    pub fn prefer(&self, files: &mut FileContents, outdated: &str) -> bool {
-        match self.accepted.get(outdated) {
-            Some(Ok(accepted)) if files.get(outdated) != Some(Ok(accepted)) => {
-                files.insert(outdated.to_owned(), Ok(Arc::clone(accepted)));
+    /// Puts the last accepted content of a file that is refused or outdated into `files`; where
+    /// there is no other, the file stays as it is. Tells whether anything changed.
+    ///
+    /// A certificate and its key are refused together, even if only one of the two is new: the
+    /// other one is what it was, and others may use it.
+    pub fn prefer(&self, files: &mut FileContents, refused: &str) -> bool {
+        match self.accepted.get(refused) {
+            Some(Ok(accepted)) if files.get(refused) != Some(Ok(accepted)) => {
+                files.insert(refused.to_owned(), Ok(Arc::clone(accepted)));
                 true
             }
             _ => false,
@@ -199,11 +194,11 @@ mod tests {
         last_good.accept(&files(Ok("good")));
         for wrong in [Ok("wrong"), Err("there is no such file")] {
             let mut now = files(wrong);
-            last_good.fall_back(&mut now, "a.pem");
+            assert!(last_good.prefer(&mut now, "a.pem"));
             assert_eq!(now, files(Ok("good")));
-            // That one is refused too: nothing is left.
-            last_good.fall_back(&mut now, "a.pem");
-            assert_eq!(now, FileContents::default());
+            // That one is refused too: there is no other.
+            assert!(!last_good.prefer(&mut now, "a.pem"));
+            assert_eq!(now, files(Ok("good")));
         }
         let mut now = files(Ok("newer"));
         assert!(last_good.prefer(&mut now, "a.pem"));

@@ -126,9 +126,8 @@ fn server_name(mut content: Reader<'_>) -> Option<Option<Box<str>>> {
             // RFC 6066: ASCII, A-labels.
             let name = std::str::from_utf8(name).ok().filter(|n| n.is_ascii())?;
             let name = name.strip_suffix('.').unwrap_or(name);
-            return Some(
-                Some(name.to_ascii_lowercase().into()).filter(|name: &Box<str>| !name.is_empty()),
-            );
+            let is_name = !name.is_empty();
+            return Some(is_name.then(|| name.to_ascii_lowercase().into()));
         }
     }
     Some(None)

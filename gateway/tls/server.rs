@@ -31,8 +31,9 @@ pub struct TlsServer {
 impl TlsServer {
     /// What a client's handshake goes by.
     pub fn config(&self, hello: &ClientHello) -> &Arc<ServerConfig> {
-        let spoken = |offered: &Box<[u8]>| self.source.alpn.iter().any(|own| **own == **offered);
-        if hello.protocols.iter().any(spoken) {
+        let own = &self.source.alpn;
+        let spoken = |offered: &[u8]| own.iter().any(|own| own == offered);
+        if hello.protocols.iter().any(|offered| spoken(offered)) {
             &self.offering
         } else {
             &self.silent

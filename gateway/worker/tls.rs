@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::Acceptor;
 use thiserror::Error;
@@ -25,6 +26,9 @@ use crate::worker::listener::Slot;
 
 /// Room for most hellos.
 const HELLO: usize = 2048;
+
+/// How long a client that is refused may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What one learns who speaks HTTP to a port of TLS.
 const PLAIN_HTTP: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
@@ -128,7 +132,13 @@ impl Worker {
         drop(counted);
         let (name, let_in) = match let_in {
             Ok(Ok(let_in)) => let_in,
-            Ok(Err(refusal)) => return refused(refusal.reason(), &refusal),
+            Ok(Err((refusal, stream))) => {
+                refused(refusal.reason(), &refusal);
+                if let Some(stream) = stream {
+                    tell(stream, &refusal.answer()).await;
+                }
+                return;
+            }
             Err(_) => return refused("tls_handshake_timeout", &"the handshake took too long"),
         };
         // The configuration may have changed meanwhile: what is in force now serves.
@@ -173,12 +183,13 @@ impl Worker {
         }
     }
 
-    /// Reads the hello and does what its chain says; tells the client where nothing can be done.
+    /// Reads the hello and does what its chain says. Gives the stream back where nothing was
+    /// answered yet.
     async fn let_in(
         &self,
         slot: &Slot,
         mut stream: TcpStream,
-    ) -> Result<(Option<Box<str>>, LetIn), Refusal> {
+    ) -> Result<(Option<Box<str>>, LetIn), (Refusal, Option<TcpStream>)> {
         let refusal = match read_hello(&mut stream).await {
             Err(refusal) => refusal,
             Ok((bytes, hello)) => match self.ends(slot, hello.server_name.as_deref()) {
@@ -188,7 +199,8 @@ impl Worker {
                 Some(Ends::Here(server)) => match accept(&bytes) {
                     Ok((accepted, used)) => {
                         let rest = bytes.get(used..).unwrap_or_default();
-                        let ended = shake_hands(accepted, rest, stream, &server, &hello).await?;
+                        let ended = shake_hands(accepted, rest, stream, &server, &hello).await;
+                        let ended = ended.map_err(|refusal| (refusal, None))?;
                         return Ok((hello.server_name, LetIn::Ended(Box::new(ended))));
                     }
                     Err(refusal) => refusal,
@@ -197,11 +209,7 @@ impl Worker {
                 None => Refusal::UnknownName(hello.server_name),
             },
         };
-        let answer = refusal.answer();
-        if !answer.is_empty() {
-            tell(stream, &answer).await;
-        }
-        Err(refusal)
+        Err((refusal, Some(stream)))
     }
 
     fn ends(&self, slot: &Slot, name: Option<&str>) -> Option<Ends> {
@@ -277,17 +285,26 @@ async fn shake_hands(
 }
 
 /// Writes a last answer and lets the client read it: a close with unread bytes would be a reset,
-/// which overtakes it. Its time is that of the handshake.
+/// which overtakes it.
 async fn tell(mut stream: TcpStream, answer: &[u8]) {
-    if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
+    if answer.is_empty() {
         return;
     }
-    let mut unread = [0; 1024];
-    let mut left = MAX_HELLO;
-    while let Ok(count @ 1..) = stream.read(&mut unread).await {
-        match left.checked_sub(count) {
-            Some(fewer) => left = fewer,
-            None => return,
+    let told = async {
+        if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
+            return;
         }
-    }
+        let mut unread = [0; 1024];
+        let mut left = MAX_HELLO;
+        while let Ok(count @ 1..) = stream.read(&mut unread).await {
+            match left.checked_sub(count) {
+                Some(fewer) => left = fewer,
+                None => return,
+            }
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "of connections that are refused")]
+    let told = tokio::time::timeout(LAST_WORDS, told).await;
+    // Whoever does not listen is not waited for.
+    drop(told);
 }
