@@ -39,6 +39,6 @@ pub use lan::Lan;
 pub use loopback::{free_port, loopback_address};
 pub use node::{Node, Output};
 pub use process::Process;
-pub use requirements::{Need, satisfied};
+pub use requirements::{Need, python, satisfied};
 pub use upstream::{Incoming, Upstream};
 pub use wait::{DEADLINE, eventually};

@@ -6,6 +6,7 @@
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Something that a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,14 @@ pub enum Need {
     Root,
     /// A program on the PATH.
     Program(&'static str),
+    /// A Python module, for the Python of [`python`].
+    Python(&'static str),
+}
+
+/// The Python that has the packages of `tests/requirements.txt`: what `GATEHOUSE_PYTHON` names,
+/// else `python3`.
+pub fn python() -> Command {
+    Command::new(env::var_os("GATEHOUSE_PYTHON").unwrap_or_else(|| "python3".into()))
 }
 
 /// Whether everything is there; if not, says so, and the test returns.
@@ -53,9 +62,19 @@ impl Need {
             Self::Program(name) if find_program(name).is_none() => {
                 Some(format!("needs the program {name}"))
             }
-            Self::Root | Self::Program(_) => None,
+            Self::Python(module) if !has_module(module) => Some(format!(
+                "needs the Python module {module} (tests/requirements.txt, GATEHOUSE_PYTHON)"
+            )),
+            Self::Root | Self::Program(_) | Self::Python(_) => None,
         }
     }
+}
+
+fn has_module(name: &str) -> bool {
+    let mut command = python();
+    command.args(["-c", &format!("import {name}")]);
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Where a program is; also looks where a user's PATH often does not reach.
