@@ -8,6 +8,7 @@
 //!
 //! One control thread; every decision is made in the crates beside this one.
 
+mod allocation;
 mod capabilities;
 mod limits;
 pub mod logging;
@@ -16,6 +17,7 @@ mod reload;
 mod rows;
 mod scrape;
 pub mod settings;
+mod show;
 
 use std::io;
 use std::sync::Arc;

@@ -12,48 +12,45 @@ use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
 use gatehouse_config::source::{Directory, Dns, Files, LastGood, LastGoodFiles};
-use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_config::translate::{self, Input, Translator};
 use gatehouse_gateway::admin::View;
-use gatehouse_gateway::admin::view::{Asked, Rows};
 use gatehouse_gateway::compile::{Placement, place};
-use gatehouse_gateway::observe::{AccessLog, GatewayState};
+use gatehouse_gateway::observe::AccessLog;
 use gatehouse_gateway::{Counters, Gateway};
-use gatehouse_lb_speaker::{
-    AddressState, Allocation, Allocator, Announcement, Outcome, Plan, Speaker, SpeakerState,
-    allocate, plan,
-};
+use gatehouse_lb_speaker::{AddressState, Allocator, Announcement, Outcome, Plan, Speaker, plan};
 
+use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::rows;
-use crate::daemon::scrape::{Known, Metrics};
+use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
+use crate::daemon::show::Shown;
 
 /// Between looks at the time, where a certificate expires one day.
 const LOOK: Duration = Duration::from_secs(3600);
 
 /// Everything that the control thread holds.
 pub struct Control {
-    settings: Settings,
-    directory: Directory,
-    last_good: LastGood,
-    files: Files,
-    last_good_files: LastGoodFiles,
-    translator: Translator,
-    allocator: Allocator,
-    state: State,
-    gateway: Gateway,
-    counters: Counters,
-    speaker: Option<Arc<Speaker>>,
-    access_log: Option<AccessLog>,
-    dns: Dns,
-    capabilities: Capabilities,
-    in_force: InForce,
-    shown: Option<Shown>,
+    pub(super) settings: Settings,
+    pub(super) directory: Directory,
+    pub(super) last_good: LastGood,
+    pub(super) files: Files,
+    pub(super) last_good_files: LastGoodFiles,
+    pub(super) translator: Translator,
+    pub(super) allocator: Allocator,
+    pub(super) state: State,
+    pub(super) gateway: Gateway,
+    pub(super) counters: Counters,
+    pub(super) speaker: Option<Arc<Speaker>>,
+    pub(super) access_log: Option<AccessLog>,
+    pub(super) dns: Dns,
+    pub(super) capabilities: Capabilities,
+    pub(super) in_force: InForce,
+    pub(super) shown: Option<Shown>,
     /// Findings of parts that report once: the admin servers, the state file.
-    standing: Vec<Finding>,
-    watching: Option<Finding>,
-    logged: BTreeSet<String>,
+    pub(super) standing: Vec<Finding>,
+    pub(super) watching: Option<Finding>,
+    pub(super) logged: BTreeSet<String>,
 }
 
 /// The running parts that the control thread steers.
@@ -70,32 +67,17 @@ pub struct Parts {
     pub capabilities: Capabilities,
 }
 
-/// Where allocations are kept.
-enum State {
-    /// In this file.
-    Kept(StateFile),
-    /// Nowhere: the file may not be made. They last as long as the process.
-    Forgotten,
-    /// The file is there and cannot be read: any address may be held, so that none is dealt.
-    Unreadable,
-}
-
 /// What is in force.
 #[derive(Default)]
-struct InForce {
-    resources: Resources,
-    model: Arc<Model>,
-    outcome: Outcome,
-    plan: Plan,
-    placement: Arc<Placement>,
-    findings: Vec<Finding>,
-    listening: Vec<Finding>,
-    loaded_at: Option<i64>,
-}
-
-struct Shown {
-    view: Arc<ArcSwap<View>>,
-    metrics: Arc<Metrics>,
+pub(super) struct InForce {
+    pub(super) resources: Resources,
+    pub(super) model: Arc<Model>,
+    pub(super) outcome: Outcome,
+    pub(super) plan: Plan,
+    pub(super) placement: Arc<Placement>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) listening: Vec<Finding>,
+    pub(super) loaded_at: Option<i64>,
 }
 
 impl Control {
@@ -153,42 +135,6 @@ impl Control {
     /// Takes note of what the watch has to say.
     pub fn notice(&mut self, finding: Option<Finding>) {
         self.watching = finding;
-    }
-
-    fn open_state(&mut self) {
-        let file = match StateFile::open(&self.settings.state) {
-            Ok(file) => file,
-            Err(error) => {
-                self.standing.push(state_finding(
-                    Level::Warning,
-                    format!("addresses are not kept over a restart: {error}"),
-                ));
-                return;
-            }
-        };
-        self.state = State::Kept(file);
-        let State::Kept(file) = &mut self.state else {
-            return;
-        };
-        match file.load() {
-            Ok((held, findings)) => {
-                self.standing.extend(findings);
-                self.allocator
-                    .readopt(held.into_iter().map(|(key, recorded)| {
-                        let Recorded {
-                            addresses, pool, ..
-                        } = recorded;
-                        (key, Allocation { addresses, pool })
-                    }));
-            }
-            Err(error) => {
-                self.state = State::Unreadable;
-                self.standing.push(state_finding(
-                    Level::Error,
-                    format!("no address is dealt, since any may be held already: {error}"),
-                ));
-            }
-        }
     }
 
     fn check_capabilities(&mut self) {
@@ -370,63 +316,10 @@ impl Control {
         }
     }
 
-    fn allocate(&mut self, model: &Model) -> (Outcome, Vec<Finding>) {
-        let pools = match self.state {
-            State::Unreadable => None,
-            State::Kept(_) | State::Forgotten => Some(model.pools.as_slice()),
-        };
-        let outcome = self.allocator.converge(&model.services, pools);
-        for change in &outcome.changes {
-            tracing::info!(
-                service = %change.service,
-                before = ?change.before,
-                after = ?change.after,
-                why = %change.why,
-                "address {:?}",
-                change.kind()
-            );
-        }
-        let State::Kept(file) = &mut self.state else {
-            return (outcome, Vec::new());
-        };
-        let held: Allocations = self
-            .allocator
-            .holders()
-            .map(|(key, held)| {
-                let Allocation { addresses, pool } = held.clone();
-                (
-                    key.clone(),
-                    Recorded {
-                        addresses,
-                        pool,
-                        given: 0,
-                    },
-                )
-            })
-            .collect();
-        // Written before anything is announced: what others have seen must survive a crash.
-        match file.save(&held) {
-            Ok(_) => (outcome, Vec::new()),
-            Err(error) => {
-                let message = format!("addresses dealt now may change with a restart: {error}");
-                (outcome, vec![state_finding(Level::Error, message)])
-            }
-        }
-    }
-
     /// Tries listeners again that could not be opened, or were lost.
     pub fn retry_listeners(&mut self) {
         self.in_force.listening = self.gateway.retry();
         self.log();
-    }
-
-    /// Says that the process comes to its end, so that nobody sends it more.
-    pub fn say_draining(&self) {
-        if let Some(shown) = &self.shown {
-            let mut view = View::clone(&shown.view.load());
-            view.not_ready = Some("draining: the process was told to stop".to_owned());
-            shown.view.store(Arc::new(view));
-        }
     }
 
     /// Waits until no address is being probed any more.
@@ -456,124 +349,6 @@ impl Control {
         }
     }
 
-    /// Shows what is in force now.
-    pub async fn show(&mut self) {
-        let health = self.counters.health().await;
-        self.log();
-        self.publish(&health);
-    }
-
-    fn publish(&mut self, health: &[Vec<gatehouse_gateway::worker::EndpointHealth>]) {
-        let speaker = self.speaker_state();
-        let findings = self.findings(&speaker);
-        let Some(shown) = &self.shown else { return };
-        let in_force = &self.in_force;
-        let snapshot = Arc::clone(self.gateway.snapshot());
-        let not_announced = self
-            .standing
-            .iter()
-            .find(|finding| finding.code == codes::NOT_PERMITTED);
-        let mut pools = String::new();
-        allocate::write_prometheus(&in_force.outcome.pools, &mut pools);
-        let count = |level| {
-            findings
-                .iter()
-                .filter(|finding| finding.level == level)
-                .count() as u64
-        };
-        let known = Known {
-            gateway: GatewayState {
-                generation: snapshot.generation,
-                last_reload_success: count(Level::Error) == 0,
-                findings: [
-                    ("error", count(Level::Error)),
-                    ("warning", count(Level::Warning)),
-                    ("info", count(Level::Info)),
-                ],
-                workers: self.gateway.workers() as u64,
-                rules: in_force.model.proxy.metrics.clone(),
-                access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
-                label_sets_refused: self.gateway.label_sets_refused(),
-            },
-            labels: self.gateway.labels(),
-            snapshot: Arc::clone(&snapshot),
-            pools,
-        };
-        shown.metrics.publish(known);
-        shown.view.store(Arc::new(View {
-            generation: snapshot.generation,
-            loaded_at: in_force.loaded_at,
-            not_ready: None,
-            services: rows::services(&in_force.resources, &in_force.outcome),
-            addresses: rows::addresses(
-                &in_force.outcome,
-                &in_force.plan,
-                &speaker,
-                &self.settings.node,
-                not_announced.map(|finding| finding.message.as_str()),
-            ),
-            listeners: rows::listeners(&in_force.model, &snapshot, self.gateway.listeners()),
-            routes: Rows::new({
-                let (model, placement) = (&in_force.model, &in_force.placement);
-                let (model, placement) = (Arc::clone(model), Arc::clone(placement));
-                move || rows::routes(&model, &placement)
-            }),
-            endpoints: rows::endpoints(&snapshot, health),
-            findings,
-            asked: Asked {
-                available: rows::available(health),
-                snapshot,
-            },
-        }));
-    }
-
-    fn speaker_state(&self) -> Arc<SpeakerState> {
-        self.speaker
-            .as_ref()
-            .map(|speaker| speaker.states().borrow().clone())
-            .unwrap_or_default()
-    }
-
-    /// All findings, worst first.
-    fn findings(&self, speaker: &SpeakerState) -> Vec<Finding> {
-        let mut all = self.standing.clone();
-        all.extend(self.watching.clone());
-        all.extend(self.in_force.findings.iter().cloned());
-        all.extend(self.in_force.listening.iter().cloned());
-        all.extend(speaker.messages.iter().map(|message| Finding {
-            code: codes::ANNOUNCING,
-            level: Level::Warning,
-            object: None,
-            field: String::new(),
-            position: None,
-            message: message.clone(),
-            hint: String::new(),
-        }));
-        all.sort_by_key(|finding| std::cmp::Reverse(finding.level));
-        all
-    }
-
-    /// Logs findings that were not there before.
-    fn log(&mut self) {
-        let speaker = self.speaker_state();
-        let mut now = BTreeSet::new();
-        for finding in self.findings(&speaker) {
-            let text = finding.to_string();
-            if !self.logged.contains(&text) && !now.contains(&text) {
-                match finding.level {
-                    Level::Error => tracing::error!("{text}"),
-                    Level::Warning => tracing::warn!("{text}"),
-                    Level::Info => tracing::info!("{text}"),
-                }
-            }
-            now.insert(text);
-        }
-        for gone in self.logged.difference(&now) {
-            tracing::info!("no longer: {gone}");
-        }
-        self.logged = now;
-    }
-
     /// Opens the access log's file anew, after a rotation.
     pub fn reopen_access_log(&self) {
         if let Some(log) = &self.access_log {
@@ -594,18 +369,6 @@ fn kept(now: &[Announcement], next: &[Announcement]) -> Vec<Announcement> {
         .filter(|next| announced.contains(&next.address))
         .cloned()
         .collect()
-}
-
-fn state_finding(level: Level, message: String) -> Finding {
-    Finding {
-        code: codes::STATE,
-        level,
-        object: None,
-        field: String::new(),
-        position: None,
-        message,
-        hint: String::new(),
-    }
 }
 
 fn unix_now() -> Option<i64> {

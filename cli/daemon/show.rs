@@ -1,0 +1,151 @@
+//! What is in force, shown: the admin API's view, metrics, findings and the log.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use gatehouse_config::codes;
+use gatehouse_config::finding::{Finding, Level};
+use gatehouse_gateway::admin::View;
+use gatehouse_gateway::admin::view::{Asked, Rows};
+use gatehouse_gateway::observe::{AccessLog, GatewayState};
+use gatehouse_lb_speaker::{SpeakerState, allocate};
+
+use crate::daemon::reload::Control;
+use crate::daemon::rows;
+use crate::daemon::scrape::{Known, Metrics};
+
+/// Where results are shown.
+pub(super) struct Shown {
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Control {
+    /// Says that the process comes to its end, so that nobody sends it more.
+    pub fn say_draining(&self) {
+        if let Some(shown) = &self.shown {
+            let mut view = View::clone(&shown.view.load());
+            view.not_ready = Some("draining: the process was told to stop".to_owned());
+            shown.view.store(Arc::new(view));
+        }
+    }
+
+    /// Shows what is in force now.
+    pub async fn show(&mut self) {
+        let health = self.counters.health().await;
+        self.log();
+        self.publish(&health);
+    }
+
+    pub(super) fn publish(&mut self, health: &[Vec<gatehouse_gateway::worker::EndpointHealth>]) {
+        let speaker = self.speaker_state();
+        let findings = self.findings(&speaker);
+        let Some(shown) = &self.shown else { return };
+        let in_force = &self.in_force;
+        let snapshot = Arc::clone(self.gateway.snapshot());
+        let not_announced = self
+            .standing
+            .iter()
+            .find(|finding| finding.code == codes::NOT_PERMITTED);
+        let mut pools = String::new();
+        allocate::write_prometheus(&in_force.outcome.pools, &mut pools);
+        let count = |level| {
+            findings
+                .iter()
+                .filter(|finding| finding.level == level)
+                .count() as u64
+        };
+        let known = Known {
+            gateway: GatewayState {
+                generation: snapshot.generation,
+                last_reload_success: count(Level::Error) == 0,
+                findings: [
+                    ("error", count(Level::Error)),
+                    ("warning", count(Level::Warning)),
+                    ("info", count(Level::Info)),
+                ],
+                workers: self.gateway.workers() as u64,
+                rules: in_force.model.proxy.metrics.clone(),
+                access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
+                label_sets_refused: self.gateway.label_sets_refused(),
+            },
+            labels: self.gateway.labels(),
+            snapshot: Arc::clone(&snapshot),
+            pools,
+        };
+        shown.metrics.publish(known);
+        shown.view.store(Arc::new(View {
+            generation: snapshot.generation,
+            loaded_at: in_force.loaded_at,
+            not_ready: None,
+            services: rows::services(&in_force.resources, &in_force.outcome),
+            addresses: rows::addresses(
+                &in_force.outcome,
+                &in_force.plan,
+                &speaker,
+                &self.settings.node,
+                not_announced.map(|finding| finding.message.as_str()),
+            ),
+            listeners: rows::listeners(&in_force.model, &snapshot, self.gateway.listeners()),
+            routes: Rows::new({
+                let (model, placement) = (&in_force.model, &in_force.placement);
+                let (model, placement) = (Arc::clone(model), Arc::clone(placement));
+                move || rows::routes(&model, &placement)
+            }),
+            endpoints: rows::endpoints(&snapshot, health),
+            findings,
+            asked: Asked {
+                available: rows::available(health),
+                snapshot,
+            },
+        }));
+    }
+
+    fn speaker_state(&self) -> Arc<SpeakerState> {
+        self.speaker
+            .as_ref()
+            .map(|speaker| speaker.states().borrow().clone())
+            .unwrap_or_default()
+    }
+
+    /// All findings, worst first.
+    fn findings(&self, speaker: &SpeakerState) -> Vec<Finding> {
+        let mut all = self.standing.clone();
+        all.extend(self.watching.clone());
+        all.extend(self.in_force.findings.iter().cloned());
+        all.extend(self.in_force.listening.iter().cloned());
+        all.extend(speaker.messages.iter().map(|message| Finding {
+            code: codes::ANNOUNCING,
+            level: Level::Warning,
+            object: None,
+            field: String::new(),
+            position: None,
+            message: message.clone(),
+            hint: String::new(),
+        }));
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+        all
+    }
+
+    /// Logs findings that were not there before.
+    pub(super) fn log(&mut self) {
+        let speaker = self.speaker_state();
+        let mut now = BTreeSet::new();
+        for finding in self.findings(&speaker) {
+            let text = finding.to_string();
+            if !self.logged.contains(&text) && !now.contains(&text) {
+                match finding.level {
+                    Level::Error => tracing::error!("{text}"),
+                    Level::Warning => tracing::warn!("{text}"),
+                    Level::Info => tracing::info!("{text}"),
+                }
+            }
+            now.insert(text);
+        }
+        for gone in self.logged.difference(&now) {
+            tracing::info!("no longer: {gone}");
+        }
+        self.logged = now;
+    }
+}
