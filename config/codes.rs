@@ -135,7 +135,7 @@ codes! {
     CERTIFICATE = "GH0123", "Certificate cannot be used",
         "A certificate, its key, or a list of CAs or revoked certificates cannot be read, or the key \
          is another certificate's. What was there before stays in force; without it, connections to \
-         that one server are closed, and no others.",
+         that one server are closed, or requests to that one cluster answer 503, and no others.",
         "Write certificate and key anew, in PEM; they are taken as soon as they are there.";
     CERTIFICATE_EXPIRES = "GH0124", "Certificate expires soon",
         "A sixth of the certificate's time is left, or two weeks. Nothing has happened yet.",

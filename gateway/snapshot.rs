@@ -17,7 +17,7 @@ use regex::bytes::Regex;
 use crate::filter::guard::Guards;
 use crate::observe::LogPlan;
 use crate::route::{HostTable, Matcher, RouteList};
-use crate::tls::TlsPort;
+use crate::tls::{TlsClient, TlsId, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
 macro_rules! ids {
@@ -322,8 +322,8 @@ pub struct Cluster {
     pub tunnel: Option<Box<Tunnel>>,
     /// The endpoint is looked up for each request's Host; there are no others.
     pub dynamic_dns: Option<Box<DynamicDns>>,
-    /// TLS is asked for, which is not spoken yet: nothing is sent.
-    pub wants_tls: bool,
+    /// What goes out to the endpoints: plain text, or TLS.
+    pub tls: EndpointTls,
     /// What a request is hashed by.
     pub hash: Option<HashPolicy>,
     /// How endpoints are chosen, where the plain way is not enough.
@@ -332,6 +332,36 @@ pub struct Cluster {
     pub breaker: Option<Arc<CircuitBreaker>>,
     /// Who is left out; none: failures are not counted.
     pub outliers: Option<Arc<Outliers>>,
+}
+
+/// What goes out to the endpoints of a cluster.
+#[derive(Clone, Debug, Default)]
+pub enum EndpointTls {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// TLS.
+    Spoken(Arc<TlsClient>),
+    /// TLS is asked for and cannot be spoken: nothing is sent. Why, as part of a sentence.
+    Impossible(Arc<str>),
+}
+
+impl EndpointTls {
+    /// With which TLS connections are made; none: plain text.
+    pub fn id(&self) -> Option<TlsId> {
+        match self {
+            Self::Spoken(client) => Some(client.id),
+            Self::Plain | Self::Impossible(_) => None,
+        }
+    }
+
+    /// Why nothing is sent, if nothing is.
+    pub fn impossible(&self) -> Option<&str> {
+        match self {
+            Self::Impossible(why) => Some(why),
+            Self::Plain | Self::Spoken(_) => None,
+        }
+    }
 }
 
 /// An endpoint of one cluster.

@@ -112,12 +112,12 @@ pub enum Balancing {
 /// What is spoken to an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamProtocol {
-    /// HTTP/1.1 in plain text.
+    /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2 in plain text, prior knowledge.
+    /// HTTP/2: in plain text by prior knowledge, over TLS by ALPN.
     H2c,
-    /// The version that the client speaks (`useClientProtocol`), in plain text.
+    /// The version that the client speaks (`useClientProtocol`).
     Client,
 }
 

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::model::UpstreamTls;
+
 /// The way to a cluster. The default is that of a cluster without a DestinationRule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterPolicy {
@@ -21,15 +23,14 @@ pub struct ClusterPolicy {
     pub outlier_detection: Option<OutlierDetection>,
     /// A PROXY header at the start of each connection.
     pub proxy_protocol: Option<ProxyVersion>,
-    /// HTTP/2 towards the endpoints, for the time when it is spoken.
+    /// HTTP/2 towards the endpoints.
     pub http2: Http2,
     /// Carried connections go through an HTTP proxy; requests never do.
     pub tunnel: Option<Tunnel>,
     /// The endpoint is looked up for each request's Host; the cluster has no others.
     pub dynamic_dns: Option<DynamicDns>,
-    /// TLS towards the endpoints. It is not spoken yet: nothing is sent to such a cluster, for
-    /// what is meant to be secret must not go out in plain text.
-    pub tls: Option<ClientTls>,
+    /// TLS towards the endpoints.
+    pub tls: UpstreamTls,
 }
 
 /// A carried connection within a request to an HTTP proxy.
@@ -48,41 +49,6 @@ pub struct DynamicDns {
     pub suffix: String,
     /// The port that is connected to, whatever the Host says: the client does not choose it.
     pub port: u16,
-}
-
-/// TLS towards the endpoints, as a DestinationRule says it. An empty text is one that is not given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientTls {
-    /// With which certificate.
-    pub mode: ClientTlsMode,
-    /// File of our certificate.
-    pub client_certificate: String,
-    /// File of our key.
-    pub private_key: String,
-    /// File of the CAs to trust.
-    pub ca_certificates: String,
-    /// File of revoked certificates.
-    pub ca_crl: String,
-    /// The Secret with certificate, key and CAs.
-    pub credential_name: String,
-    /// Names of which the certificate must carry one: the rule's, else the ServiceEntry's.
-    pub subject_alt_names: Vec<String>,
-    /// The SNI to send.
-    pub sni: String,
-    /// Do not verify.
-    pub insecure_skip_verify: bool,
-}
-
-/// With which certificate TLS is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientTlsMode {
-    /// None of our own.
-    #[default]
-    Simple,
-    /// One of our own.
-    Mutual,
-    /// The mesh's.
-    IstioMutual,
 }
 
 /// What a request is hashed by.

@@ -39,9 +39,8 @@ pub use cluster::{
     TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
 pub use cluster_policy::{
-    ClientTls, ClientTlsMode, ClusterPolicy, Connections, DynamicDns, HashCookie, HashPolicy,
-    Http2, Limits, LocalityGroup, OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive,
-    Tunnel, Warmup,
+    ClusterPolicy, Connections, DynamicDns, HashCookie, HashPolicy, Http2, Limits, LocalityGroup,
+    OutlierDetection, ProxyVersion, RetryBudget, TcpKeepalive, Tunnel, Warmup,
 };
 pub use cors_policy::CorsPolicy;
 pub use expression::{Attribute, Expression};
@@ -68,8 +67,8 @@ pub use server::{
 };
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
 pub use tls::{
-    Authorities, Certificate, ClientCertificates, ClientSni, ServerTls, TlsParameters, TlsVersion,
-    Verification,
+    Authorities, Certificate, ClientCertificates, ClientSni, ClientTls, ServerTls, TlsParameters,
+    TlsVersion, UpstreamTls, Verification,
 };
 
 /// Everything that is in force.

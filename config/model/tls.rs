@@ -72,9 +72,9 @@ pub struct Verification {
 /// Whom certificates are trusted from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorities {
-    /// The CAs that this system trusts.
+    /// Nobody: where nothing is verified.
     #[default]
-    System,
+    None,
     /// These.
     These(Arc<[CertificateDer<'static>]>),
 }
@@ -112,6 +112,19 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// What goes out to the endpoints of a cluster: plain text, or TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamTls {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// TLS.
+    Spoken(Arc<ClientTls>),
+    /// TLS is asked for and cannot be spoken, so that nothing is sent: what is meant to be secret
+    /// must not go out in plain text. Why, as part of a sentence.
+    Impossible(Arc<str>),
+}
+
 /// TLS towards the endpoints of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {
@@ -123,16 +136,16 @@ pub struct ClientTls {
     pub parameters: TlsParameters,
     /// The name that is asked for.
     pub sni: ClientSni,
+    /// Whether the certificate must carry the request's Host (Istio: auto SAN validation);
+    /// connections that are carried have none.
+    pub verify_host: bool,
 }
 
-/// The name that an endpoint is asked for, and whether its certificate must carry it.
+/// The name that an endpoint is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientSni {
-    /// None.
-    None,
     /// Always this one.
     Name(String),
-    /// The request's Host (Istio: auto SNI); the certificate must carry it where no
-    /// `subject_alt_names` are given (auto SAN validation).
+    /// The request's Host (Istio: auto SNI); none for connections that are carried.
     FromHost,
 }

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
-    ClientTls, Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, Http2,
-    TransportProtocol, UpstreamProtocol,
+    Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, Http2, TransportProtocol,
+    UpstreamProtocol, UpstreamTls,
 };
 use crate::resolved::NameUse;
 use crate::resources::Resources;
-use crate::translate::destination_rule::{CONNECT_TIMEOUT, DestinationRules, EffectivePolicy};
+use crate::translate::certificates::Credentials;
+use crate::translate::destination_rule::{
+    CONNECT_TIMEOUT, DestinationRules, EffectivePolicy, TlsSettings,
+};
 use crate::translate::locality::Nearness;
 use crate::translate::registry::{Registry, Service, ServicePort};
+use crate::translate::report::Report;
+use crate::translate::upstream_tls::{self, Asked};
 use crate::translate::{Settings, labels};
 
 /// Clusters and their numbers, kept from one translation to the next: a route that did not change
@@ -31,6 +36,7 @@ struct Of {
     host: String,
     subset: String,
     port: u16,
+    tls: Option<Arc<TlsSettings>>,
 }
 
 impl KnownClusters {
@@ -101,8 +107,11 @@ impl<'a> Clusters<'a> {
             };
             let fresh = self.build(&before.name, &of.host, &of.subset, of.port);
             // It is still defined: otherwise nothing would be known.
-            if let (Some(fresh), Some(place)) = (fresh, self.known.list.get_mut(i)) {
+            if let (Some((fresh, tls)), Some(place), Some(of)) =
+                (fresh, self.known.list.get_mut(i), self.known.of.get_mut(i))
+            {
                 *place = Arc::new(fresh);
+                of.tls = tls;
             }
         }
     }
@@ -156,7 +165,7 @@ impl<'a> Clusters<'a> {
 
     fn add(&mut self, name: String, host: &str, subset: &str, port: u16) -> Destination {
         let destination = match self.build(&name, host, subset, port) {
-            Some(cluster) => {
+            Some((cluster, tls)) => {
                 let index = u32::try_from(self.known.list.len())
                     .expect("there are fewer clusters than bytes of memory");
                 self.known.list.push(Arc::new(cluster));
@@ -165,6 +174,7 @@ impl<'a> Clusters<'a> {
                     host: host.to_owned(),
                     subset: subset.to_owned(),
                     port,
+                    tls,
                 });
                 Destination::Cluster(ClusterIndex(index))
             }
@@ -190,7 +200,38 @@ impl<'a> Clusters<'a> {
         }
     }
 
-    fn build(&self, name: &str, host: &str, subset: &str, port: u16) -> Option<Cluster> {
+    /// Finds out what TLS comes to for those in use that ask for it. Of the others nothing is
+    /// said: their Secrets and files may well lie elsewhere.
+    pub(crate) fn secure(&mut self, credentials: &mut Credentials<'_>, report: &mut Report) {
+        let mut known: HashMap<_, UpstreamTls> = HashMap::new();
+        for (i, of) in self.known.of.iter().enumerate() {
+            let (Some(tls), Some(true)) = (&of.tls, self.known.used.get(i)) else {
+                continue;
+            };
+            let Some(Resolved { service, port }) = resolve(self.registry, &of.host, of.port) else {
+                continue;
+            };
+            let asked = Asked {
+                names: service.subject_alt_names(),
+                is_dynamic: service.dynamic_dns(port).is_some(),
+            };
+            let spoken = known
+                .entry((Arc::as_ptr(tls), asked))
+                .or_insert_with(|| upstream_tls::build(tls, asked, credentials, report));
+            if let Some(cluster) = self.known.list.get_mut(i) {
+                Arc::make_mut(cluster).policy.tls = spoken.clone();
+            }
+        }
+    }
+
+    /// A cluster, and the TLS that it asks for, which is [found out](Self::secure) at the end.
+    fn build(
+        &self,
+        name: &str,
+        host: &str,
+        subset: &str,
+        port: u16,
+    ) -> Option<(Cluster, Option<Arc<TlsSettings>>)> {
         let Resolved { service, port } = resolve(self.registry, host, port)?;
         let rule = self.rules.find(host, &service.namespace);
         let subset = if subset.is_empty() {
@@ -219,7 +260,7 @@ impl<'a> Clusters<'a> {
         let chosen = backends.iter().filter(in_subset).collect();
         let has_outliers = outlier_detection.is_some();
         let (chosen, localities) = self.nearness.group(chosen, locality.as_ref(), has_outliers);
-        Some(Cluster {
+        let cluster = Cluster {
             name: name.to_owned(),
             labels: Arc::new(DestinationLabels {
                 service: service.host.clone(),
@@ -243,20 +284,13 @@ impl<'a> Clusters<'a> {
                 http2,
                 tunnel,
                 dynamic_dns: service.dynamic_dns(port),
-                tls: tls.map(|tls| with_names(tls, service)),
+                tls: match &tls {
+                    None => UpstreamTls::Plain,
+                    Some(_) => UpstreamTls::Impossible("no route leads there".into()),
+                },
             },
-        })
-    }
-}
-
-/// The names that a ServiceEntry says hold where the rule says none (Istio).
-fn with_names(tls: ClientTls, service: &Service<'_>) -> ClientTls {
-    if !tls.subject_alt_names.is_empty() {
-        return tls;
-    }
-    ClientTls {
-        subject_alt_names: service.subject_alt_names().to_vec(),
-        ..tls
+        };
+        Some((cluster, tls))
     }
 }
 

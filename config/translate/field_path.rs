@@ -13,6 +13,7 @@ pub(crate) struct FieldPath<'a> {
 enum Segment<'a> {
     Field(&'a str),
     Index(usize),
+    Written(&'a str),
 }
 
 impl<'a> FieldPath<'a> {
@@ -21,6 +22,14 @@ impl<'a> FieldPath<'a> {
         FieldPath {
             parent: None,
             segment: Segment::Field(name),
+        }
+    }
+
+    /// A path that was written out before.
+    pub(crate) const fn written(path: &'a str) -> Self {
+        FieldPath {
+            parent: None,
+            segment: Segment::Written(path),
         }
     }
 
@@ -53,6 +62,7 @@ impl fmt::Display for FieldPath<'_> {
         }
         match self.segment {
             Segment::Index(index) => write!(f, "[{index}]"),
+            Segment::Written(path) => f.write_str(path),
             Segment::Field(name) if name.contains(['.', '[', ']', '"']) || name.is_empty() => {
                 write!(f, "[\"{name}\"]")
             }

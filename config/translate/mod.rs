@@ -27,6 +27,7 @@ pub(crate) mod suggest;
 mod tcp_server;
 pub mod telemetry;
 mod tls_server;
+mod upstream_tls;
 mod virtual_hosts;
 pub(crate) mod virtual_service;
 pub(crate) mod visibility;
@@ -198,6 +199,7 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         })
         .collect();
     let names = clusters.names();
+    clusters.secure(&mut credentials, &mut report);
     let Credentials {
         files, look_again, ..
     } = credentials;

@@ -183,6 +183,11 @@ impl ObjectReport<'_> {
         self.report.outdated.extend(inputs);
     }
 
+    /// Which object it is.
+    pub(crate) fn key(&self) -> &ObjectKey {
+        self.key
+    }
+
     /// Whether nothing refused the object so far.
     pub(crate) fn is_valid(&self) -> bool {
         self.valid

@@ -127,7 +127,7 @@ fn gatehouse(sink: SocketAddr) -> Proxy {
                         pipes: &pipes,
                         buffers: &Buffers::default(),
                     };
-                    let (mut client, mut upstream) = (client.into(), upstream.into());
+                    let (mut client, mut upstream) = (client.into(), upstream);
                     carry(&mut client, &mut upstream, &settings, memory, &counters).await
                 });
             }

@@ -18,8 +18,8 @@ use crate::observe::labels::LabelTable;
 use crate::observe::route_stats;
 use crate::route::{HostTable, Matcher, Path};
 use crate::snapshot::{
-    Cluster, ClusterId, Endpoint, Filters, HostId, Listener, Route, Server, ServerId, Serves,
-    Snapshot, VirtualHost,
+    Cluster, ClusterId, Endpoint, EndpointTls, Filters, HostId, Listener, Route, Server, ServerId,
+    Serves, Snapshot, VirtualHost,
 };
 use crate::tls::{self, Chain, Ends, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
@@ -48,8 +48,9 @@ pub fn compile(
         ..Snapshot::default()
     };
     let (last, before) = (before, Before::new(before));
+    let mut clients = tls::Clients::new(last);
     for cluster in &model.clusters {
-        add_cluster(&mut snapshot, labels, &before, cluster);
+        add_cluster(&mut snapshot, labels, &before, &mut clients, cluster);
     }
     let mut lists = lists.next_generation();
     for server in &model.servers {
@@ -82,7 +83,8 @@ pub fn compile(
                 let Some(service) = model.services.get(*service as usize) else {
                     continue;
                 };
-                let Some(cluster) = add_carried(&mut snapshot, labels, &before, service, *port)
+                let Some(cluster) =
+                    add_carried(&mut snapshot, labels, &before, &mut clients, service, *port)
                 else {
                     continue;
                 };
@@ -276,6 +278,7 @@ fn add_cluster(
     snapshot: &mut Snapshot,
     labels: &mut LabelTable,
     before: &Before<'_>,
+    clients: &mut tls::Clients,
     cluster: &model::Cluster,
 ) {
     let model::Cluster {
@@ -342,12 +345,26 @@ fn add_cluster(
         proxy_protocol: *proxy_protocol,
         tunnel: tunnel.clone().map(Box::new),
         dynamic_dns: dynamic_dns.clone().map(Box::new),
-        wants_tls: tls.is_some(),
+        tls: endpoint_tls(name, tls, clients),
         hash: hash.clone(),
         selection: selection.map(Box::new),
         breaker,
         outliers,
     });
+}
+
+fn endpoint_tls(name: &str, tls: &model::UpstreamTls, clients: &mut tls::Clients) -> EndpointTls {
+    match tls {
+        model::UpstreamTls::Plain => EndpointTls::Plain,
+        model::UpstreamTls::Impossible(why) => EndpointTls::Impossible(Arc::clone(why)),
+        model::UpstreamTls::Spoken(tls) => match clients.get(tls) {
+            Ok(client) => EndpointTls::Spoken(client),
+            Err(error) => {
+                tracing::error!(cluster = name, %error, "TLS to the endpoints cannot be spoken");
+                EndpointTls::Impossible(error.to_string().into())
+            }
+        },
+    }
 }
 
 /// The clusters of the last generation, by name: those whose counters and tables go on.
@@ -374,6 +391,7 @@ fn add_carried(
     snapshot: &mut Snapshot,
     labels: &mut LabelTable,
     before: &Before<'_>,
+    clients: &mut tls::Clients,
     service: &Service,
     port: (TransportProtocol, u16),
 ) -> Option<Serves> {
@@ -390,6 +408,7 @@ fn add_carried(
         snapshot,
         labels,
         before,
+        clients,
         &model::Cluster {
             name: format!("outbound|{}||{host}", found.port),
             labels: Arc::new(model::DestinationLabels {

@@ -45,7 +45,9 @@ impl HttpConnection {
         let lifetimes = Lifetimes::of(&cluster.connections);
         let address = SocketAddr::new(ip, port);
         let dynamic = &self.worker.dynamic;
-        dynamic.endpoint(&cluster.name, address, lifetimes, Instant::now())
+        let endpoint = dynamic.endpoint(&cluster.name, address, lifetimes, Instant::now());
+        endpoint.speak(cluster.tls.id());
+        endpoint
     }
 
     /// The addresses of the request's Host; at least one.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use gatehouse_config::model::Retry;
 
 use crate::exchange::dynamic_dns::Unresolved;
-use crate::exchange::limited::preface;
 use crate::exchange::multiplexed::speaks_http2;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::{as_read, poll_client_gone};
@@ -18,13 +17,14 @@ use crate::exchange::transfer::{Framing, KeptBody, Transfer};
 use crate::exchange::{Protocol, decide, grpc, timeout};
 use crate::filter::headers::Known;
 use crate::http1::{BodyDecoder, BodyError, BodyLength, ResponseLength};
-use crate::net::{ConnectError, ConnectOptions, connect};
+use crate::net::{ConnectError, connect};
 use crate::snapshot::{
     ClusterId, Destination, Edit, EndpointId, Forward, Route, WeightedDestination,
 };
+use crate::tls::Within;
 use crate::upstream::circuit_breaker::Slot;
-use crate::upstream::pool::Origin;
-use crate::upstream::{Choice, EndpointState, Upstream, choose, choose_elsewhere};
+use crate::upstream::pool::Purpose;
+use crate::upstream::{Choice, EndpointState, Upstream, choose, choose_elsewhere, connect_options};
 use crate::worker::view::View;
 
 /// How often one request may meet an endpoint that is just going away.
@@ -138,8 +138,9 @@ impl HttpConnection {
             Destination::Unknown { .. } => return self.reply(Reply::no_cluster(), &edits).await,
         };
         self.exchange.cluster = Some(cluster);
-        if view.snapshot.cluster(cluster).wants_tls {
-            return self.reply(Reply::tls_not_spoken(), &edits).await;
+        if let Some(why) = view.snapshot.cluster(cluster).tls.impossible() {
+            self.exchange.transport_failure = why.to_owned();
+            return self.reply(Reply::no_tls(), &edits).await;
         }
         // Both of the request as it came, before any edit.
         let found = match &view.snapshot.cluster(cluster).dynamic_dns {
@@ -315,22 +316,22 @@ impl HttpConnection {
         retry: Option<&Retry>,
     ) -> Result<Upstream, Failure> {
         let to = view.snapshot.cluster(cluster);
-        let origin = self.origin(to);
+        let purpose = &self.purpose(to);
         let mut upstream = match &to.breaker {
             _ if speaks_http2(to, self.exchange.protocol) => {
                 self.announce(view, deadlines, retry);
                 request.restart(|_| ());
-                let open = self.open_stream(view, cluster, state, origin, deadlines);
+                let open = self.open_stream(view, cluster, state, purpose, deadlines);
                 Box::pin(open).await?
             }
             Some(breaker) => {
-                self.acquire(view, cluster, breaker, state, origin, deadlines)
+                self.acquire(view, cluster, breaker, state, purpose, deadlines)
                     .await?
             }
-            None => match Upstream::idle(state, origin) {
+            None => match Upstream::idle(state, purpose) {
                 Some(upstream) => upstream,
                 None => {
-                    self.connect(view, cluster, state, origin, deadlines)
+                    self.connect(view, cluster, state, purpose, deadlines)
                         .await?
                 }
             },
@@ -379,7 +380,7 @@ impl HttpConnection {
         view: &View,
         cluster: ClusterId,
         state: &Rc<EndpointState>,
-        origin: Option<Origin>,
+        purpose: &Purpose,
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
         let to = view.snapshot.cluster(cluster);
@@ -388,12 +389,13 @@ impl HttpConnection {
             .next()
             .map(|end| end.saturating_duration_since(Instant::now()));
         let timeout = left.map_or(limit, |left| left.min(limit));
-        let options = ConnectOptions {
-            timeout,
-            keepalive: to.connections.keepalive,
-            preface: preface(to, origin),
-            ..ConnectOptions::default()
+        let within = if speaks_http2(to, self.exchange.protocol) {
+            Within::Http2
+        } else {
+            Within::Http1
         };
+        let options = connect_options(to, timeout, purpose, within, &state.address);
+        let options = options.map_err(Failure::Connect)?;
         let mut connecting = std::pin::pin!(connect(&state.address, &options));
         let connected = poll_fn(|cx| {
             if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
@@ -408,10 +410,10 @@ impl HttpConnection {
         match connected {
             Ok(stream) => {
                 state.connected();
-                let mut upstream = Upstream::new(stream.into(), state).map_err(|error| {
+                let mut upstream = Upstream::new(stream, state).map_err(|error| {
                     Failure::Connect(ConnectError::Other(state.address.clone(), error))
                 })?;
-                upstream.mark(None, origin);
+                upstream.mark(None, purpose.clone());
                 Ok(upstream)
             }
             Err(ConnectError::TimedOut(..)) if left.is_some_and(|left| left < limit) => {
@@ -434,6 +436,9 @@ impl HttpConnection {
                 self.exchange.transport_failure = error.to_string();
                 match error {
                     ConnectError::TimedOut(..) => Reply::connect_timeout(retried),
+                    ConnectError::Tls(..)
+                    | ConnectError::HandshakeCut(..)
+                    | ConnectError::NoTls(_) => Reply::handshake_failure(&error, retried),
                     _ => Reply::connect_failure(retried),
                 }
             }

@@ -1,5 +1,5 @@
-//! What a cluster's DestinationRule adds to a try: the request's hash, limits, a PROXY header, and
-//! the count of failures. A cluster without any of it costs one look at a `None` for each.
+//! What a cluster's DestinationRule adds to a try: the request's hash, limits, connections of its
+//! own, and the count of failures. A cluster without any of it costs one look at a `None` for each.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,11 +11,10 @@ use crate::exchange::forward::{Deadlines, Failure};
 use crate::exchange::response::poll_client_gone;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::{ResponseFlags, grpc};
-use crate::net::proxy_header;
 use crate::snapshot::{Cluster, ClusterId, Destination, EndpointId, Forward};
 use crate::upstream::circuit_breaker::{Resource, Slot};
 use crate::upstream::hash_policy::{Hashed, hash_by};
-use crate::upstream::pool::{Counted, Origin};
+use crate::upstream::pool::{Counted, Purpose};
 use crate::upstream::{CircuitBreaker, EndpointState, Outcome, Upstream};
 use crate::worker::view::View;
 
@@ -42,11 +41,11 @@ impl HttpConnection {
         hash_by(policies, request, &mut exchange.set_cookies)
     }
 
-    /// The client's ends, where the endpoint is told them.
-    pub(super) fn origin(&self, to: &Cluster) -> Option<Origin> {
-        to.proxy_protocol?;
+    /// What a connection for the request is made for.
+    pub(super) fn purpose(&self, to: &Cluster) -> Purpose {
         let connection = &self.exchange.connection;
-        Some((connection.peer, connection.local))
+        let ends = (connection.peer, connection.local);
+        Purpose::new(to, ends, Some(self.exchange.request.authority()))
     }
 
     /// A connection within the cluster's limits, as Envoy's pool gives them out: an idle one, or
@@ -58,12 +57,12 @@ impl HttpConnection {
         cluster: ClusterId,
         breaker: &CircuitBreaker,
         state: &Rc<EndpointState>,
-        origin: Option<Origin>,
+        purpose: &Purpose,
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
         // Those that wait come first.
         if state.waiting.get() == 0
-            && let Some(idle) = Upstream::idle(state, origin)
+            && let Some(idle) = Upstream::idle(state, purpose)
         {
             return self.attach(idle, breaker);
         }
@@ -80,15 +79,15 @@ impl HttpConnection {
             };
             if let Some(slot) = slot {
                 let counted = Counted::new(slot, state);
-                let connecting = self.connect(view, cluster, state, origin, deadlines);
+                let connecting = self.connect(view, cluster, state, purpose, deadlines);
                 let mut upstream = connecting.await?;
-                upstream.mark(Some(counted), origin);
+                upstream.mark(Some(counted), purpose.clone());
                 drop(pending);
                 return self.attach(upstream, breaker);
             }
             self.count("maxConnections");
             self.wait_for_connection(state, deadlines).await?;
-            if let Some(idle) = Upstream::idle(state, origin) {
+            if let Some(idle) = Upstream::idle(state, purpose) {
                 drop(pending);
                 return self.attach(idle, breaker);
             }
@@ -214,14 +213,6 @@ impl HttpConnection {
             outliers.report(position, Outcome::Connected);
         }
         outliers.report(position, outcome);
-    }
-}
-
-/// The bytes that go out before a request: a PROXY header, where the endpoint wants one.
-pub(crate) fn preface(to: &Cluster, origin: Option<Origin>) -> Vec<u8> {
-    match (to.proxy_protocol, origin) {
-        (Some(version), Some((peer, local))) => proxy_header(version, peer, local),
-        _ => Vec::new(),
     }
 }
 

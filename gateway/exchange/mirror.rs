@@ -14,18 +14,18 @@ use gatehouse_config::model::Percent;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::exchange::Exchange;
-use crate::exchange::limited::preface;
-use crate::exchange::multiplexed::{Connecting, Waiting, speaks_http2};
+use crate::exchange::multiplexed::{self, Connecting, Waiting, speaks_http2};
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::{KeptBody, Transfer, poll_read};
 use crate::http1::{BodyDecoder, BodyEvent, BodyLength, ResponseHead, ResponseLength};
 use crate::http2::client::{Making, Place};
 use crate::http2::{Frames, heads};
-use crate::net::{ConnectOptions, Stream, connect};
-use crate::snapshot::{ClusterId, EndpointId, Forward, Mirror};
+use crate::net::{Stream, connect};
+use crate::snapshot::{Cluster, ClusterId, EndpointId, Forward, Mirror};
+use crate::tls::Within;
 use crate::upstream::circuit_breaker::{Resource, Slot};
-use crate::upstream::pool::{self, Origin};
-use crate::upstream::{Choice, EndpointState, Outcome, Upstream, choose};
+use crate::upstream::pool::{self, Purpose};
+use crate::upstream::{Choice, EndpointState, Outcome, Upstream, choose, connect_options};
 use crate::worker::Worker;
 use crate::worker::random::Random;
 use crate::worker::view::View;
@@ -107,15 +107,18 @@ impl HttpConnection {
     pub(super) fn copy(&mut self, view: &Rc<View>, to: &[ClusterId], body: KeptBody<'_>) {
         let is_head = self.exchange.request.is_head();
         for &cluster in to {
-            if view.snapshot.cluster(cluster).wants_tls {
+            let to = view.snapshot.cluster(cluster);
+            if to.tls.impossible().is_some() {
+                self.worker
+                    .with_metrics(|metrics| metrics.limit_reached("mirror_failed"));
                 continue; // not in plain text
             }
             let Choice::Endpoint(endpoint) = choose(view, cluster, &[], None, &self.worker.random)
             else {
                 continue;
             };
-            let http2 = speaks_http2(view.snapshot.cluster(cluster), self.exchange.protocol);
-            let Some(message) = self.copied(body, http2) else {
+            let http2 = speaks_http2(to, self.exchange.protocol);
+            let Some(message) = self.copied(to, body, http2) else {
                 continue; // HTTP/2 cannot say it
             };
             let Some(counted) = Counted::new(&self.worker, message.len()) else {
@@ -126,7 +129,7 @@ impl HttpConnection {
             let copy = Shadow {
                 endpoint,
                 state: Rc::clone(view.state(endpoint)),
-                origin: self.origin(view.snapshot.cluster(cluster)),
+                purpose: self.purpose(to),
                 view: Rc::clone(view),
                 cluster,
                 message,
@@ -138,7 +141,7 @@ impl HttpConnection {
     }
 
     /// The message; Envoy's copies say that they come from a proxy. None where HTTP/2 cannot say it.
-    fn copied(&mut self, body: KeptBody<'_>, http2: bool) -> Option<Message> {
+    fn copied(&mut self, to: &Cluster, body: KeptBody<'_>, http2: bool) -> Option<Message> {
         let local = self.exchange.connection.local.ip().to_canonical();
         let fields = self.exchange.request.fields_mut();
         let before = fields.get("x-forwarded-for").map(<[u8]>::to_vec);
@@ -152,7 +155,7 @@ impl HttpConnection {
             request, scheme, ..
         } = &self.exchange;
         let message = if http2 {
-            heads::to_request(request, scheme)
+            heads::to_request(request, multiplexed::scheme(to, scheme))
                 .ok()
                 .map(|head| Message::Http2 {
                     head: Box::new(head),
@@ -220,8 +223,8 @@ struct Shadow {
     cluster: ClusterId,
     endpoint: EndpointId,
     state: Rc<EndpointState>,
-    /// The client's ends, where the endpoint is told them.
-    origin: Option<Origin>,
+    /// What its connection is made for.
+    purpose: Purpose,
     message: Message,
     is_head: bool,
     counted: Counted,
@@ -291,14 +294,15 @@ impl Shadow {
         let to = self.view.snapshot.cluster(self.cluster);
         let counted = self.slot(Resource::Connection)?;
         let counted = counted.map(|slot| pool::Counted::new(slot, &self.state));
-        let options = ConnectOptions {
-            timeout: to.connect_timeout,
-            keepalive: to.connections.keepalive,
-            preface: preface(to, self.origin),
-            ..ConnectOptions::default()
+        let within = match self.message {
+            Message::Http1(_) => Within::Http1,
+            Message::Http2 { .. } => Within::Http2,
         };
-        let stream = connect(&self.state.address, &options).await;
-        Ok((stream.map_err(io::Error::other)?.into(), counted))
+        let address = &self.state.address;
+        let options = connect_options(to, to.connect_timeout, &self.purpose, within, address);
+        let options = options.map_err(io::Error::other)?;
+        let stream = connect(address, &options).await;
+        Ok((stream.map_err(io::Error::other)?, counted))
     }
 
     async fn send_http2(&self, head: &http::Request<()>, body: &[u8]) -> io::Result<u16> {
@@ -329,7 +333,7 @@ impl Shadow {
         let connections = &self.state.http2;
         loop {
             let lifetimes = self.state.lifetimes.get();
-            if let Some(place) = connections.place(self.origin, to.max_streams, &lifetimes) {
+            if let Some(place) = connections.place(&self.purpose, to.max_streams, &lifetimes) {
                 return Ok(place);
             }
             if connections.connecting.get() {
@@ -340,7 +344,7 @@ impl Shadow {
             let _connecting = Connecting::new(connections);
             let (stream, counted) = self.connect().await?;
             let making = Making {
-                origin: self.origin,
+                purpose: self.purpose.clone(),
                 counted,
                 keepalive: to.keepalive,
             };
@@ -352,17 +356,18 @@ impl Shadow {
     async fn send_http1(&self, message: &[u8]) -> io::Result<u16> {
         let worker = &self.counted.worker;
         let request = self.slot(Resource::Request)?;
-        let mut upstream = match Upstream::idle(&self.state, self.origin) {
+        let mut upstream = match Upstream::idle(&self.state, &self.purpose) {
             Some(upstream) => upstream,
             None => {
                 let (stream, counted) = self.connect().await?;
                 let mut upstream = Upstream::new(stream, &self.state)?;
-                upstream.mark(counted, self.origin);
+                upstream.mark(counted, self.purpose.clone());
                 upstream
             }
         };
         upstream.request = request;
         upstream.stream.write_all(message).await?;
+        upstream.stream.flush().await?;
         upstream.input = worker.buffers.take();
         let (status, keeps) = self.read_answer(&mut upstream).await?;
         let leftover = !upstream.input.is_empty();

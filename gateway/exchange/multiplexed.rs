@@ -16,9 +16,9 @@ use crate::exchange::serve::HttpConnection;
 use crate::http1::BodyLength;
 use crate::http2::client::{Broken, Connections, Making, Place};
 use crate::http2::{Frames, heads};
-use crate::snapshot::{Cluster, ClusterId};
+use crate::snapshot::{Cluster, ClusterId, EndpointTls};
 use crate::upstream::circuit_breaker::Resource;
-use crate::upstream::pool::{Counted, Origin};
+use crate::upstream::pool::{Counted, Purpose};
 use crate::upstream::{EndpointState, Upstream};
 use crate::worker::view::View;
 
@@ -28,6 +28,14 @@ pub(super) fn speaks_http2(to: &Cluster, client: Protocol) -> bool {
         UpstreamProtocol::Http1 => false,
         UpstreamProtocol::H2c => true,
         UpstreamProtocol::Client => client == Protocol::Http2,
+    }
+}
+
+/// The scheme that an endpoint of HTTP/2 is told: endpoints compare it with what they speak.
+pub(super) fn scheme<'s>(to: &Cluster, of_request: &'s str) -> &'s str {
+    match to.tls {
+        EndpointTls::Plain => of_request,
+        EndpointTls::Spoken(_) | EndpointTls::Impossible(_) => "https",
     }
 }
 
@@ -50,11 +58,11 @@ impl HttpConnection {
         view: &View,
         cluster: ClusterId,
         state: &Rc<EndpointState>,
-        origin: Option<Origin>,
+        purpose: &Purpose,
         deadlines: &Deadlines,
     ) -> Result<Upstream, Failure> {
         let to = view.snapshot.cluster(cluster);
-        let place = self.place(view, cluster, state, origin, deadlines).await?;
+        let place = self.place(view, cluster, state, purpose, deadlines).await?;
         let slot = match &to.breaker {
             None => None,
             Some(breaker) => match breaker.take(Resource::Request) {
@@ -70,7 +78,7 @@ impl HttpConnection {
         }
         let request = &self.exchange.request;
         // A head that HTTP/2 cannot say is not the endpoint's fault, nor was anything sent.
-        let head = heads::to_request(request, self.exchange.scheme);
+        let head = heads::to_request(request, scheme(to, self.exchange.scheme));
         let head = head.map_err(|_| Failure::BadResponse)?;
         let ends = request.body() == BodyLength::Empty && request.upgrade().is_none();
         let sent = place.send(head, ends).await;
@@ -90,7 +98,7 @@ impl HttpConnection {
         view: &View,
         cluster: ClusterId,
         state: &Rc<EndpointState>,
-        origin: Option<Origin>,
+        purpose: &Purpose,
         deadlines: &Deadlines,
     ) -> Result<Place, Failure> {
         let connections = Rc::clone(&state.http2);
@@ -99,7 +107,7 @@ impl HttpConnection {
         // Held while the request waits.
         let mut pending = None;
         loop {
-            if let Some(place) = connections.place(origin, to.max_streams, &lifetimes) {
+            if let Some(place) = connections.place(purpose, to.max_streams, &lifetimes) {
                 return Ok(place);
             }
             if let Some(breaker) = &to.breaker
@@ -132,10 +140,10 @@ impl HttpConnection {
                 }
             };
             let _connecting = Connecting::new(&connections);
-            let connected = self.connect(view, cluster, state, origin, deadlines);
+            let connected = self.connect(view, cluster, state, purpose, deadlines);
             let (stream, _) = connected.await?.into_stream();
             let making = Making {
-                origin,
+                purpose: purpose.clone(),
                 counted,
                 keepalive: to.keepalive,
             };

@@ -6,6 +6,12 @@ use gatehouse_config::model::AbortStatus;
 
 use crate::exchange::ResponseFlags;
 use crate::http1::{BodyError, RequestError};
+use crate::net::ConnectError;
+use crate::tls::failure;
+
+const TLS_FAILURE: &str =
+    "upstream_reset_before_response_started{remote_connection_failure|TLS_error}";
+const WRONG_CERTIFICATE: &str = "upstream_reset_before_response_started{remote_connection_failure|TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end}";
 
 /// An answer given here.
 #[derive(Clone, Debug)]
@@ -202,17 +208,25 @@ impl Reply {
         })
     }
 
-    /// TLS is asked for and not spoken, and plain text would be a leak: 503 UF.
-    pub fn tls_not_spoken() -> Self {
-        Self::new(
-            503,
-            ResponseFlags::UF,
-            "upstream_reset_before_response_started{tls_not_supported}",
-        )
-        .with_body(
-            "upstream connect error or disconnect/reset before headers. reset reason: local \
-             connection failure, transport failure reason: TLS to the endpoints is not supported",
-        )
+    /// TLS is asked for and cannot be spoken, and plain text would be a leak: 503 UF.
+    pub fn no_tls() -> Self {
+        Self {
+            details: TLS_FAILURE,
+            ..Self::connect_failure(false)
+        }
+    }
+
+    /// TLS to an endpoint failed: 503 UF.
+    pub fn handshake_failure(error: &ConnectError, retried: bool) -> Self {
+        Self {
+            details: match error {
+                ConnectError::Tls(_, error) if failure::is_of_certificate(error) => {
+                    WRONG_CERTIFICATE
+                }
+                _ => TLS_FAILURE,
+            },
+            ..Self::connect_failure(retried)
+        }
     }
 
     /// The name of a dynamic endpoint cannot be looked up: 503 DF.

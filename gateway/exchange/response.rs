@@ -17,6 +17,7 @@ use crate::http2::client::Broken;
 use crate::net::Stream;
 use crate::net::splice::{Side, splice_exact};
 use crate::snapshot::{Edit, Route, Snapshot, WeightedDestination};
+use crate::tls::failure;
 use crate::upstream::Upstream;
 use crate::worker::timer::Timer;
 use crate::worker::view::View;
@@ -168,7 +169,10 @@ impl HttpConnection {
             match ready!(poll_read(cx, &mut upstream.stream, &mut upstream.input)) {
                 Ok(read) if read > 0 => {}
                 // Closed before a byte of an answer, or in the middle of its head.
-                _ => {
+                ended => {
+                    if let Some(words) = ended.err().and_then(|error| failure::words(&error)) {
+                        self.exchange.transport_failure = words;
+                    }
                     return Poll::Ready(Err(Failure::Closed {
                         reused: fresh && upstream.reused,
                     }));

@@ -312,7 +312,13 @@ impl Transfer {
             {
                 return Poll::Ready(Ok(Progress::Splice(left)));
             }
-            let read = ready!(poll_read(cx, from, input)).map_err(|_| TransferError::From)?;
+            let read = match ready!(poll_read(cx, from, input)) {
+                Ok(read) => read,
+                // TLS without its last word (RFC 8446 §6.1), which many servers leave out. Where
+                // only the end says how long a body is, it is taken for the end, as Envoy has it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                Err(_) => return Poll::Ready(Err(TransferError::From)),
+            };
             if read == 0 {
                 self.decoder.at_eof().map_err(TransferError::Cut)?;
                 if let Some(frames) = from.frames() {

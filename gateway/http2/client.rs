@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use crate::http2::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::net::Stream;
+use crate::tls::TlsId;
 use crate::upstream::endpoint::Lifetimes;
-use crate::upstream::pool::{Counted, Origin};
+use crate::upstream::pool::{Counted, Purpose};
 use crate::worker::Worker;
 
 /// Requests under way on one connection, where neither the endpoint nor a DestinationRule says.
@@ -30,8 +31,8 @@ const UNSAID: usize = usize::MAX - 1;
 /// How connections are made and kept.
 #[derive(Debug)]
 pub struct Making {
-    /// For whom, if a PROXY header says so.
-    pub origin: Option<Origin>,
+    /// What for.
+    pub purpose: Purpose,
     /// Where the connection counts towards a limit.
     pub counted: Option<Counted>,
     /// Pings: how often, and how long an answer may take (`http2KeepAlive`).
@@ -56,8 +57,8 @@ pub struct Multiplexed {
     requests: SendRequest<Bytes>,
     /// Our address.
     pub local: Option<SocketAddr>,
-    /// For whom it was made, if a PROXY header said so.
-    origin: Option<Origin>,
+    /// What it was made for.
+    purpose: Purpose,
     active: Cell<u32>,
     served: Cell<u32>,
     closed: Cell<bool>,
@@ -81,7 +82,7 @@ impl Connections {
     /// A place on a connection with room for one more request.
     pub fn place(
         &self,
-        origin: Option<Origin>,
+        purpose: &Purpose,
         most: Option<u32>,
         lifetimes: &Lifetimes,
     ) -> Option<Place> {
@@ -89,7 +90,7 @@ impl Connections {
         all.retain(|connection| connection.is_usable(lifetimes));
         let fitting = all.iter().find(|connection| {
             let room = most.unwrap_or(MAX_STREAMS).min(connection.allowed());
-            connection.origin == origin && connection.active.get() < room
+            connection.purpose == *purpose && connection.active.get() < room
         })?;
         Some(Place::new(Rc::clone(fitting)))
     }
@@ -111,7 +112,7 @@ impl Connections {
         worker: &Rc<Worker>,
     ) -> Result<Place, h2::Error> {
         let Making {
-            origin,
+            purpose,
             counted,
             keepalive,
         } = making;
@@ -128,7 +129,7 @@ impl Connections {
         let multiplexed = Rc::new(Multiplexed {
             requests,
             local,
-            origin,
+            purpose,
             active: Cell::new(0),
             served: Cell::new(0),
             closed: Cell::new(false),
@@ -160,6 +161,13 @@ impl Connections {
             }
         });
         Ok(place)
+    }
+
+    /// No request begins any more on connections that were made with other TLS; they close once
+    /// those under way have ended.
+    pub fn retire(&self, tls: Option<TlsId>) {
+        let mut all = self.all.borrow_mut();
+        all.retain(|connection| connection.purpose.tls == tls);
     }
 
     /// Closes connections that nobody uses and whose time is over.

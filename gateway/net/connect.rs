@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::model::{EndpointAddress, TcpKeepalive};
@@ -14,9 +15,11 @@ use socket2::SockRef;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
-use crate::net::ListenOptions;
 use crate::net::listen::set_liveness;
+use crate::net::{ListenOptions, Stream};
+use crate::tls::{Handshake, failure};
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct ConnectOptions {
     pub keepalive: Option<TcpKeepalive>,
     /// Bytes that go out before anything else: a PROXY header.
     pub preface: Vec<u8>,
+    /// TLS, which follows them.
+    pub tls: Option<Handshake>,
 }
 
 impl Default for ConnectOptions {
@@ -41,6 +46,7 @@ impl Default for ConnectOptions {
             liveness: ListenOptions::default(),
             keepalive: None,
             preface: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -60,6 +66,15 @@ pub enum ConnectError {
     /// This host has no file, port or memory left; the endpoint is not to blame.
     #[error("cannot connect to {0}: this host is out of files or ports: {1}")]
     Exhausted(EndpointAddress, io::Error),
+    /// It speaks no TLS that can be trusted, or would not speak it with us.
+    #[error("{}", failure::words_of(.1))]
+    Tls(EndpointAddress, rustls::Error),
+    /// It went away in the middle of the handshake.
+    #[error("TLS_error:|{0} left during the handshake ({1}):TLS_error_end")]
+    HandshakeCut(EndpointAddress, io::Error),
+    /// TLS is asked for and cannot be spoken; the endpoint is not to blame.
+    #[error("TLS_error:|{0}:TLS_error_end")]
+    NoTls(Box<str>),
     /// Anything else.
     #[error("cannot connect to {0}: {1}")]
     Other(EndpointAddress, io::Error),
@@ -68,7 +83,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether the endpoint is to blame and another one may do better.
     pub fn is_endpoint(&self) -> bool {
-        !matches!(self, Self::Exhausted(..))
+        !matches!(self, Self::Exhausted(..) | Self::NoTls(_))
     }
 
     /// Sorts what connect(2) says.
@@ -92,7 +107,7 @@ impl ConnectError {
 pub async fn connect(
     address: &EndpointAddress,
     options: &ConnectOptions,
-) -> Result<TcpStream, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let connecting = async {
         let mut stream = match address {
             EndpointAddress::Inet(address) => open(*address, options)?.connect(*address).await?,
@@ -101,19 +116,36 @@ pub async fn connect(
         if !options.preface.is_empty() {
             stream.write_all(&options.preface).await?;
         }
-        Ok::<_, io::Error>(stream)
+        let Some(Handshake { config, name }) = &options.tls else {
+            return Ok(Ok(stream.into()));
+        };
+        let connector = TlsConnector::from(Arc::clone(config));
+        // Boxed: most connections have none, and it is large.
+        let shaken = Box::pin(connector.connect(name.clone(), stream)).await;
+        Ok::<_, io::Error>(match shaken {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream.into()))),
+            Err(error) => Err(handshake_failed(address, error)),
+        })
     };
     #[expect(
         clippy::disallowed_methods,
         reason = "once per connection, and the connect itself costs fifty times as much"
     )]
     match tokio::time::timeout(options.timeout, connecting).await {
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(connected)) => connected,
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
             Err(ConnectError::TimedOut(address.clone(), options.timeout))
         }
         Ok(Err(error)) => Err(ConnectError::sort(address, error)),
         Err(_) => Err(ConnectError::TimedOut(address.clone(), options.timeout)),
+    }
+}
+
+fn handshake_failed(address: &EndpointAddress, error: io::Error) -> ConnectError {
+    let of_tls = error.get_ref().and_then(|error| error.downcast_ref());
+    match of_tls {
+        Some(of_tls) => ConnectError::Tls(address.clone(), rustls::Error::clone(of_tls)),
+        None => ConnectError::HandshakeCut(address.clone(), error),
     }
 }
 
@@ -192,8 +224,9 @@ mod tests {
             let stream = connect(&listener.local_addr().unwrap().into(), &options)
                 .await
                 .unwrap();
+            let stream = stream.tcp().unwrap();
             assert!(stream.nodelay().unwrap());
-            let socket = SockRef::from(&stream);
+            let socket = SockRef::from(stream);
             assert!(socket.keepalive().unwrap());
             assert_eq!(
                 socket.tcp_user_timeout().unwrap(),

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -41,6 +43,19 @@ impl Read<'_> {
             GeneralName::IPAddress(own) => address(own).is_some_and(|own| name.parse() == Ok(own)),
             _ => false,
         })
+    }
+
+    /// Whether its time has come, and is not over.
+    pub(super) fn check_time(&self, now: UnixTime) -> Result<(), CertificateError> {
+        let validity = self.certificate.validity();
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now < validity.not_before.timestamp() {
+            Err(CertificateError::NotValidYet)
+        } else if now > validity.not_after.timestamp() {
+            Err(CertificateError::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     /// The URIs among its names.

@@ -8,6 +8,7 @@ use gatehouse_config::model::{Connections, EndpointAddress};
 use tokio::sync::Notify;
 
 use crate::http2::client::Connections as Connections2;
+use crate::tls::TlsId;
 use crate::upstream::pool::Idle;
 
 /// The first time out after a failed connect; doubled with every further one.
@@ -28,6 +29,8 @@ pub struct EndpointState {
     pub http2: Rc<Connections2>,
     /// How long its connections live.
     pub lifetimes: Cell<Lifetimes>,
+    /// With which TLS they are made; none: in plain text.
+    pub tls: Cell<Option<TlsId>>,
     /// When it was first seen; warm-up counts from here.
     pub since: Instant,
     /// Connections that count towards a limit, those that come about included.
@@ -90,6 +93,7 @@ impl EndpointState {
             idle: RefCell::default(),
             http2: Rc::default(),
             lifetimes: Cell::default(),
+            tls: Cell::new(None),
             since: Instant::now(),
             counted: Cell::new(0),
             waiting: Cell::new(0),
@@ -114,6 +118,18 @@ impl EndpointState {
             .saturating_mul(1 << failures.min(5))
             .min(LONGEST_EJECTION);
         self.ejected_until.set(Some(Instant::now() + pause));
+    }
+
+    /// From now on connections are made like this. Those that were made otherwise are closed as
+    /// soon as they are idle; and what failed before may succeed now.
+    pub fn speak(&self, tls: Option<TlsId>) {
+        if self.tls.replace(tls) != tls {
+            let old = std::mem::take(&mut *self.idle.borrow_mut());
+            // Their ends may wake requests that wait.
+            drop(old);
+            self.http2.retire(tls);
+            self.connected();
+        }
     }
 
     /// A connect succeeded.

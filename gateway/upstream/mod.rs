@@ -3,6 +3,7 @@
 pub(crate) mod algorithm;
 pub mod balance;
 pub mod circuit_breaker;
+mod connecting;
 pub mod dynamic_dns;
 mod edf;
 pub mod endpoint;
@@ -19,6 +20,7 @@ mod warmup;
 pub use algorithm::Turns;
 pub use balance::{Choice, choose, choose_elsewhere};
 pub use circuit_breaker::CircuitBreaker;
+pub use connecting::connect_options;
 pub use endpoint::EndpointState;
 pub use outlier_detection::{Outcome, Outliers};
 pub use pool::Upstream;

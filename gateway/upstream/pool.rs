@@ -11,6 +11,7 @@ use crate::http1::ReadBuffer;
 use crate::http2::Frames;
 use crate::http2::client::Place;
 use crate::net::Stream;
+use crate::tls::TlsId;
 use crate::upstream::EndpointState;
 use crate::upstream::circuit_breaker::Slot;
 use crate::upstream::endpoint::Lifetimes;
@@ -42,8 +43,8 @@ pub struct Upstream {
 struct Life {
     /// Where it counts towards a limit.
     counted: Option<Counted>,
-    /// For whom it was made, if a PROXY header said so.
-    origin: Option<Origin>,
+    /// What it was made for.
+    purpose: Purpose,
     /// When it was made; none where nobody asks.
     made: Option<Instant>,
     /// Requests that it served.
@@ -53,6 +54,24 @@ struct Life {
 /// The two ends of a client's connection, as a PROXY header tells them: such a connection serves
 /// no other client.
 pub type Origin = (SocketAddr, SocketAddr);
+
+/// What a connection was made for: it serves nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// For whom, if a PROXY header says so.
+    pub origin: Option<Origin>,
+    /// With which TLS; none: in plain text.
+    pub tls: Option<TlsId>,
+    /// The Host that the endpoint was asked for, where requests say it.
+    pub host: Option<Rc<str>>,
+}
+
+impl Purpose {
+    /// Whether all connections of the cluster are as good.
+    fn is_common(&self) -> bool {
+        self.origin.is_none() && self.host.is_none()
+    }
+}
 
 /// A connection that counts towards a limit. Its end wakes a request that waits.
 #[derive(Debug)]
@@ -117,22 +136,24 @@ pub struct Idle {
 }
 
 impl Upstream {
-    /// The most recently used idle connection that is still open; with an `origin`, of those that
-    /// were made for it.
-    pub fn idle(endpoint: &Rc<EndpointState>, origin: Option<Origin>) -> Option<Self> {
+    /// The most recently used idle connection that is still open, of those that were made for
+    /// this.
+    pub fn idle(endpoint: &Rc<EndpointState>, purpose: &Purpose) -> Option<Self> {
         let lifetimes = endpoint.lifetimes.get();
         loop {
             let idle = {
                 let mut all = endpoint.idle.borrow_mut();
-                match origin {
-                    None => all.pop()?,
-                    Some(_) => {
-                        let own = |idle: &Idle| idle.life.origin == origin;
-                        let place = all.iter().rposition(own)?;
-                        all.remove(place)
-                    }
+                if purpose.is_common() {
+                    all.pop()?
+                } else {
+                    let own = |idle: &Idle| idle.life.purpose == *purpose;
+                    let place = all.iter().rposition(own)?;
+                    all.remove(place)
                 }
             };
+            if idle.life.purpose != *purpose {
+                continue; // made for what the cluster was before
+            }
             let fresh = !lifetimes.exact || idle.is_young(&lifetimes, Instant::now());
             if fresh && idle.is_open() {
                 return Some(Self {
@@ -185,10 +206,10 @@ impl Upstream {
         }
     }
 
-    /// Notes the limit that a new connection counts towards, and for whom it was made.
-    pub fn mark(&mut self, counted: Option<Counted>, origin: Option<Origin>) {
+    /// Notes the limit that a new connection counts towards, and what it was made for.
+    pub fn mark(&mut self, counted: Option<Counted>, purpose: Purpose) {
         self.life.counted = counted;
-        self.life.origin = origin;
+        self.life.purpose = purpose;
     }
 
     /// Gives the connection back. The caller says that the last response was read to its end and
@@ -221,7 +242,10 @@ impl Upstream {
             life,
         };
         let lifetimes = endpoint.lifetimes.get();
-        if idle.life.served >= lifetimes.requests || !idle.is_young(&lifetimes, now) {
+        if idle.life.served >= lifetimes.requests
+            || !idle.is_young(&lifetimes, now)
+            || idle.life.purpose.tls != endpoint.tls.get()
+        {
             return;
         }
         let limited = idle.life.counted.is_some();
@@ -287,7 +311,7 @@ mod tests {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut upstream = Upstream::new(stream.into(), &endpoint).unwrap();
         let slot = breaker.take(Resource::Connection).unwrap();
-        upstream.mark(Some(Counted::new(slot, &endpoint)), None);
+        upstream.mark(Some(Counted::new(slot, &endpoint)), Purpose::default());
         upstream.release(Instant::now());
         assert_eq!(endpoint.idle.borrow().len(), 1);
         assert_eq!(breaker.used(Resource::Connection), 1);

@@ -1,8 +1,13 @@
 //! What is told of a cluster: its endpoints, and what its DestinationRule adds on the way there.
 
-use gatehouse_config::model::{Balancing, Limits, ProxyVersion};
+use gatehouse_config::model::{
+    Authorities, Balancing, ClientSni, ClientTls, Limits, ProxyVersion, UpstreamProtocol,
+    Verification,
+};
 
-use crate::snapshot::{Cluster, ClusterId, Destination, EndpointId, ServerId, Serves, Snapshot};
+use crate::snapshot::{
+    Cluster, ClusterId, Destination, EndpointId, EndpointTls, ServerId, Serves, Snapshot,
+};
 use crate::why::{Answer, DestinationRow, EndpointRow, FilterRow, Health, Outcome};
 
 /// So many endpoints of a cluster are told at most.
@@ -116,6 +121,9 @@ pub(super) fn policies(cluster: &Cluster, carried: bool) -> Vec<FilterRow> {
             );
         }
     }
+    if let EndpointTls::Spoken(client) = &cluster.tls {
+        row("tls", tls(client.source(), cluster.protocol, carried));
+    }
     if let Some(version) = cluster.proxy_protocol {
         let version = match version {
             ProxyVersion::V1 => "1",
@@ -143,6 +151,53 @@ pub(super) fn policies(cluster: &Cluster, carried: bool) -> Vec<FilterRow> {
         );
     }
     rows
+}
+
+/// Which TLS is spoken to the endpoints.
+fn tls(tls: &ClientTls, protocol: UpstreamProtocol, carried: bool) -> String {
+    let mode = match &tls.certificate {
+        None => "SIMPLE".to_owned(),
+        Some(own) => format!("MUTUAL, with the certificate of {}", own.source),
+    };
+    let alpn = match protocol {
+        _ if carried => "",
+        UpstreamProtocol::Http1 => ", and http/1.1",
+        UpstreamProtocol::H2c => ", and h2",
+        UpstreamProtocol::Client => ", and the version that the client speaks",
+    };
+    let asked = match &tls.sni {
+        ClientSni::Name(name) => format!("asked for {name}"),
+        ClientSni::FromHost if carried => "asked for no name".to_owned(),
+        ClientSni::FromHost => "asked for the request's Host".to_owned(),
+    };
+    let Verification {
+        skip,
+        authorities,
+        revoked,
+        subject_alt_names,
+        ..
+    } = &tls.verification;
+    if *skip {
+        return format!(
+            "TLS ({mode}); the endpoint is {asked}{alpn}, and its certificate is not verified"
+        );
+    }
+    let authorities = match authorities {
+        Authorities::None => 0,
+        Authorities::These(these) => these.len(),
+    };
+    let mut judged = format!("must come from one of {authorities} CAs");
+    if !revoked.is_empty() {
+        judged.push_str(", must not be revoked");
+    }
+    if !subject_alt_names.is_empty() {
+        let names = subject_alt_names.join(" or ");
+        judged.push_str(&format!(", must be for {names}"));
+    }
+    if tls.verify_host && !carried {
+        judged.push_str(", must be for the request's Host");
+    }
+    format!("TLS ({mode}); the endpoint is {asked}{alpn}, and its certificate {judged}")
 }
 
 fn balancing(balancing: Balancing) -> &'static str {

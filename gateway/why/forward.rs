@@ -64,8 +64,8 @@ impl Explainer<'_> {
         };
         let row = cluster::row(self.snapshot, self.health, id);
         let cluster = self.snapshot.cluster(id);
-        let answer = if cluster.wants_tls {
-            Answer::of(&Reply::tls_not_spoken())
+        let answer = if cluster.tls.impossible().is_some() {
+            Answer::of(&Reply::no_tls())
         } else if let Some(dynamic) = &cluster.dynamic_dns {
             match name_of(dynamic, head.authority()) {
                 Some(_) => Answer::upstream(),

@@ -90,13 +90,13 @@ pub(super) fn no_upstream(
         Destination::Cluster(id) => {
             let cluster = snapshot.cluster(*id);
             let count = cluster.endpoints.len();
-            if cluster.wants_tls {
+            if let Some(why) = cluster.tls.impossible() {
                 (
                     format!(
-                        "a DestinationRule asks for TLS to {}, which gatehouse does not speak yet, and nothing is sent in plain text instead",
+                        "a DestinationRule asks for TLS to {}, which cannot be spoken, and nothing is sent in plain text instead: {why}",
                         cluster.name
                     ),
-                    "Where the endpoints take plain text, write `tls: {mode: DISABLE}`.".to_owned(),
+                    "`gatehouse get findings` tells what is wrong; where the endpoints take plain text, write `tls: {mode: DISABLE}`.".to_owned(),
                 )
             } else if let Some(dynamic) = &cluster.dynamic_dns {
                 (
@@ -177,11 +177,11 @@ pub(crate) fn reason(
                     Destination::Cluster(cluster) => exchange.cluster == Some(*cluster),
                     Destination::Unknown { .. } => exchange.cluster.is_none(),
                 })?;
-            let wants_tls = exchange
+            let no_tls = exchange
                 .cluster
-                .is_some_and(|id| snapshot.cluster(id).wants_tls);
+                .is_some_and(|id| snapshot.cluster(id).tls.impossible().is_some());
             let nowhere = [ResponseFlags::NC, ResponseFlags::UH];
-            if wants_tls || nowhere.iter().any(|flag| reply.flags.contains(*flag)) {
+            if no_tls || nowhere.iter().any(|flag| reply.flags.contains(*flag)) {
                 no_upstream(
                     snapshot,
                     Health(&vec![false; none_of(snapshot, chosen)]),

@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use gatehouse_config::model::{HashPolicy, TransportProtocol, Tunnel};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::exchange::{Connection, ResponseFlags, preface};
+use crate::exchange::{Connection, ResponseFlags};
 use crate::l4::http_tunnel::{self, Granted, carry_through};
 use crate::l4::{End, Memory, Peer, TcpCounters, TcpSettings, carry};
-use crate::net::{ConnectOptions, Stream, connect};
+use crate::net::{ConnectError, Stream, connect};
 use crate::observe::Resolved;
 use crate::observe::access_log::TcpConnection;
 use crate::observe::labels::UNKNOWN_DESTINATION;
 use crate::snapshot::{ClusterId, Destination, EndpointId, LabelsId, ServerId, Serves, Snapshot};
+use crate::tls::Within;
 use crate::upstream::circuit_breaker::{Resource, Slot};
 use crate::upstream::hash_table::hash;
-use crate::upstream::pool::Origin;
-use crate::upstream::{Choice, Outcome, choose};
+use crate::upstream::pool::{Origin, Purpose};
+use crate::upstream::{Choice, Outcome, choose, connect_options};
 use crate::worker::Worker;
 use crate::worker::view::View;
 
@@ -75,8 +76,13 @@ impl Worker {
             Serves::Http(_) | Serves::Tls(_) | Serves::Udp(_) => None,
         };
         let cluster = cluster.filter(|id| id.index() < snapshot.clusters.len());
+        let mut failure = String::new();
         let (connected, flags) = match cluster {
-            Some(cluster) => self.connect_tcp(view, cluster, (peer, local), &ahead).await,
+            Some(cluster) => {
+                let ends = (peer, local);
+                self.connect_tcp(view, cluster, ends, &ahead, &mut failure)
+                    .await
+            }
             // Nothing defines the destination.
             None => (None, ResponseFlags::NC),
         };
@@ -87,7 +93,7 @@ impl Worker {
             local,
             upstream_local: None,
             flags,
-            transport_failure: "",
+            transport_failure: &failure,
             received: 0,
             sent: 0,
             resolved: Resolved {
@@ -188,22 +194,18 @@ impl Worker {
         cluster: ClusterId,
         ends: Origin,
         ahead: &[u8],
+        failure: &mut String,
     ) -> (Option<Connected>, ResponseFlags) {
         let mut tried = Vec::new();
         let to = view.snapshot.cluster(cluster);
-        if to.wants_tls {
-            tracing::debug!(cluster = %to.name, "TLS to the endpoints is not supported");
+        if let Some(why) = to.tls.impossible() {
+            *failure = ConnectError::NoTls(why.into()).to_string();
             return (None, ResponseFlags::UF);
         }
         // Of what can be hashed, a connection has the client's address alone (Istio).
         let hash = matches!(to.hash, Some(HashPolicy::SourceAddress))
             .then(|| hash(ends.0.ip().to_canonical().to_string().as_bytes()));
-        let options = ConnectOptions {
-            timeout: to.connect_timeout,
-            keepalive: to.connections.keepalive,
-            preface: preface(to, Some(ends)),
-            ..ConnectOptions::default()
-        };
+        let purpose = Purpose::new(to, ends, None);
         let report = |endpoint: EndpointId, outcome| {
             if let Some(outliers) = &to.outliers {
                 outliers.report(endpoint.0 - to.endpoints.start, outcome);
@@ -226,10 +228,22 @@ impl Worker {
                 Choice::Empty => return (None, ResponseFlags::UH),
             };
             let state = view.state(endpoint);
-            let connected = match connect(&state.address, &options).await {
-                Ok(stream) => Some(Stream::from(stream)),
+            let (timeout, address) = (to.connect_timeout, &state.address);
+            let options = connect_options(to, timeout, &purpose, Within::Bytes, address);
+            let connected = match options {
+                Ok(options) => connect(address, &options).await,
+                Err(error) => Err(error),
+            };
+            let connected = match connected {
+                Ok(stream) => Some(stream),
                 Err(error) => {
                     tracing::debug!(%error, "carried connection: endpoint cannot be reached");
+                    if matches!(
+                        error,
+                        ConnectError::Tls(..) | ConnectError::HandshakeCut(..)
+                    ) {
+                        *failure = error.to_string();
+                    }
                     if !error.is_endpoint() {
                         tried.push(endpoint);
                         continue;
@@ -318,7 +332,11 @@ async fn send_ahead(stream: &mut Stream, ahead: &[u8], timeout: Duration) -> boo
         clippy::disallowed_methods,
         reason = "once per connection that is carried"
     )]
-    let sent = tokio::time::timeout(timeout, stream.write_all(ahead)).await;
+    let sent = tokio::time::timeout(timeout, async {
+        stream.write_all(ahead).await?;
+        stream.flush().await
+    })
+    .await;
     matches!(sent, Ok(Ok(())))
 }
 

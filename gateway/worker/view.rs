@@ -142,6 +142,7 @@ impl EndpointStates {
                     })
                     .clone();
                 state.lifetimes.set(Lifetimes::of(&cluster.connections));
+                state.speak(cluster.tls.id());
                 endpoints.push(state);
             }
         }

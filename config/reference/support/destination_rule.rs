@@ -28,12 +28,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("loadBalancer", Supported),
             ("connectionPool", Supported),
             ("outlierDetection", Supported),
-            (
-                "tls",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
+            ("tls", Supported),
             ("portLevelSettings", Supported),
             ("tunnel", Note("of TCP routes; HTTP routes never use it")),
             ("proxyProtocol", Supported),
@@ -47,12 +42,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("loadBalancer", Supported),
             ("connectionPool", Supported),
             ("outlierDetection", Supported),
-            (
-                "tls",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
+            ("tls", Supported),
         ],
     },
     Message {
@@ -233,58 +223,34 @@ pub(super) const MESSAGES: &[Message] = &[
         fields: &[
             (
                 "mode",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                Note(
+                    "DISABLE, SIMPLE and MUTUAL; ISTIO_MUTUAL needs the certificates of a mesh: routes there answer 503",
                 ),
             ),
-            (
-                "clientCertificate",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
-            (
-                "privateKey",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
+            ("clientCertificate", Supported),
+            ("privateKey", Supported),
             (
                 "caCertificates",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
+                Note("none, or `system`: the CAs that the system trusts"),
             ),
-            (
-                "caCrl",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
+            ("caCrl", Supported),
             (
                 "credentialName",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                Note(
+                    "a Secret of the gateway's namespace, or `configmap://` with the CA; CAs come from `<name>-cacert` or the Secret itself",
                 ),
             ),
             (
                 "subjectAltNames",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
+                Note(
+                    "none: the ServiceEntry's, and where no `sni` is written either, the request's Host",
                 ),
             ),
             (
                 "sni",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
+                Note("none: the request's Host; carried connections then ask for no name"),
             ),
-            (
-                "insecureSkipVerify",
-                NotYet(
-                    "it is judged, and routes there answer 503: nothing is sent in plain text instead",
-                ),
-            ),
+            ("insecureSkipVerify", Supported),
         ],
     },
     Message {

@@ -1,7 +1,7 @@
 //! ServiceEntry and WorkloadEntry.
 
 use super::Message;
-use super::Support::{Ignored, NotYet, Note, Supported};
+use super::Support::{Ignored, Note, Supported};
 
 pub(super) const MESSAGES: &[Message] = &[
     Message {
@@ -23,10 +23,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("endpoints", Supported),
             ("workloadSelector", Supported),
             ("exportTo", Supported),
-            (
-                "subjectAltNames",
-                NotYet("TLS to the endpoints is not spoken yet"),
-            ),
+            ("subjectAltNames", Supported),
         ],
     },
     Message {

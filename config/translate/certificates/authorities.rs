@@ -23,6 +23,16 @@ const LISTS: usize = 64;
 /// The keys of CAs and of revoked certificates, in the order in which they are tried.
 const KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
 
+/// Where a system keeps the CAs that it trusts; of several the first (as Istio's agent looks).
+const SYSTEM: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Whom certificates are taken from.
 pub(crate) struct Trust {
     authorities: Arc<[CertificateDer<'static>]>,
@@ -73,6 +83,54 @@ impl Credentials<'_> {
             path,
             report,
         )
+    }
+
+    /// The CAs that this system trusts, and those certificates of a file that they revoked.
+    pub(crate) fn trust_of_system(
+        &mut self,
+        revoked: Option<&str>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Option<Trust> {
+        self.files.extend(SYSTEM.map(str::to_owned));
+        let files = &self.settings.files;
+        let mut read = SYSTEM.iter().filter_map(|path| files.get(path)).peekable();
+        // Nobody has looked yet.
+        read.peek()?;
+        let Some(text) = read.find_map(Result::ok) else {
+            report.add(
+                codes::CERTIFICATE,
+                Level::Error,
+                path,
+                format!(
+                    "no CA is named, and this system has none: there is no {}; {}.",
+                    SYSTEM.join(", nor "),
+                    self.kept()
+                ),
+                "Name the CA of the endpoints with `caCertificates`, or install the package \
+                 ca-certificates.",
+            );
+            return None;
+        };
+        let authorities = self.known.system(text, readable_certificates);
+        let revoked = match revoked {
+            None => Vec::new(),
+            Some(name) => {
+                let text = self.file(name, path, report)?;
+                match lists(&text, name) {
+                    Ok(revoked) => revoked,
+                    Err(wrong) => {
+                        let inputs = vec![Input::File(name.to_owned())];
+                        self.refuse(name, &wrong, inputs, path, report);
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(Trust {
+            authorities,
+            revoked: revoked.into(),
+        })
     }
 
     /// The CAs of a Secret.
@@ -193,6 +251,14 @@ impl Credentials<'_> {
         let hint = "Write CAs and lists of revoked certificates in PEM.";
         report.add(codes::CERTIFICATE, Level::Error, path, message, hint);
     }
+}
+
+/// Those that can be read: the system's bundle is not the user's to mend.
+fn readable_certificates(text: &[u8]) -> Arc<[CertificateDer<'static>]> {
+    let all = CertificateDer::pem_slice_iter(text).take(CERTIFICATES);
+    let all = all.filter_map(Result::ok);
+    all.filter(|ca| parse_x509_certificate(ca).is_ok())
+        .collect()
 }
 
 fn certificates(text: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -17,7 +17,7 @@ fn clients(translation: &Translation) -> &ClientCertificates {
 fn trusted(translation: &Translation) -> &[rustls_pki_types::CertificateDer<'static>] {
     match &clients(translation).verification.authorities {
         Authorities::These(these) => these,
-        Authorities::System => panic!("no CA is given"),
+        Authorities::None => panic!("no CA is given"),
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
+
 use super::pair::{self, Pair, Validity};
 use crate::model::Certificate;
 
@@ -12,7 +14,11 @@ use crate::model::Certificate;
 pub(crate) struct Certificates {
     translation: u64,
     known: HashMap<Texts, (u64, Arc<Judged>)>,
+    /// The CAs that the system trusts, and what they were read from.
+    system: Option<(Arc<[u8]>, Authorities)>,
 }
+
+type Authorities = Arc<[CertificateDer<'static>]>;
 
 /// A certificate and its key as they are written.
 #[derive(PartialEq, Eq, Hash)]
@@ -43,6 +49,22 @@ impl Certificates {
     /// It ends: what it did not use is forgotten.
     pub(crate) fn end(&mut self) {
         self.known.retain(|_, (used, _)| *used == self.translation);
+    }
+
+    /// The CAs of the system's bundle, which is large: it is read once.
+    pub(super) fn system(
+        &mut self,
+        text: &Arc<[u8]>,
+        read: fn(&[u8]) -> Authorities,
+    ) -> Authorities {
+        match &self.system {
+            Some((before, authorities)) if Arc::ptr_eq(before, text) => Arc::clone(authorities),
+            _ => {
+                let authorities = read(text);
+                self.system = Some((Arc::clone(text), Arc::clone(&authorities)));
+                authorities
+            }
+        }
     }
 
     /// What there is to know of a pair.

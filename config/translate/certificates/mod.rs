@@ -92,7 +92,8 @@ impl<'a> Credentials<'a> {
         report: &mut ObjectReport<'_>,
     ) -> Option<Arc<Certificate>> {
         // The analyzers say the same with Istio's words, of Gateways that are not served, too.
-        let told = self.settings.offline && path.ends_with("credentialName");
+        let told =
+            self.settings.offline && self.effect == CLOSED && path.ends_with("credentialName");
         let key = match secret::reference(name, self.settings) {
             Ok(key) => key,
             Err(secret::NoReference { message, hint }) => {
@@ -302,16 +303,25 @@ impl<'a> Credentials<'a> {
             message,
             useless: true,
         };
-        const EFFECT: &str = "the one before it is served where there was one, else this one, which no client trusts.";
+        let other = match self.effect {
+            CLOSED => "client",
+            _ => "endpoint",
+        };
+        let effect = format!(
+            "the one before it is served where there was one, else this one, which no {other} trusts."
+        );
         if now > until {
-            Some(bad(format!("expired on {}; {EFFECT}", day(until))))
+            Some(bad(format!("expired on {}; {effect}", day(until))))
         } else if now < from {
-            Some(bad(format!("is not valid before {}; {EFFECT}", day(from))))
+            Some(bad(format!("is not valid before {}; {effect}", day(from))))
         } else if now >= notice {
             Some(Expiry {
                 code: codes::CERTIFICATE_EXPIRES,
                 level: Level::Warning,
-                message: format!("expires on {}; after that no client trusts it.", day(until)),
+                message: format!(
+                    "expires on {}; after that no {other} trusts it.",
+                    day(until)
+                ),
                 useless: false,
             })
         } else {

@@ -1,16 +1,29 @@
-//! `tls` towards the endpoints. It is not spoken yet: such a cluster answers 503, and that is said.
+//! `tls` towards the endpoints, as it is written. What it comes to is found out for the clusters
+//! that use it ([`upstream_tls`](crate::translate::upstream_tls)).
+
+use std::sync::Arc;
 
 use crate::api::istio::traffic_policy::{ClientTls as Api, ClientTlsMode as Mode};
-use crate::model::{ClientTls, ClientTlsMode};
+use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
 
-/// Reads the block; none within: DISABLE, which an outer block does not overrule.
+/// A block that asks for TLS, and where it stands.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TlsSettings {
+    /// The DestinationRule.
+    pub(crate) rule: ObjectKey,
+    /// The path of the block.
+    pub(crate) path: String,
+    pub(crate) tls: Api,
+}
+
+/// Reads the block; none: DISABLE, which an outer block does not overrule.
 pub(super) fn parse(
     settings: &Api,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
-) -> Option<ClientTls> {
+) -> Option<Arc<TlsSettings>> {
     let Api {
         mode,
         client_certificate,
@@ -19,7 +32,7 @@ pub(super) fn parse(
         ca_crl,
         credential_name,
         subject_alt_names,
-        sni,
+        sni: _, // any text; judged where it is asked for
         insecure_skip_verify,
     } = settings;
     if *insecure_skip_verify == Some(true)
@@ -60,26 +73,11 @@ pub(super) fn parse(
             }
         }
     }
-    let mode = match mode {
-        Mode::Disable => return None,
-        Mode::Simple => ClientTlsMode::Simple,
-        Mode::Mutual => ClientTlsMode::Mutual,
-        Mode::IstioMutual => ClientTlsMode::IstioMutual,
-    };
-    report.not_served(
-        path,
-        "TLS to the endpoints",
-        "nothing is sent to them in plain text instead, and routes to them answer 503",
-    );
-    Some(ClientTls {
-        mode,
-        client_certificate: client_certificate.clone(),
-        private_key: private_key.clone(),
-        ca_certificates: ca_certificates.clone(),
-        ca_crl: ca_crl.clone(),
-        credential_name: credential_name.clone(),
-        subject_alt_names: subject_alt_names.clone(),
-        sni: sni.clone(),
-        insecure_skip_verify: *insecure_skip_verify == Some(true),
+    (*mode != Mode::Disable).then(|| {
+        Arc::new(TlsSettings {
+            rule: report.key().clone(),
+            path: path.to_string(),
+            tls: settings.clone(),
+        })
     })
 }

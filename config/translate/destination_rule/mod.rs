@@ -19,6 +19,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::report::Report;
 use crate::translate::visibility::Visibility;
 use crate::translate::{hosts, labels};
+pub(crate) use client_tls::TlsSettings;
 #[cfg(test)]
 pub(crate) use locality_setting::Distribute;
 pub(crate) use locality_setting::LocalitySetting;

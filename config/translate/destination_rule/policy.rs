@@ -1,6 +1,7 @@
 //! `trafficPolicy`: its blocks, how they are inherited, and what they come to for one cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::istio::traffic_policy::{
@@ -9,9 +10,10 @@ use crate::api::istio::traffic_policy::{
 };
 use crate::api::istio::virtual_service::PortSelector;
 use crate::model::{
-    Balancing, ClientTls, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion,
-    RetryBudget, Tunnel, Warmup,
+    Balancing, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion, RetryBudget,
+    Tunnel, Warmup,
 };
+use crate::translate::destination_rule::client_tls::TlsSettings;
 use crate::translate::destination_rule::connection_pool::{self, ConnectionPool};
 use crate::translate::destination_rule::load_balancer::{self, LoadBalancer};
 use crate::translate::destination_rule::locality_setting::LocalitySetting;
@@ -46,7 +48,7 @@ struct PortBlocks {
     connection_pool: Option<ConnectionPool>,
     outlier_detection: Option<OutlierDetection>,
     /// None within: switched off.
-    tls: Option<Option<ClientTls>>,
+    tls: Option<Option<Arc<TlsSettings>>>,
 }
 
 /// What a cluster is to do.
@@ -64,7 +66,8 @@ pub(crate) struct EffectivePolicy {
     pub(crate) http2: Http2,
     pub(crate) outlier_detection: Option<OutlierDetection>,
     pub(crate) proxy_protocol: Option<ProxyVersion>,
-    pub(crate) tls: Option<ClientTls>,
+    /// None: plain text.
+    pub(crate) tls: Option<Arc<TlsSettings>>,
     pub(crate) tunnel: Option<Tunnel>,
 }
 

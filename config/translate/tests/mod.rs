@@ -14,6 +14,7 @@ mod service_entries;
 mod tcp;
 mod tls;
 mod traffic_policy;
+mod upstream_tls;
 mod virtual_service_rules;
 
 use std::sync::Arc;

@@ -328,8 +328,18 @@ fn what_has_no_effect_here_is_said() {
             "{outlierDetection: {consecutiveErrors: 3}}",
             ".outlierDetection.consecutiveErrors: consecutiveErrors is deprecated",
         ),
-        ("{tls: {mode: SIMPLE}}", ".tls: TLS to the endpoints"),
-        ("{tls: {mode: ISTIO_MUTUAL}}", ".tls: TLS to the endpoints"),
+        (
+            "{tls: {mode: ISTIO_MUTUAL}}",
+            ".tls.mode: ISTIO_MUTUAL, which needs the certificates of a mesh, is not supported",
+        ),
+        (
+            "{tls: {mode: SIMPLE, insecureSkipVerify: true, privateKey: /a}}",
+            ".tls.privateKey: with SIMPLE no certificate of ours",
+        ),
+        (
+            "{tls: {mode: SIMPLE, insecureSkipVerify: true, sni: 192.168.8.1}}",
+            ".tls.sni: `192.168.8.1` is no DNS name",
+        ),
     ] {
         let translation = with_policy(policy);
         let found = findings(&translation);

@@ -17,20 +17,10 @@ use serde_json::Value;
 const RECORDED: usize = 59;
 
 /// The answers that differ on purpose: line (from 1), reason.
-const ON_PURPOSE: &[(usize, &str)] = &[
-    (
-        51,
-        "TLS to endpoints is not spoken yet: 503 instead of what /up answers",
-    ),
-    (
-        55,
-        "TLS to endpoints is not spoken yet: 503 instead of what /mutual answers",
-    ),
-    (
-        56,
-        "plain HTTP to a port of TLS gets a readable 400, not a cut",
-    ),
-];
+const ON_PURPOSE: &[(usize, &str)] = &[(
+    56,
+    "plain HTTP to a port of TLS gets a readable 400, not a cut",
+)];
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/tls")
