@@ -136,6 +136,8 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         server_header: None,
         reason_header: daemon::settings::ReasonHeader::All,
         proxy_protocol_from: Vec::new(),
+        misdirected: daemon::settings::Misdirected::default(),
+        handshakes: daemon::settings::Handshakes::default(),
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
         dns: gatehouse_config::source::DnsSettings::default(),

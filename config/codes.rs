@@ -299,7 +299,8 @@ codes! {
         "Let one Service port lead to it, or give both the same protocol.";
     DUPLICATE_CERTIFICATE = "IST0138", "One certificate in two Gateways",
         "A browser that has an HTTP/2 connection to one Gateway sends requests for the other over it, \
-         since the certificate is good for both, and gets 404.",
+         since the certificate is good for both. They are answered 421, and browsers ask again on \
+         another connection; not every client does, and with `--misdirected 404` they get 404.",
         "Serve both hosts from one Gateway, or give each a certificate of its own.";
     INVALID_WEBHOOK = "IST0139", "Webhook wrong",
         "Two injectors take the same Pods, or an injector calls a Service that is not there.",

@@ -39,7 +39,7 @@ use logging::Log;
 use notify::Notify;
 use reload::{Control, Parts};
 use scrape::Metrics;
-use settings::ReasonHeader;
+use settings::{Misdirected, ReasonHeader};
 pub use settings::{RunArgs, Settings};
 
 /// How often listeners that could not be opened are tried again, and health is shown anew.
@@ -233,6 +233,9 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
             [] => WorkerSettings::default().proxy_protocol_from,
             networks => networks.to_vec(),
         },
+        handshake_timeout: settings.handshakes.timeout,
+        max_handshakes: settings.handshakes.count,
+        refuse_misdirected: settings.misdirected == Misdirected::Refused,
         retry_buffer: settings.retry_buffer,
         max_mirrors: settings.mirrors.count,
         max_mirror_bytes: settings.mirrors.bytes,

@@ -29,6 +29,18 @@ pub enum ReasonHeader {
     All,
 }
 
+/// What an HTTPS request is answered whose Host is served on connections of another name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Misdirected {
+    /// 421: browsers ask again on a connection of the host's own
+    #[default]
+    #[value(name = "421")]
+    Refused,
+    /// What the routes of the connection's own name say, mostly 404, as with Istio
+    #[value(name = "404")]
+    Routed,
+}
+
 /// The flags of `gatehouse run`.
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
@@ -91,6 +103,21 @@ pub struct RunArgs {
     /// [default: loopback, private and link-local addresses]
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub proxy_protocol_from: Vec<IpNet>,
+    /// What an HTTPS request is answered whose Host is served on TLS connections of another name
+    #[arg(long, value_enum, value_name = "STATUS", default_value_t = Misdirected::Refused)]
+    pub misdirected: Misdirected,
+    /// TLS handshakes that one worker has under way; further connections are closed
+    #[arg(
+        long, value_name = "N", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_handshakes: u32,
+    /// How long a client may take for the TLS handshake
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(1..=3600)
+    )]
+    pub handshake_timeout: u64,
     /// Serve hosts that an AuthorizationPolicy or RequestAuthentication guards, although their
     /// rules are not enforced
     #[arg(long)]
@@ -151,6 +178,24 @@ pub struct Mirrors {
     pub timeout: Duration,
 }
 
+/// Bounds of the TLS handshakes that one worker has under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshakes {
+    /// How many.
+    pub count: usize,
+    /// How long each may take.
+    pub timeout: Duration,
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self {
+            count: 1000,
+            timeout: Duration::from_secs(15),
+        }
+    }
+}
+
 /// What the daemon is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -182,6 +227,10 @@ pub struct Settings {
     pub reason_header: ReasonHeader,
     /// Whose PROXY headers are believed; empty: a LAN's.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// What becomes of HTTPS requests whose Host is served on connections of another name.
+    pub misdirected: Misdirected,
+    /// Bounds of TLS handshakes.
+    pub handshakes: Handshakes,
     /// Guarded hosts are served all the same.
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
@@ -236,6 +285,9 @@ impl From<RunArgs> for Settings {
             server_header,
             reason_header,
             proxy_protocol_from,
+            misdirected,
+            max_handshakes,
+            handshake_timeout,
             ignore_security_policies,
             gratuitous_interval,
             resolver,
@@ -274,6 +326,11 @@ impl From<RunArgs> for Settings {
             server_header,
             reason_header,
             proxy_protocol_from,
+            misdirected,
+            handshakes: Handshakes {
+                count: usize::try_from(max_handshakes).unwrap_or(usize::MAX),
+                timeout: Duration::from_secs(handshake_timeout),
+            },
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
             dns: DnsSettings {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{AddressPart, Expression, HeaderName};
+use crate::model::{AddressPart, Expression, HeaderName, TlsFact};
 
 /// One access log.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +136,8 @@ pub enum LogOperator {
     RouteName,
     /// `%UPSTREAM_REQUEST_ATTEMPT_COUNT%`.
     AttemptCount,
-    /// An operator of Envoy's that has no value here: `%REQUESTED_SERVER_NAME%` without TLS.
+    /// What TLS told of the client.
+    Tls(TlsFact),
+    /// An operator of Envoy's that has no value here.
     Absent,
 }

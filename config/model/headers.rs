@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::TlsFact;
+
 /// A header name in lower case, valid as RFC 9110 §5.1 token (or a pseudo header, `:method`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderName(String);
@@ -118,6 +120,8 @@ pub enum ValuePiece {
         /// The name itself. Without it, a `;` follows, with which Istio ends names in statistics.
         raw: bool,
     },
+    /// What TLS told of the client.
+    Tls(TlsFact),
     /// `%UPSTREAM_PROTOCOL%`; in answers of an upstream alone.
     UpstreamProtocol,
     /// `%UPSTREAM_REQUEST_ATTEMPT_COUNT%`: tries so far; 1 in a request.

@@ -53,8 +53,8 @@ pub use metric_rules::{MetricRule, MetricRules, TagRule};
 pub use pattern::{Domain, FullMatch, Pattern};
 pub use percent::Percent;
 pub use proxy::{
-    ConnectionSettings, EscapedSlashes, Guard, GuardedHosts, PathNormalization, Proxy,
-    ProxyHeaders, ServerHeader, Underscores,
+    ConnectionSettings, EscapedSlashes, ForwardClientCert, Guard, GuardedHosts, PathNormalization,
+    Proxy, ProxyHeaders, ServerHeader, Underscores,
 };
 pub use route::{
     Action, Conditions, DelegateOrigin, DirectResponse, Forward, HeaderMatch, Line, MatchedPath,
@@ -67,8 +67,8 @@ pub use server::{
 };
 pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
 pub use tls::{
-    Authorities, Certificate, ClientCertificates, ClientSni, ClientTls, ServerTls, TlsParameters,
-    TlsVersion, UpstreamTls, Verification,
+    Authorities, Certificate, ClientCertificates, ClientSni, ClientTls, ServerTls, TlsFact,
+    TlsParameters, TlsVersion, UpstreamTls, Verification,
 };
 
 /// Everything that is in force.

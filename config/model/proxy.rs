@@ -15,6 +15,8 @@ pub struct Proxy {
     /// `gatewayTopology.proxyProtocol`: connections to Gateways' servers begin with a PROXY header,
     /// if they come from where such a header is believed.
     pub proxy_protocol: bool,
+    /// `gatewayTopology.forwardClientCertDetails`.
+    pub client_certificates: ForwardClientCert,
     /// `proxyHeaders`.
     pub headers: ProxyHeaders,
     /// `connectionSettings`.
@@ -25,6 +27,22 @@ pub struct Proxy {
     pub metrics: MetricRules,
     /// Hosts that must not be served, for nobody enforces the policies that guard them.
     pub guards: Vec<Guard>,
+}
+
+/// What becomes of `x-forwarded-client-cert`, which tells endpoints of a client's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    /// It is removed.
+    Sanitize,
+    /// Clients that have shown a certificate may send it; that of others is removed.
+    ForwardOnly,
+    /// The same, and what such a client's certificate says is added.
+    AppendForward,
+    /// It is replaced by what the client's certificate says (Istio's choice at a gateway).
+    #[default]
+    SanitizeSet,
+    /// Whoever sends it is believed.
+    AlwaysForwardOnly,
 }
 
 /// How far paths are normalised (reference: Istio §2.6).

@@ -125,6 +125,50 @@ pub enum UpstreamTls {
     Impossible(Arc<str>),
 }
 
+/// What access logs and headers can tell of a client's TLS, as Envoy's operators name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TlsFact {
+    /// `%REQUESTED_SERVER_NAME%`: also where TLS is passed through.
+    ServerName,
+    /// `%DOWNSTREAM_TLS_VERSION%`: `TLSv1.3`.
+    Version,
+    /// `%DOWNSTREAM_TLS_CIPHER%`, in OpenSSL's names.
+    CipherSuite,
+    /// `%DOWNSTREAM_PEER_SUBJECT%` of the client's certificate.
+    PeerSubject,
+    /// `%DOWNSTREAM_PEER_ISSUER%`.
+    PeerIssuer,
+    /// `%DOWNSTREAM_PEER_SERIAL%`, in hex.
+    PeerSerial,
+    /// `%DOWNSTREAM_PEER_FINGERPRINT_256%`: SHA-256, in hex.
+    PeerFingerprint,
+    /// `%DOWNSTREAM_PEER_URI_SAN%`: its URIs, separated by commas.
+    PeerUris,
+    /// `%DOWNSTREAM_PEER_DNS_SAN%`: its DNS names, separated by commas.
+    PeerDnsNames,
+    /// `%DOWNSTREAM_PEER_CERT%`: itself, PEM in URL encoding.
+    PeerCertificate,
+}
+
+impl TlsFact {
+    /// What an operator stands for.
+    pub fn of_operator(name: &str) -> Option<Self> {
+        Some(match name {
+            "REQUESTED_SERVER_NAME" => Self::ServerName,
+            "DOWNSTREAM_TLS_VERSION" => Self::Version,
+            "DOWNSTREAM_TLS_CIPHER" => Self::CipherSuite,
+            "DOWNSTREAM_PEER_SUBJECT" => Self::PeerSubject,
+            "DOWNSTREAM_PEER_ISSUER" => Self::PeerIssuer,
+            "DOWNSTREAM_PEER_SERIAL" => Self::PeerSerial,
+            "DOWNSTREAM_PEER_FINGERPRINT_256" => Self::PeerFingerprint,
+            "DOWNSTREAM_PEER_URI_SAN" => Self::PeerUris,
+            "DOWNSTREAM_PEER_DNS_SAN" => Self::PeerDnsNames,
+            "DOWNSTREAM_PEER_CERT" => Self::PeerCertificate,
+            _ => return None,
+        })
+    }
+}
+
 /// TLS towards the endpoints of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTls {

@@ -148,6 +148,14 @@ impl Reply {
         Self::new(404, ResponseFlags::NR, "route_not_found")
     }
 
+    /// The host has connections of its own, with another certificate or other demands on clients:
+    /// 421 (RFC 9110 §15.5.20). Browsers ask again there.
+    pub fn misdirected() -> Self {
+        Self::new(421, ResponseFlags::NR, "misdirected_request").with_body(
+            "misdirected request: this host is served on TLS connections that ask for its own name",
+        )
+    }
+
     /// The destination is not defined: 503 NC.
     pub fn no_cluster() -> Self {
         Self::new(503, ResponseFlags::NC, "cluster_not_found")

@@ -192,6 +192,17 @@ impl HttpConnection {
                 )
                 .await;
         };
+        if let Some(tls) = tls
+            && self.worker.settings.refuse_misdirected
+            && self.slot.is_misdirected(
+                &view.snapshot,
+                tls,
+                server,
+                self.exchange.request.authority(),
+            )
+        {
+            return self.reply(Reply::misdirected(), &[]).await;
+        }
         match decide::route(&view.snapshot, server, &self.exchange.request, scheme) {
             Err(reply) => self.reply(reply, &[]).await,
             Ok(id) => {

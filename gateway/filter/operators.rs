@@ -28,6 +28,11 @@ pub(super) fn fill(
                 }
             }
         }
+        ValuePiece::Tls(fact) => {
+            if let Some(tls) = &facts.known.connection.tls {
+                put(value, tls.fact(*fact).as_bytes());
+            }
+        }
         ValuePiece::UpstreamProtocol => {
             let spoken = facts.answer.and_then(|answer| answer.upstream_protocol);
             put(value, spoken.map_or("", Protocol::as_str).as_bytes());

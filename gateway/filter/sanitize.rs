@@ -7,10 +7,11 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use gatehouse_config::model::Proxy;
+use gatehouse_config::model::{ForwardClientCert, Proxy};
 
 use crate::exchange::Connection;
 use crate::http1::{Fields, KnownName, RequestHead};
+use crate::tls::ClientCertificate;
 use crate::worker::random::Random;
 
 /// `x-envoy-*` headers that Envoy strips from external clients, and the client certificate's.
@@ -41,8 +42,11 @@ const STRIPPED: &[&str] = &[
     "x-envoy-upstream-rq-timeout-alt-response",
     "x-envoy-upstream-rq-timeout-ms",
     "x-envoy-upstream-stream-duration-ms",
-    "x-forwarded-client-cert",
+    CLIENT_CERT,
 ];
+
+/// What endpoints hear of a client's certificate.
+const CLIENT_CERT: &str = "x-forwarded-client-cert";
 
 /// What trusted proxies say of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,16 +74,17 @@ pub fn sanitize(
     if proxy.trusted_proxies > 0 {
         trusted = believe(fields, proxy.trusted_proxies, scheme);
     }
+    let tls = connection.tls.as_deref();
+    let certificate = tls.and_then(|tls| tls.client_certificate.as_ref());
+    let forwards = forwards(proxy.client_certificates, certificate.is_some());
     fields.retain(|name, _| {
         !(name.starts_with(b"x-")
             && (name.starts_with(b"x-envoy-") || name.starts_with(b"x-forwarded-client"))
-            && STRIPPED.iter().any(|stripped| stripped.as_bytes() == name))
+            && STRIPPED.iter().any(|stripped| stripped.as_bytes() == name)
+            && !(forwards && name == CLIENT_CERT.as_bytes()))
     });
-
-    if let Some(tls) = &connection.tls
-        && let Some(certificate) = &tls.client_certificate
-    {
-        fields.append("x-forwarded-client-cert", &certificate.forwarded);
+    if let Some(certificate) = certificate {
+        tell(fields, proxy.client_certificates, certificate);
     }
 
     let mut buffer = [0_u8; MAX_ADDRESS];
@@ -120,6 +125,34 @@ pub fn sanitize(
         fields.set("x-request-id", &random.uuid());
     }
     trusted
+}
+
+/// Whether what a client says of its certificate is passed on (Envoy: `mutateXfccRequestHeader`).
+fn forwards(mode: ForwardClientCert, has_certificate: bool) -> bool {
+    match mode {
+        ForwardClientCert::Sanitize | ForwardClientCert::SanitizeSet => false,
+        ForwardClientCert::ForwardOnly | ForwardClientCert::AppendForward => has_certificate,
+        ForwardClientCert::AlwaysForwardOnly => true,
+    }
+}
+
+/// Says what a client's certificate says, after what was said of those before it.
+fn tell(fields: &mut Fields, mode: ForwardClientCert, certificate: &ClientCertificate) {
+    match mode {
+        ForwardClientCert::SanitizeSet => fields.append(CLIENT_CERT, &certificate.forwarded),
+        ForwardClientCert::AppendForward => {
+            let mut all = Vec::with_capacity(certificate.forwarded.len());
+            for value in fields.get_all(CLIENT_CERT) {
+                all.extend_from_slice(value);
+                all.push(b',');
+            }
+            all.extend_from_slice(&certificate.forwarded);
+            fields.set(CLIENT_CERT, &all);
+        }
+        ForwardClientCert::Sanitize
+        | ForwardClientCert::ForwardOnly
+        | ForwardClientCert::AlwaysForwardOnly => {}
+    }
 }
 
 /// Reads what the proxies in front say before anything is added to it: the client's address is the

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatehouse_config::model::Domain;
 
-use crate::route::HostTable;
+use crate::route::{HostTable, without_port};
 use crate::snapshot::ServerId;
 use crate::tls::TlsServer;
 
@@ -54,6 +54,21 @@ impl TlsPort {
         self.chains.get(index as usize)
     }
 
+    /// Whether a request belongs on a connection of its own: its Host leads to another chain than
+    /// the one that the connection asked for, whose server is `own`.
+    pub fn is_misdirected(&self, asked: Option<&str>, own: ServerId, authority: &[u8]) -> bool {
+        if self.chains.len() < 2 {
+            return false;
+        }
+        let is_host = |name: &str| without_port(authority).eq_ignore_ascii_case(name.as_bytes());
+        if asked.is_some_and(is_host) {
+            return false;
+        }
+        let index = self.names.find(authority);
+        let chain = index.and_then(|index| self.chains.get(index as usize));
+        chain.is_some_and(|chain| chain.server != own)
+    }
+
     /// All chains.
     pub fn chains(&self) -> &[Chain] {
         &self.chains
@@ -88,7 +103,17 @@ mod tests {
         assert_eq!(found(&port, Some("other.lan")), Some(1));
         assert_eq!(found(&port, Some("lan")), None);
         assert_eq!(found(&port, None), None);
+        let elsewhere = |port: &TlsPort, asked, own, host: &str| {
+            port.is_misdirected(asked, ServerId(own), host.as_bytes())
+        };
+        assert!(elsewhere(&port, Some("x.lan"), 0, "a.w.lan:443"));
+        assert!(!elsewhere(&port, Some("x.lan"), 0, "X.lan:443"));
+        assert!(!elsewhere(&port, Some("x.lan"), 0, "y.lan"));
+        assert!(!elsewhere(&port, Some("x.lan"), 0, "unknown"), "nobody's");
         port.add(&[Domain::Any], chain(3));
+        assert!(elsewhere(&port, Some("x.lan"), 0, "unknown"), "that of `*`");
+        assert!(elsewhere(&port, None, 3, "x.lan"));
+        assert!(!elsewhere(&port, None, 3, "unknown"));
         assert_eq!(found(&port, Some("lan")), Some(3));
         assert_eq!(found(&port, None), Some(3));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatehouse_config::model::{Authorities, ClientCertificates, Verification};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -24,13 +24,27 @@ pub(super) fn of_clients(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
     let Verification {
-        skip: _, // of servers' certificates only
+        skip,
         authorities,
         revoked,
         subject_alt_names,
         public_key_hashes,
         certificate_hashes,
     } = &clients.verification;
+    let particulars = Particulars {
+        subject_alt_names: subject_alt_names.clone(),
+        public_key_hashes: public_key_hashes.clone(),
+        certificate_hashes: certificate_hashes.clone(),
+    };
+    if *skip {
+        return Ok(Arc::new(Strict {
+            authorities: Arc::new(Anyone {
+                required: clients.required,
+                provider,
+            }),
+            particulars,
+        }));
+    }
     let Authorities::These(authorities) = authorities else {
         // Whoever has a certificate of a public CA is not a client of this server.
         return Err(rustls::Error::General(
@@ -47,18 +61,65 @@ pub(super) fn of_clients(
     let authorities = builder
         .build()
         .map_err(|error| rustls::Error::General(error.to_string()))?;
-    if subject_alt_names.is_empty() && public_key_hashes.is_empty() && certificate_hashes.is_empty()
-    {
+    if particulars.are_none() {
         return Ok(authorities);
     }
     Ok(Arc::new(Strict {
         authorities,
-        particulars: Particulars {
-            subject_alt_names: subject_alt_names.clone(),
-            public_key_hashes: public_key_hashes.clone(),
-            certificate_hashes: certificate_hashes.clone(),
-        },
+        particulars,
     }))
+}
+
+/// Takes certificates of any CA, and of none (`insecureSkipVerify`; Envoy: `ACCEPT_UNTRUSTED`). The
+/// client must still have the key of what it shows.
+#[derive(Debug)]
+struct Anyone {
+    required: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for Anyone {
+    fn client_auth_mandatory(&self) -> bool {
+        self.required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
 }
 
 /// What a certificate must have beyond a CA.
@@ -70,6 +131,12 @@ pub(super) struct Particulars {
 }
 
 impl Particulars {
+    fn are_none(&self) -> bool {
+        self.subject_alt_names.is_empty()
+            && self.public_key_hashes.is_empty()
+            && self.certificate_hashes.is_empty()
+    }
+
     /// Names and pins: one of each kind that is asked for. Of the two kinds of pins one is enough
     /// (Envoy: `DefaultCertValidator::verifyCertificate`).
     pub(super) fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
@@ -77,6 +144,9 @@ impl Particulars {
             let error = CertificateError::ApplicationVerificationFailure;
             Err(rustls::Error::InvalidCertificate(error))
         };
+        if self.are_none() {
+            return Ok(());
+        }
         let Some(read) = x509::read(certificate) else {
             return refused();
         };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 use x509_parser::certificate::X509Certificate;
@@ -77,6 +78,16 @@ impl Read<'_> {
     /// The subject, the most specific part first (RFC 2253).
     pub(super) fn subject(&self) -> String {
         rfc2253(self.certificate.subject())
+    }
+
+    /// The issuer, written as the subject is.
+    pub(super) fn issuer(&self) -> String {
+        rfc2253(self.certificate.issuer())
+    }
+
+    /// The serial number, in hex.
+    pub(super) fn serial(&self) -> String {
+        HEXLOWER.encode(&self.certificate.serial.to_bytes_be())
     }
 
     fn names(&self) -> impl Iterator<Item = &GeneralName<'_>> {

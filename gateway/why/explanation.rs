@@ -230,6 +230,52 @@ impl Explanation {
         );
     }
 
+    pub(super) fn plain_to_tls(&mut self, listener: &Listener) {
+        self.answer = Answer {
+            outcome: Outcome::Gateway,
+            status: 400,
+            flags: "-".to_owned(),
+            details: "tls_plain_http".to_owned(),
+            location: String::new(),
+        };
+        self.because(
+            format!(
+                "{} speaks TLS, and plain HTTP is refused there",
+                listener.address
+            ),
+            "Use https://, or a plain HTTP server with `tls: {httpsRedirect: true}` for those who do not.".to_owned(),
+        );
+    }
+
+    pub(super) fn unknown_name(&mut self, listener: &Listener, name: &str) {
+        self.because(
+            format!(
+                "no server at {} is called `{name}`: the TLS handshake is refused",
+                listener.address
+            ),
+            "Add the name to the `hosts` of an HTTPS server, or to the sniHosts of a tls route."
+                .to_owned(),
+        );
+    }
+
+    pub(super) fn no_certificate(&mut self, listener: &Listener, name: &str) {
+        self.because(
+            format!(
+                "the server at {} for `{name}` has no certificate that can be used: the TLS handshake is refused",
+                listener.address
+            ),
+            "`gatehouse get findings` says what is wrong with it.".to_owned(),
+        );
+    }
+
+    pub(super) fn misdirected(&mut self, reply: &Reply, name: &str) {
+        self.answered_here(reply);
+        self.because(
+            format!("the connection asks for `{name}`, and the Host belongs to another server of the same port"),
+            "Ask for the host itself. With `--misdirected 404` the routes of the connection's own server are looked at, as with Istio.".to_owned(),
+        );
+    }
+
     pub(super) fn answered_here(&mut self, reply: &Reply) {
         self.answer = Answer::of(reply);
         self.reason = format!(

@@ -20,11 +20,13 @@ pub use explanation::{
 };
 pub(crate) use reason::reason;
 
+use crate::exchange::reply::Reply;
 use crate::exchange::{Connection, decide};
 use crate::filter::redirect;
 use crate::http1::{Limits, ReadBuffer, RequestHead};
 use crate::route::without_port;
 use crate::snapshot::{Action, EndpointId, Listener, RouteId, ServerId, Serves, Snapshot};
+use crate::tls::{Ends, TlsPort};
 use crate::worker::random::Random;
 
 /// A request that nobody sends.
@@ -161,23 +163,36 @@ pub fn explain(
         return Ok(explanation);
     };
     explanation.listener = Some(ListenerRow::new(listener));
+    let mut tls = None;
     let server = match listener.serves {
         Serves::Http(server) => server,
         Serves::Tls(server) => {
             let name = without_port(question.authority.as_bytes());
-            let name = std::str::from_utf8(name).ok().map(str::to_ascii_lowercase);
-            let port = snapshot.server(server).tls.as_ref();
-            let chain = port.and_then(|port| port.chain(name.as_deref()));
-            match chain {
-                Some(chain) if snapshot.server(chain.server).tcp.is_none() => chain.server,
-                Some(chain) => {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            if question.scheme == "http" {
+                explanation.plain_to_tls(listener);
+                return Ok(explanation);
+            }
+            let port = snapshot.server(server).tls.as_deref();
+            // Clients ask for no name where the URL has an address (RFC 6066 §3).
+            let asked = question.address().is_none().then_some(&*name);
+            match port.and_then(|port| Some((port, port.chain(asked)?))) {
+                Some((_, chain)) if matches!(chain.ends, Ends::Nowhere) => {
+                    explanation.no_certificate(listener, &name);
+                    return Ok(explanation);
+                }
+                Some((port, chain)) if snapshot.server(chain.server).tcp.is_none() => {
+                    tls = Some((port, name));
+                    chain.server
+                }
+                Some((_, chain)) => {
                     let serves = Serves::TcpServer(chain.server);
                     let to = cluster::carried_to(snapshot, health, serves);
                     explanation.carried(listener, to);
                     return Ok(explanation);
                 }
                 None => {
-                    explanation.no_tls(listener);
+                    explanation.unknown_name(listener, &name);
                     return Ok(explanation);
                 }
             }
@@ -196,6 +211,7 @@ pub fn explain(
         snapshot,
         health,
         server,
+        tls,
         random: Random::new(),
         connection: Connection {
             peer: SocketAddr::new(question.from, 0),
@@ -235,6 +251,8 @@ struct Explainer<'a> {
     snapshot: &'a Snapshot,
     health: Health<'a>,
     server: ServerId,
+    /// The port that speaks TLS, and the name that is asked for.
+    tls: Option<(&'a TlsPort, String)>,
     random: Random,
     connection: Connection,
     explanation: &'a mut Explanation,
@@ -249,6 +267,11 @@ impl Explainer<'_> {
             Ok(scheme) => scheme,
             Err(reply) => return self.explanation.answered_here(&reply),
         };
+        if let Some((port, name)) = &self.tls
+            && port.is_misdirected(Some(name), self.server, head.authority())
+        {
+            return self.explanation.misdirected(&Reply::misdirected(), name);
+        }
         let server = self.snapshot.server(self.server);
         self.explanation.hosts = hosts::near(&server.table, head.authority());
         let routed = decide::route(self.snapshot, self.server, &head, scheme);
@@ -272,17 +295,16 @@ impl Explainer<'_> {
         &mut self,
         head: &mut RequestHead,
         buffer: &mut ReadBuffer,
-    ) -> Result<&'static str, crate::exchange::reply::Reply> {
-        use crate::exchange::reply::Reply;
-
+    ) -> Result<&'static str, Reply> {
         match head.decode(buffer, &Limits::default()) {
             Ok(true) => {}
             // The bytes end with an empty line: what is not complete by then is none.
             Ok(false) => return Err(Reply::head_timeout()),
             Err(error) => return Err(Reply::malformed(&error)),
         }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         let proxy = &self.snapshot.proxy;
-        let trusted = decide::receive(head, &self.connection, "http", proxy, &self.random)?;
+        let trusted = decide::receive(head, &self.connection, scheme, proxy, &self.random)?;
         if let Some(client) = trusted.client {
             self.connection.peer = SocketAddr::new(client, 0);
         }

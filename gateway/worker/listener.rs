@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::exchange::HttpConnection;
 use crate::net::{AcceptError, Listener};
 use crate::snapshot::{ClusterId, ServerId, Serves, Snapshot};
-use crate::tls::{Chain, Ends, TlsConnection};
+use crate::tls::{Chain, Ends, TlsConnection, TlsPort};
 use crate::worker::udp::UdpSlot;
 use crate::worker::{Key, Opened, Socket, Transport, Worker};
 
@@ -57,13 +57,25 @@ impl Slot {
 
     /// The chain of a name at a port that speaks TLS.
     pub fn chain<'s>(&self, snapshot: &'s Snapshot, name: Option<&str>) -> Option<&'s Chain> {
+        self.tls_port(snapshot)?.chain(name)
+    }
+
+    /// Whether a request that came by a connection of the server `own` belongs on another one.
+    pub fn is_misdirected(
+        &self,
+        snapshot: &Snapshot,
+        tls: &TlsConnection,
+        own: ServerId,
+        authority: &[u8],
+    ) -> bool {
+        let name = tls.server_name.as_deref();
+        let port = self.tls_port(snapshot);
+        port.is_some_and(|port| port.is_misdirected(name, own, authority))
+    }
+
+    fn tls_port<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s TlsPort> {
         match self.serves.get() {
-            Some(Serves::Tls(server)) => snapshot
-                .servers
-                .get(server.index())?
-                .tls
-                .as_ref()?
-                .chain(name),
+            Some(Serves::Tls(server)) => snapshot.servers.get(server.index())?.tls.as_deref(),
             _ => None,
         }
     }

@@ -64,6 +64,8 @@ pub struct WorkerSettings {
     pub handshake_timeout: Duration,
     /// Handshakes that one worker has under way; further connections are closed at once.
     pub max_handshakes: usize,
+    /// Requests by TLS whose Host belongs on connections of another name are answered 421.
+    pub refuse_misdirected: bool,
     /// How long a client may take to read an answer that is given here.
     pub write_timeout: Duration,
     /// How long either side may refuse to take bytes that wait for it.
@@ -129,6 +131,7 @@ impl Default for WorkerSettings {
             head_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(15),
             max_handshakes: 1000,
+            refuse_misdirected: true,
             write_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(300),
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),

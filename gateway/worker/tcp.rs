@@ -68,7 +68,7 @@ impl Worker {
         connection: Connection,
     ) {
         let started = Instant::now();
-        let Connection { peer, local, .. } = connection;
+        let Connection { peer, local, tls } = connection;
         let snapshot = &view.snapshot;
         let cluster = match serves {
             Serves::Tcp(cluster) => Some(cluster),
@@ -91,6 +91,7 @@ impl Worker {
             duration: started.elapsed(),
             peer,
             local,
+            tls: tls.as_deref(),
             upstream_local: None,
             flags,
             transport_failure: &failure,

@@ -150,6 +150,7 @@ impl Worker {
         let is_tcp = view.snapshot.server(server).tcp.is_some();
         match (let_in, &chain.ends) {
             (LetIn::Carried(stream, ahead), Ends::AtEndpoint) => {
+                connection.tls = Some(Rc::new(TlsConnection::unopened(name)));
                 let serves = Serves::TcpServer(server);
                 self.carry_tcp(&view, serves, stream.into(), ahead, connection)
                     .await;

@@ -1,7 +1,16 @@
 //! Gateway.
 
 use super::Message;
-use super::Support::{Ignored, NotYet, Note, Supported};
+use super::Support::{Ignored, Note, Supported};
+
+const FILE: &str = "a relative path begins at the folder of the object's own file; a new version is served at once";
+const SECRET: &str = "a Secret of the gateway's own namespace (`--namespace`)";
+const OF_CLIENTS: &str =
+    "with MUTUAL and OPTIONAL_MUTUAL; with SIMPLE no client is asked for a certificate";
+const PINS: &str = "with MUTUAL and OPTIONAL_MUTUAL, beside a credentialName and beside files";
+pub(super) const SUITES: &str = "the six with forward secrecy and AEAD (ECDHE with AES-GCM or CHACHA20); others are a finding and left out, and those of TLS 1.3 cannot be chosen";
+pub(super) const CURVES: &str =
+    "X25519, P-256, P-384 and X25519MLKEM768; others are a finding and left out";
 
 pub(super) const MESSAGES: &[Message] = &[
     Message {
@@ -19,7 +28,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 ),
             ),
             ("hosts", Supported),
-            ("tls", Note("httpsRedirect; the rest is not served yet")),
+            ("tls", Supported),
             (
                 "defaultEndpoint",
                 Ignored("Istio does nothing with it either"),
@@ -37,7 +46,7 @@ pub(super) const MESSAGES: &[Message] = &[
             (
                 "protocol",
                 Note(
-                    "HTTP, HTTP2, GRPC, GRPC-WEB and TCP (MONGO, REDIS, MYSQL as TCP); a server for HTTPS or TLS does not listen yet",
+                    "HTTP, HTTP2, GRPC and GRPC-WEB are one; HTTPS and TLS are told apart by what is behind them; MONGO, REDIS and MYSQL are carried as TCP",
                 ),
             ),
             ("name", Supported),
@@ -51,75 +60,50 @@ pub(super) const MESSAGES: &[Message] = &[
         name: "ServerTls",
         fields: &[
             ("httpsRedirect", Supported),
-            ("mode", NotYet("it is judged, and TLS is not served")),
             (
-                "serverCertificate",
-                NotYet("it is judged, and TLS is not served"),
+                "mode",
+                Note(
+                    "AUTO_PASSTHROUGH and ISTIO_MUTUAL mean something in a mesh only: connections to such a server are closed",
+                ),
             ),
-            ("privateKey", NotYet("it is judged, and TLS is not served")),
-            (
-                "caCertificates",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            ("caCrl", NotYet("it is judged, and TLS is not served")),
-            (
-                "credentialName",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            (
-                "credentialNames",
-                NotYet("it is judged, and TLS is not served"),
-            ),
+            ("serverCertificate", Note(FILE)),
+            ("privateKey", Note(FILE)),
+            ("caCertificates", Note(FILE)),
+            ("caCrl", Note(FILE)),
+            ("credentialName", Note(SECRET)),
+            ("credentialNames", Note(SECRET)),
             (
                 "caCertCredentialName",
-                NotYet("it is judged, and TLS is not served"),
+                Note("`configmap://NAME` names a ConfigMap; it wins over `NAME-cacert`"),
             ),
-            (
-                "tlsCertificates",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            (
-                "subjectAltNames",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            (
-                "verifyCertificateSpki",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            (
-                "verifyCertificateHash",
-                NotYet("it is judged, and TLS is not served"),
-            ),
+            ("tlsCertificates", Supported),
+            ("subjectAltNames", Note(OF_CLIENTS)),
+            ("verifyCertificateSpki", Note(PINS)),
+            ("verifyCertificateHash", Note(PINS)),
             (
                 "minProtocolVersion",
-                NotYet("it is judged, and TLS is not served"),
+                Note("TLS 1.2 is the oldest version that is spoken; an older one is a finding"),
             ),
             (
                 "maxProtocolVersion",
-                NotYet("it is judged, and TLS is not served"),
+                Note("connections to a server that may speak only TLS 1.1 or 1.0 are closed"),
             ),
-            (
-                "cipherSuites",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            ("ecdhCurves", NotYet("it is judged, and TLS is not served")),
+            ("cipherSuites", Note(SUITES)),
+            ("ecdhCurves", Note(CURVES)),
             (
                 "insecureSkipVerify",
-                NotYet("it is judged, and TLS is not served"),
+                Note("with MUTUAL: a certificate is asked for, and any is taken"),
             ),
         ],
     },
     Message {
         name: "TlsCertificate",
         fields: &[
-            (
-                "serverCertificate",
-                NotYet("it is judged, and TLS is not served"),
-            ),
-            ("privateKey", NotYet("it is judged, and TLS is not served")),
+            ("serverCertificate", Note(FILE)),
+            ("privateKey", Note(FILE)),
             (
                 "caCertificates",
-                NotYet("it is judged, and TLS is not served"),
+                Note("that of the first pair, where the server names no CA itself"),
             ),
         ],
     },

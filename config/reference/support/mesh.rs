@@ -2,6 +2,7 @@
 
 use super::Message;
 use super::Support::{Ignored, NotYet, Note, Supported};
+use super::gateway::{CURVES, SUITES};
 
 const SIDECARS: &str = "it is for sidecars";
 const AMBIENT: &str = "it is for ambient mode";
@@ -12,6 +13,8 @@ const ISTIOD: &str = "it is for istiod, and there is none";
 const TRACING: &str = "spans are not sent anywhere yet";
 const STATS: &str = "Envoy's own statistics are not kept; Istio's metrics are";
 const CLUSTERS: &str = "there is one cluster";
+const XFCC_DETAILS: &str =
+    "at a gateway it is subject, certificate, URI and DNS names, as with Istio";
 const LIMITS: &str = "connections have gatehouse's own limit";
 
 pub(super) const MESSAGES: &[Message] = &[
@@ -106,7 +109,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("meshMTLS", Ignored(SIDECARS)),
             (
                 "tlsDefaults",
-                NotYet("it is checked, and TLS is not served yet"),
+                Note("for Gateways' servers that say nothing themselves"),
             ),
             ("defaultTrafficPolicy", Supported),
             ("serviceEntryVisibility", Ignored(SIDECARS)),
@@ -136,7 +139,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("envoyHttpAls", NotYet("access logs go to files only")),
             ("envoyTcpAls", NotYet("access logs go to files only")),
             ("envoyOtelAls", NotYet("access logs go to files only")),
-            ("sds", NotYet("TLS is not served yet")),
+            ("sds", NotYet("certificates come from Secrets and files")),
         ],
     },
     Message {
@@ -170,9 +173,9 @@ pub(super) const MESSAGES: &[Message] = &[
     Message {
         name: "MeshTls",
         fields: &[
-            ("minProtocolVersion", NotYet("TLS is not served yet")),
-            ("ecdhCurves", NotYet("TLS is not served yet")),
-            ("cipherSuites", NotYet("TLS is not served yet")),
+            ("minProtocolVersion", Supported),
+            ("ecdhCurves", Note(CURVES)),
+            ("cipherSuites", Note(SUITES)),
         ],
     },
     Message {
@@ -239,7 +242,10 @@ pub(super) const MESSAGES: &[Message] = &[
             ("holdApplicationUntilProxyStarts", Ignored(SIDECARS)),
             ("caCertificatesPem", Ignored(ISTIOD)),
             ("image", Ignored(SIDECARS)),
-            ("privateKeyProvider", NotYet("TLS is not served yet")),
+            (
+                "privateKeyProvider",
+                NotYet("keys are read from Secrets and files, and used by the CPU"),
+            ),
             ("proxyHeaders", Supported),
             (
                 "fileFlushInterval",
@@ -257,10 +263,7 @@ pub(super) const MESSAGES: &[Message] = &[
         name: "Topology",
         fields: &[
             ("numTrustedProxies", Supported),
-            (
-                "forwardClientCertDetails",
-                NotYet("x-forwarded-client-cert of clients is removed"),
-            ),
+            ("forwardClientCertDetails", Supported),
             ("proxyProtocol", Supported),
         ],
     },
@@ -273,12 +276,11 @@ pub(super) const MESSAGES: &[Message] = &[
         fields: &[
             (
                 "forwardedClientCert",
-                NotYet("x-forwarded-client-cert of clients is removed"),
+                Ignored(
+                    "at a gateway gatewayTopology.forwardClientCertDetails says it, as with Istio",
+                ),
             ),
-            (
-                "setCurrentClientCertDetails",
-                NotYet("clients have no certificates before TLS is served"),
-            ),
+            ("setCurrentClientCertDetails", Ignored(XFCC_DETAILS)),
             ("requestId", Supported),
             ("server", Note("`--server-header` on the command line wins")),
             ("attemptCount", Supported),
@@ -311,11 +313,11 @@ pub(super) const MESSAGES: &[Message] = &[
     Message {
         name: "ClientCertDetails",
         fields: &[
-            ("subject", NotYet("TLS is not served yet")),
-            ("cert", NotYet("TLS is not served yet")),
-            ("chain", NotYet("TLS is not served yet")),
-            ("dns", NotYet("TLS is not served yet")),
-            ("uri", NotYet("TLS is not served yet")),
+            ("subject", Ignored(XFCC_DETAILS)),
+            ("cert", Ignored(XFCC_DETAILS)),
+            ("chain", Ignored(XFCC_DETAILS)),
+            ("dns", Ignored(XFCC_DETAILS)),
+            ("uri", Ignored(XFCC_DETAILS)),
         ],
     },
     Message {

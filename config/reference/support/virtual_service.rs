@@ -1,7 +1,7 @@
 //! VirtualService.
 
 use super::Message;
-use super::Support::{Ignored, NotYet, Note, Refused, Supported};
+use super::Support::{Ignored, Note, Refused, Supported};
 
 pub(super) const MESSAGES: &[Message] = &[
     Message {
@@ -10,7 +10,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("hosts", Supported),
             ("gateways", Supported),
             ("http", Supported),
-            ("tls", NotYet("it is judged, and no TLS is passed through")),
+            ("tls", Supported),
             ("tcp", Supported),
             (
                 "exportTo",
@@ -20,40 +20,25 @@ pub(super) const MESSAGES: &[Message] = &[
     },
     Message {
         name: "TlsRoute",
-        fields: &[
-            (
-                "match",
-                NotYet("it is judged, and no TLS is passed through"),
-            ),
-            (
-                "route",
-                NotYet("it is judged, and no TLS is passed through"),
-            ),
-        ],
+        fields: &[("match", Supported), ("route", Supported)],
     },
     Message {
         name: "TlsMatch",
         fields: &[
-            (
-                "sniHosts",
-                NotYet("it is judged, and no TLS is passed through"),
-            ),
+            ("sniHosts", Supported),
             (
                 "destinationSubnets",
-                NotYet("it is judged, and no TLS is passed through"),
+                Ignored("a gateway does not look at it, nor does Istio's"),
             ),
-            ("port", NotYet("it is judged, and no TLS is passed through")),
+            ("port", Supported),
             (
                 "sourceLabels",
-                NotYet("it is judged, and no TLS is passed through"),
+                Ignored("a gateway does not look at it, nor does Istio's"),
             ),
-            (
-                "gateways",
-                NotYet("it is judged, and no TLS is passed through"),
-            ),
+            ("gateways", Supported),
             (
                 "sourceNamespace",
-                NotYet("it is judged, and no TLS is passed through"),
+                Ignored("a gateway does not look at it, nor does Istio's"),
             ),
         ],
     },

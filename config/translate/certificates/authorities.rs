@@ -58,7 +58,7 @@ impl Trust {
     }
 }
 
-impl Credentials<'_> {
+impl<'a> Credentials<'a> {
     /// The CAs of a file, and those certificates of another (if it is named) that they revoked.
     /// None, and a finding, if they cannot be used.
     pub(crate) fn trust_of_files(
@@ -199,7 +199,7 @@ impl Credentials<'_> {
     }
 
     /// What a Secret or ConfigMap has under a key.
-    fn value(&self, kind: Kind, key: &ObjectKey, name: &str) -> Option<Cow<'_, [u8]>> {
+    fn value(&self, kind: Kind, key: &ObjectKey, name: &str) -> Option<Cow<'a, [u8]>> {
         if kind == Kind::Secret {
             let object = self.resources.secrets.get(key)?;
             return secret::value(&object.body, name).map(Cow::Borrowed);
@@ -215,7 +215,7 @@ impl Credentials<'_> {
     }
 
     fn trust(
-        &self,
+        &mut self,
         (authorities, revoked): (&[u8], Option<&[u8]>),
         names: (&str, &str),
         inputs: Vec<Input>,
@@ -228,7 +228,7 @@ impl Credentials<'_> {
         });
         match read {
             Ok((authorities, revoked)) => Some(Trust {
-                authorities: authorities.into(),
+                authorities: self.valid(authorities, names.0, inputs, path, report)?,
                 revoked: revoked.into(),
             }),
             Err(wrong) => {
@@ -236,6 +236,59 @@ impl Credentials<'_> {
                 None
             }
         }
+    }
+
+    /// Those whose time has come and is not over; none, and a finding, if there is not one left.
+    /// Nobody looks at the time of a CA in a handshake (RFC 5280 §6.1.1).
+    fn valid(
+        &mut self,
+        authorities: Vec<CertificateDer<'static>>,
+        name: &str,
+        inputs: Vec<Input>,
+        path: &FieldPath<'_>,
+        report: &mut ObjectReport<'_>,
+    ) -> Option<Arc<[CertificateDer<'static>]>> {
+        let now = super::seconds(self.settings.now);
+        let mut expired = Vec::new();
+        let mut valid = Vec::new();
+        for authority in authorities {
+            // All of them were read before.
+            let Ok((_, parsed)) = parse_x509_certificate(&authority) else {
+                continue;
+            };
+            let times = parsed.validity();
+            let (from, until) = (times.not_before.timestamp(), times.not_after.timestamp());
+            self.look_again_at([from, until.saturating_add(1)]);
+            if now > until {
+                expired.push(format!("`{}` on {}", parsed.subject(), super::day(until)));
+            } else if now >= from {
+                valid.push(authority.clone());
+            }
+        }
+        let level = match valid.is_empty() {
+            true => Level::Error,
+            false => Level::Warning,
+        };
+        let effect = match valid.is_empty() {
+            true => self.kept(),
+            false => "certificates that it issued are not taken".to_owned(),
+        };
+        if !expired.is_empty() || valid.is_empty() {
+            let message = match expired.is_empty() {
+                true => format!("`{name}`: no CA is valid yet; {effect}."),
+                false => format!(
+                    "`{name}`: the CA expired: {}; {effect}.",
+                    expired.join(", ")
+                ),
+            };
+            let hint = "Write the certificate of a CA that is in force.";
+            report.add(codes::CERTIFICATE, level, path, message, hint);
+        }
+        if valid.is_empty() {
+            report.outdated(inputs);
+            return None;
+        }
+        Some(valid.into())
     }
 
     fn refuse(

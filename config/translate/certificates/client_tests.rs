@@ -187,3 +187,39 @@ fn suites_and_groups_are_those_that_are_there() {
     let (none, _) = spoken("cipherSuites: [AES128-SHA], maxProtocolVersion: TLSV1_2");
     assert_eq!(none, None);
 }
+
+#[test]
+fn an_expired_authority_lets_nobody_in() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let issued = ca.issue("a.lan", 730);
+    let old = other.issue("old CA", 364).certificate;
+    let with = |cas: &str| {
+        secret(
+            "c",
+            &[
+                ("tls.crt", &issued.certificate),
+                ("tls.key", &issued.key),
+                ("ca.crt", cas),
+            ],
+        )
+    };
+    let mutual = "mode: MUTUAL, credentialName: c";
+    let one_left = translated(mutual, &with(&(ca.root() + &old)));
+    assert_eq!(
+        trusted(&one_left),
+        trusted(&translated(mutual, &with(&ca.root())))
+    );
+    let told = |translation: &Translation| {
+        let found = findings(translation);
+        let expected = "GH0123 spec.servers[0].tls.credentialName: `Secret istio-system/c, ca.crt`: the CA expired: `CN=old CA` on 2026-05-31";
+        assert!(found.iter().any(|f| f.starts_with(expected)), "{found:#?}");
+    };
+    told(&one_left);
+    assert_eq!(one_left.outdated, []);
+    // The version before is better, if there is one.
+    let none_left = translated(mutual, &with(&old));
+    told(&none_left);
+    assert!(ended(&none_left).is_none());
+    assert_eq!(none_left.outdated.len(), 1);
+    assert!(none_left.model.look_again.is_some());
+}

@@ -286,17 +286,22 @@ impl<'a> Credentials<'a> {
         Some(Arc::clone(certificate))
     }
 
+    /// What is said may change at the next of these moments.
+    fn look_again_at<const N: usize>(&mut self, moments: [i64; N]) {
+        let now = seconds(self.settings.now);
+        if let Some(next) = moments.into_iter().filter(|next| *next > now).min() {
+            let next = u64::try_from(next).unwrap_or_default();
+            let next = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(next));
+            self.look_again = [self.look_again, next].into_iter().flatten().min();
+        }
+    }
+
     /// What is to be said of a certificate's time, now.
     fn expiry(&mut self, valid: Validity, code: &'static str) -> Option<Expiry> {
         let Validity { from, until } = valid;
         let now = seconds(self.settings.now);
         let notice = until - ((until - from) / LAST_PART).min(LAST_DAYS * 86_400);
-        let next = [from, notice, until.saturating_add(1)].into_iter();
-        if let Some(next) = next.filter(|next| *next > now).min() {
-            let next = u64::try_from(next).unwrap_or_default();
-            let next = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(next));
-            self.look_again = [self.look_again, next].into_iter().flatten().min();
-        }
+        self.look_again_at([from, notice, until.saturating_add(1)]);
         let bad = |message| Expiry {
             code,
             level: Level::Error,

@@ -18,13 +18,14 @@ use crate::api::istio::mesh_config::{
 use crate::api::istio::traffic_policy::{ConnectionPool, LocalityBalancing, OutlierDetection};
 use crate::codes;
 use crate::finding::Level;
-use crate::model::{PathNormalization, Proxy, Retry};
+use crate::model::{PathNormalization, Proxy, Retry, TlsParameters};
 use crate::reference::support;
 use crate::resources::{ObjectKey, Resources};
 use crate::source::yaml::{self, Dialect, Limits};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::{ObjectReport, Report};
+use crate::translate::server_tls::parameters;
 use crate::translate::virtual_service::retry;
 use crate::translate::visibility::Visibility;
 
@@ -52,6 +53,8 @@ pub struct MeshDefaults {
     pub outlier_detection: Option<OutlierDetection>,
     /// `localityLbSetting`.
     pub locality: Option<LocalityBalancing>,
+    /// `tlsDefaults`: versions and algorithms of servers that say nothing of them.
+    pub tls: TlsParameters,
     /// `extensionProviders`, as Telemetries name them.
     pub providers: Vec<ExtensionProvider>,
     /// `defaultProviders.accessLogging`.
@@ -357,8 +360,9 @@ fn apply(
     let defaults = &mut settings.mesh;
     defaults.upgrade_to_http2 = *h2_upgrade_policy == H2UpgradePolicy::Upgrade;
     if let Some(tls) = tls_defaults {
-        judge_tls(tls, &path.field("tlsDefaults"), report);
-        report_unused(report, path, "MeshConfig", "tlsDefaults");
+        let path = path.field("tlsDefaults");
+        judge_tls(tls, &path, report);
+        defaults.tls = parameters::of_mesh(tls, &path, report);
     }
     if let Some(ApiNormalization { normalization }) = path_normalization {
         proxy.path_normalization = match normalization {

@@ -1,14 +1,15 @@
 //! `defaultConfig`: trusted proxies, headers that the proxy adds, limits of connections.
 
 use crate::api::istio::proxy_config::{
-    ConnectionProfile, ConnectionSettings as ApiConnections, EscapedSlashAction, ForwardClientCert,
-    MetadataExchange, ProxyConfig, ProxyHeaders as ApiHeaders, ProxyProtocolSettings,
-    ServerHeader as ApiServer, Topology, UnderscoreAction,
+    ConnectionProfile, ConnectionSettings as ApiConnections, EscapedSlashAction,
+    ForwardClientCert as ApiForward, MetadataExchange, ProxyConfig, ProxyHeaders as ApiHeaders,
+    ProxyProtocolSettings, ServerHeader as ApiServer, Topology, UnderscoreAction,
 };
 use crate::codes;
 use crate::finding::Level;
 use crate::model::{
-    ConnectionSettings, EscapedSlashes, PathNormalization, Proxy, ServerHeader, Underscores,
+    ConnectionSettings, EscapedSlashes, ForwardClientCert, PathNormalization, Proxy, ServerHeader,
+    Underscores,
 };
 use crate::translate::field_path::FieldPath;
 use crate::translate::mesh::{positive, report_unused, without_effect};
@@ -141,21 +142,16 @@ fn apply_topology(
     } else {
         proxy.trusted_proxies = *num_trusted_proxies;
     }
-    if !is_istios_choice(*forward_client_cert_details) {
-        report_unused(report, path, "Topology", "forwardClientCertDetails");
-    }
+    proxy.client_certificates = match forward_client_cert_details {
+        ApiForward::Undefined | ApiForward::SanitizeSet => ForwardClientCert::SanitizeSet,
+        ApiForward::Sanitize => ForwardClientCert::Sanitize,
+        ApiForward::ForwardOnly => ForwardClientCert::ForwardOnly,
+        ApiForward::AppendForward => ForwardClientCert::AppendForward,
+        ApiForward::AlwaysForwardOnly => ForwardClientCert::AlwaysForwardOnly,
+    };
     if let Some(ProxyProtocolSettings {}) = proxy_protocol {
         proxy.proxy_protocol = true;
     }
-}
-
-/// Whether this is what happens anyway: the header is removed, and set where there is a client
-/// certificate.
-fn is_istios_choice(details: ForwardClientCert) -> bool {
-    matches!(
-        details,
-        ForwardClientCert::Undefined | ForwardClientCert::SanitizeSet | ForwardClientCert::Sanitize
-    )
 }
 
 fn apply_headers(
@@ -176,7 +172,7 @@ fn apply_headers(
         x_forwarded_host,
         x_forwarded_port,
     } = headers;
-    if !is_istios_choice(*forwarded_client_cert) {
+    if *forwarded_client_cert != ApiForward::Undefined {
         report_unused(report, path, "ProxyHeaders", "forwardedClientCert");
     }
     if set_current_client_cert_details.is_some() {

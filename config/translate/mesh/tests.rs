@@ -147,7 +147,7 @@ fn what_reaches_no_gateway_is_told_with_the_reason() {
     for expected in [
         "GH0120 spec.ingressClass: ingressClass has no effect here: Ingress objects are not read.",
         "IST0106 spec.defaultConfig.connectionSettings.http2InitialStreamWindowSize: 5 is below",
-        "GH0101 spec.tlsDefaults: tlsDefaults is not supported yet",
+        "GH0101 spec.tlsDefaults.cipherSuites[0]: `a` is not supported yet",
         "IST0133 spec.tlsDefaults.cipherSuites[1]: `a` is named twice",
         "IST0106 spec.connectTimeout: 0s is shorter",
         "GH0120 spec.defaultConfig.concurrency: concurrency has no effect here: `--workers`",

@@ -84,6 +84,7 @@ pub(crate) fn build(
         }
     }
     let parameters = parameters::build(
+        &credentials.settings.mesh.tls,
         (*min_protocol_version, *max_protocol_version),
         (cipher_suites, ecdh_curves),
         &path,

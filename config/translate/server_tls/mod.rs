@@ -2,7 +2,7 @@
 
 mod clients;
 pub(crate) mod ended;
-mod parameters;
+pub(crate) mod parameters;
 
 use std::collections::HashSet;
 

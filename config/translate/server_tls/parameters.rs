@@ -1,6 +1,7 @@
 //! Versions, cipher suites and key exchange groups: those that rustls has.
 
 use crate::api::istio::gateway::TlsProtocol;
+use crate::api::istio::mesh_config::{MeshTls, MeshTlsProtocol};
 use crate::codes;
 use crate::finding::Level;
 use crate::model::{TlsParameters, TlsVersion};
@@ -26,15 +27,52 @@ const GROUPS: [(&str, u16); 4] = [
     ("X25519MLKEM768", 0x11ec),
 ];
 
-/// What is spoken; none, and a finding, if that is nothing.
+/// What a MeshConfig says of servers that say nothing themselves (`tlsDefaults`).
+pub(crate) fn of_mesh(
+    tls: &MeshTls,
+    path: &FieldPath<'_>,
+    report: &mut ObjectReport<'_>,
+) -> TlsParameters {
+    let MeshTls {
+        min_protocol_version,
+        ecdh_curves,
+        cipher_suites,
+    } = tls;
+    let suites = known(cipher_suites, &SUITES, &path.field("cipherSuites"), report);
+    let groups = known(ecdh_curves, &GROUPS, &path.field("ecdhCurves"), report);
+    let min = match min_protocol_version {
+        MeshTlsProtocol::TlsAuto | MeshTlsProtocol::Tls12 => TlsVersion::V1_2,
+        MeshTlsProtocol::Tls13 => TlsVersion::V1_3,
+    };
+    TlsParameters {
+        min: oldest(min, cipher_suites, &suites),
+        cipher_suites: suites,
+        groups,
+        ..TlsParameters::default()
+    }
+}
+
+/// With no suite of its own there is no TLS 1.2; those of TLS 1.3 cannot be chosen.
+fn oldest(min: TlsVersion, wanted: &[String], suites: &[u16]) -> TlsVersion {
+    if !wanted.is_empty() && suites.is_empty() {
+        TlsVersion::V1_3
+    } else {
+        min
+    }
+}
+
+/// What is spoken, where nothing else is said as `defaults` have it; none, and a finding, if that
+/// is nothing.
 pub(super) fn build(
+    defaults: &TlsParameters,
     (min, max): (TlsProtocol, TlsProtocol),
     (cipher_suites, curves): (&[String], &[String]),
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
 ) -> Option<TlsParameters> {
-    let mut min = match min {
-        TlsProtocol::Auto | TlsProtocol::V1_2 => TlsVersion::V1_2,
+    let min = match min {
+        TlsProtocol::Auto => defaults.min,
+        TlsProtocol::V1_2 => TlsVersion::V1_2,
         TlsProtocol::V1_3 => TlsVersion::V1_3,
         TlsProtocol::V1_0 | TlsProtocol::V1_1 => {
             report.unsupported(
@@ -54,11 +92,14 @@ pub(super) fn build(
             return None;
         }
     };
-    let suites = known(cipher_suites, &SUITES, &path.field("cipherSuites"), report);
-    let groups = known(curves, &GROUPS, &path.field("ecdhCurves"), report);
-    if !cipher_suites.is_empty() && suites.is_empty() {
-        // With no suite of its own there is no TLS 1.2; those of TLS 1.3 cannot be chosen.
-        min = TlsVersion::V1_3;
+    let mut suites = known(cipher_suites, &SUITES, &path.field("cipherSuites"), report);
+    let mut groups = known(curves, &GROUPS, &path.field("ecdhCurves"), report);
+    let min = oldest(min, cipher_suites, &suites);
+    if cipher_suites.is_empty() {
+        suites.clone_from(&defaults.cipher_suites);
+    }
+    if curves.is_empty() {
+        groups.clone_from(&defaults.groups);
     }
     if min > max {
         report.add(

@@ -2,7 +2,7 @@
 //! formatter).
 
 use crate::model::{
-    AddressPart, HeaderName, LogFormat, LogJson, LogOperator, LogPiece, LogTemplate,
+    AddressPart, HeaderName, LogFormat, LogJson, LogOperator, LogPiece, LogTemplate, TlsFact,
 };
 
 /// Istio's text format (reference: Istio §3.3).
@@ -214,9 +214,10 @@ fn known(name: &str, argument: Option<&str>) -> Result<Option<LogOperator>, Stri
         "DOWNSTREAM_REMOTE_PORT" => LogOperator::DownstreamRemote(Port),
         "ROUTE_NAME" => LogOperator::RouteName,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => LogOperator::AttemptCount,
-        // There is nothing to say before TLS is served.
-        "REQUESTED_SERVER_NAME" => LogOperator::Absent,
-        _ => return Ok(None),
+        name => match TlsFact::of_operator(name) {
+            Some(fact) => LogOperator::Tls(fact),
+            None => return Ok(None),
+        },
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The operators of header values: `%REQ(name)%` and its kin (Envoy: substitution formatters).
 
 use crate::model::{
-    AddressPart, DurationPart, DurationUnit, GrpcStatusForm, HeaderName, Moment, PathPart,
+    AddressPart, DurationPart, DurationUnit, GrpcStatusForm, HeaderName, Moment, PathPart, TlsFact,
     ValuePiece,
 };
 
@@ -15,7 +15,7 @@ pub(super) enum OperatorError {
 }
 
 /// Operators for which Envoy has nothing either in plain text and without filters of its own: they
-/// speak of TLS, of tracing, of metadata, of trailers and of the end of an exchange.
+/// speak of sessions of TLS, of tracing, of metadata, of trailers and of the end of an exchange.
 const ABSENT: &[&str] = &[
     "CEL",
     "CUSTOM_FLAGS",
@@ -27,7 +27,6 @@ const ABSENT: &[&str] = &[
     "FILTER_STATE",
     "LISTENER_METADATA",
     "PER_REQUEST_STATE",
-    "REQUESTED_SERVER_NAME",
     "RESPONSE_TX_DURATION",
     "ROUNDTRIP_DURATION",
     "TRACE_ID",
@@ -134,7 +133,10 @@ pub(super) fn parse(operator: &str) -> Result<ValuePiece, OperatorError> {
         ("STREAM_ID", "") => request_header("(x-request-id)"),
         ("GRPC_STATUS", rest) => grpc_status(rest),
         ("GRPC_STATUS_NUMBER", "") => Some(ValuePiece::GrpcStatus(GrpcStatusForm::Number)),
-        (name, "") => address(name),
+        (name, "") => match TlsFact::of_operator(name) {
+            Some(fact) => Some(ValuePiece::Tls(fact)),
+            None => address(name),
+        },
         _ => None,
     };
     if let Some(piece) = piece {
@@ -393,6 +395,14 @@ mod tests {
                 },
             ),
             (
+                "REQUESTED_SERVER_NAME",
+                ValuePiece::Tls(TlsFact::ServerName),
+            ),
+            (
+                "DOWNSTREAM_PEER_SUBJECT",
+                ValuePiece::Tls(TlsFact::PeerSubject),
+            ),
+            (
                 "DOWNSTREAM_DIRECT_REMOTE_PORT",
                 ValuePiece::DownstreamRemote(AddressPart::Port),
             ),
@@ -401,7 +411,7 @@ mod tests {
         }
         for operator in [
             "DYNAMIC_METADATA(a:b)",
-            "DOWNSTREAM_TLS_VERSION",
+            "DOWNSTREAM_TLS_SESSION_ID",
             "METADATA(DYNAMIC:a:b)",
             "COMMON_DURATION(DS_RX_BEG:DS_TX_END:ms)",
         ] {

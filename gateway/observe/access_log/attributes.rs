@@ -2,6 +2,7 @@
 
 use gatehouse_config::model::Attribute;
 
+use crate::observe::access_log::plan::TLS_ATTRIBUTES;
 use crate::observe::access_log::record::{Record, Text};
 
 /// The attributes of a record; what is missing is not there, so that an expression can ask with
@@ -53,7 +54,10 @@ pub(super) fn of(record: &Record) -> Vec<(&'static str, Attribute)> {
     let mut connection = Entries::default();
     connection
         .0
-        .push(("mtls".to_owned(), Attribute::Bool(false)));
+        .push(("mtls".to_owned(), Attribute::Bool(record.mtls)));
+    for (name, fact) in TLS_ATTRIBUTES {
+        connection.text(name, record.tls(fact));
+    }
     connection.text("termination_details", record.text(Text::TerminationDetails));
 
     let mut source = Entries::default();

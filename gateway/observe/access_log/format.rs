@@ -172,6 +172,7 @@ fn write(out: &mut Vec<u8>, record: &Record, operator: &LogOperator) -> Written 
         LogOperator::DownstreamRemote(part) => address(out, Some(record.peer), *part),
         LogOperator::RouteName => bytes(out, record.text(Text::RouteName)),
         LogOperator::AttemptCount => number(out, u64::from(record.attempts)),
+        LogOperator::Tls(fact) => bytes(out, record.tls(*fact)),
         LogOperator::Absent => Written::Nothing,
     }
 }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use gatehouse_config::model::{EndpointAddress, LogTarget};
 
 use crate::exchange::{Exchange, ResponseFlags};
+use crate::tls::TlsConnection;
 pub use plan::LogPlan;
 use record::Record;
 use writer::{Message, Output, Returns, Shared};
@@ -55,6 +56,8 @@ pub struct TcpConnection<'a> {
     pub peer: SocketAddr,
     /// Our address that the client connected to.
     pub local: SocketAddr,
+    /// What TLS told of the client, ended here or not; none for plain TCP.
+    pub tls: Option<&'a TlsConnection>,
     /// Our address on the upstream connection.
     pub upstream_local: Option<SocketAddr>,
     /// What went wrong.

@@ -4,8 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gatehouse_config::model::{
-    AccessLog, HeaderName, LogFormat, LogJson, LogOperator, LogPiece, LogTemplate,
+    AccessLog, HeaderName, LogFormat, LogJson, LogOperator, LogPiece, LogTemplate, TlsFact,
 };
+
+/// Attributes of `connection` that filters can ask for (Envoy: `ConnectionWrapper`).
+pub(super) const TLS_ATTRIBUTES: [(&str, TlsFact); 6] = [
+    ("requested_server_name", TlsFact::ServerName),
+    ("tls_version", TlsFact::Version),
+    ("subject_peer_certificate", TlsFact::PeerSubject),
+    ("sha256_peer_certificate_digest", TlsFact::PeerFingerprint),
+    ("uri_san_peer_certificate", TlsFact::PeerUris),
+    ("dns_san_peer_certificate", TlsFact::PeerDnsNames),
+];
 
 /// The logs of one configuration; with every record on its way to the writer.
 #[derive(Debug, PartialEq)]
@@ -16,6 +26,8 @@ pub struct LogPlan {
     pub(super) request: Box<[HeaderName]>,
     /// Response headers that a line shows, in order.
     pub(super) response: Box<[HeaderName]>,
+    /// What a line shows of the client's TLS, in order.
+    pub(super) tls: Box<[TlsFact]>,
     /// Whether a filter may ask for any header.
     pub(super) all_headers: bool,
 }
@@ -34,6 +46,12 @@ impl LogPlan {
             }
         }
         let filters = logs.iter().filter_map(|log| log.filter.as_ref());
+        for (attribute, fact) in TLS_ATTRIBUTES {
+            let mut filters = logs.iter().filter_map(|log| log.filter.as_ref());
+            if filters.any(|filter| filter.source().contains(attribute)) {
+                names.tls.insert(fact);
+            }
+        }
         let asks = |filter: &gatehouse_config::model::Expression| {
             // These attributes are read from headers.
             let names = ["headers", "scheme", "useragent", "referer", "request.id"];
@@ -43,6 +61,7 @@ impl LogPlan {
             logs: logs.into(),
             request: names.request.into_iter().collect(),
             response: names.response.into_iter().collect(),
+            tls: names.tls.into_iter().collect(),
             all_headers: filters.into_iter().any(asks),
         }))
     }
@@ -52,6 +71,7 @@ impl LogPlan {
 struct Names {
     request: BTreeSet<HeaderName>,
     response: BTreeSet<HeaderName>,
+    tls: BTreeSet<TlsFact>,
 }
 
 impl Names {
@@ -63,6 +83,10 @@ impl Names {
             let (list, name, otherwise) = match operator {
                 LogOperator::Request { name, otherwise } => (&mut self.request, name, otherwise),
                 LogOperator::Response { name, otherwise } => (&mut self.response, name, otherwise),
+                LogOperator::Tls(fact) => {
+                    self.tls.insert(*fact);
+                    continue;
+                }
                 _ => continue,
             };
             list.insert(name.clone());

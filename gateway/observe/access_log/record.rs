@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use gatehouse_config::model::{EndpointAddress, HeaderName};
+use gatehouse_config::model::{EndpointAddress, HeaderName, TlsFact};
 
 use crate::exchange::{Exchange, ResponseFlags};
 use crate::http1::{Fields, RequestHead};
 use crate::observe::access_log::plan::LogPlan;
 use crate::observe::access_log::{Resolved, TcpConnection};
+use crate::tls::TlsConnection;
 
 /// A buffer that grew past this is not kept for the next line.
 const KEPT: usize = 4_096;
@@ -48,9 +49,11 @@ pub(super) struct Record {
     pub(super) upstream_local: Option<SocketAddr>,
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
+    /// Whether the client has shown a certificate.
+    pub(super) mtls: bool,
     text: Vec<u8>,
-    /// Where each text ends: the fixed ones, the headers that the plan names, and then, where it
-    /// asks for them, name and value of every header.
+    /// Where each text ends: the fixed ones, the headers and facts of TLS that the plan names, and
+    /// then, where it asks for them, name and value of every header.
     ends: Vec<usize>,
     /// How many of the headers at the end are the request's.
     request_headers: usize,
@@ -74,6 +77,7 @@ impl Default for Record {
             upstream_local: None,
             local: nowhere,
             peer: nowhere,
+            mtls: false,
             text: Vec::with_capacity(512),
             ends: Vec::with_capacity(TEXTS + 8),
             request_headers: 0,
@@ -101,6 +105,8 @@ impl Record {
         self.upstream_local = exchange.upstream_local;
         self.local = exchange.connection.local;
         self.peer = exchange.connection.peer;
+        let tls = exchange.connection.tls.as_deref();
+        self.mtls = tls.is_some_and(|tls| tls.client_certificate.is_some());
         let request = &exchange.request;
         self.start([
             exchange.details.as_bytes(),
@@ -119,6 +125,7 @@ impl Record {
         for name in &plan.response {
             self.push(response.get(name.as_str()).unwrap_or_default());
         }
+        self.push_tls(tls, plan);
         if plan.all_headers {
             self.request_headers = self.push_all(request.fields());
             self.push_all(response);
@@ -148,6 +155,10 @@ impl Record {
         for _ in 0..plan.request.len() + plan.response.len() {
             self.push(b"");
         }
+        self.mtls = connection
+            .tls
+            .is_some_and(|tls| tls.client_certificate.is_some());
+        self.push_tls(connection.tls, plan);
         self.plan = Some(Arc::clone(plan));
     }
 
@@ -170,13 +181,19 @@ impl Record {
         self.at(TEXTS + plan.request.len() + place)
     }
 
+    /// What the plan asks of the client's TLS; none where there is nothing.
+    pub(super) fn tls(&self, fact: TlsFact) -> Option<&[u8]> {
+        let plan = self.plan.as_ref()?;
+        let place = plan.tls.iter().position(|known| *known == fact)?;
+        self.at(TEXTS + plan.request.len() + plan.response.len() + place)
+    }
+
     /// Every header of the request, or of the response, where the plan asks for them.
     pub(super) fn headers(&self, of_request: bool) -> impl Iterator<Item = (&[u8], &[u8])> {
         let first = TEXTS
-            + self
-                .plan
-                .as_ref()
-                .map_or(0, |plan| plan.request.len() + plan.response.len());
+            + self.plan.as_ref().map_or(0, |plan| {
+                plan.request.len() + plan.response.len() + plan.tls.len()
+            });
         let all = self.ends.len().saturating_sub(first) / 2;
         let range = match of_request {
             true => 0..self.request_headers.min(all),
@@ -223,6 +240,15 @@ impl Record {
     fn push(&mut self, text: &[u8]) {
         self.text.extend_from_slice(text);
         self.ends.push(self.text.len());
+    }
+
+    fn push_tls(&mut self, tls: Option<&TlsConnection>, plan: &LogPlan) {
+        for fact in &plan.tls {
+            match tls {
+                Some(tls) => self.push(tls.fact(*fact).as_bytes()),
+                None => self.push(b""),
+            }
+        }
     }
 
     fn push_all(&mut self, fields: &Fields) -> usize {

@@ -107,6 +107,7 @@ fn tcp_text_is_istios() {
             duration: Duration::from_millis(1500),
             peer: "192.168.8.20:50000".parse().unwrap(),
             local: "192.168.8.152:20001".parse().unwrap(),
+            tls: Some(&TlsConnection::unopened(Some("a.lan".into()))),
             upstream_local: None,
             flags: ResponseFlags::UF,
             transport_failure: "connection refused",
@@ -122,7 +123,7 @@ fn tcp_text_is_istios() {
         String::from_utf8(out).unwrap(),
         "[2026-08-22T12:00:00.007Z] \"- - -\" 0 UF - - \"connection refused\" 10 0 1500 - \"-\" \
          \"-\" \"-\" \"-\" \"10.0.0.7:9080\" outbound|9080||productpage.default.svc.cluster.local \
-         - 192.168.8.152:20001 192.168.8.20:50000 - default\n"
+         - 192.168.8.152:20001 192.168.8.20:50000 a.lan default\n"
     );
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What the files of `data/observed` hold says the README there. The gateway runs once per
 //! configuration, at a loopback address of its own that stands for 127.0.0.1 in the files: so
-//! several run side by side, on the ports that were recorded. `data/observed/tls` is not replayed:
-//! TLS servers are not served yet.
+//! several run side by side, on the ports that were recorded. `data/observed/tls` is replayed
+//! by the suite `tls`.
 
 mod answer;
 mod echo;

@@ -1,6 +1,8 @@
 //! TLS towards clients: real ones (OpenSSL by Python and curl), the recorded answers, and what is
 //! no TLS at all.
 
+mod clients_seen;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -34,13 +36,14 @@ fn recorded() -> PathBuf {
 struct Recorded {
     certs: tempfile::TempDir,
     own: Ipv4Addr,
-    _gatehouse: Gatehouse,
+    gatehouse: Gatehouse,
     config: ConfigDir,
     _upstreams: Process,
 }
 
 impl Recorded {
-    fn start() -> Self {
+    /// With further arguments of the daemon.
+    fn start(arguments: &[&str]) -> Self {
         let certs = tempfile::tempdir().expect("a folder");
         make_certificates(certs.path());
         let own = loopback_address();
@@ -64,11 +67,12 @@ impl Recorded {
             .admin(&format!("{own}:15000"))
             .arguments(&["--status", "off", "--health", "off", "--workers", "2"])
             .arguments(&["--listen", &listen, "--metrics", &metrics])
+            .arguments(arguments)
             .start(config.path());
         Self {
             certs,
             own,
-            _gatehouse: gatehouse,
+            gatehouse,
             config,
             _upstreams: upstreams,
         }
@@ -124,7 +128,8 @@ fn every_recorded_answer_is_given() {
     if !satisfied(&[Need::Program("python3"), Need::Program("openssl")]) {
         return;
     }
-    let served = Recorded::start();
+    // Hosts of other servers are 421 unless it is asked for otherwise.
+    let served = Recorded::start(&["--misdirected", "404"]);
     let file = recorded().join("tls.jsonl");
     let own = served.own.to_string();
     let arguments = ["replay", text(served.certs.path()), &own, text(&file)];
@@ -152,7 +157,7 @@ fn curl_speaks_both_versions_of_http() {
     ]) {
         return;
     }
-    let served = Recorded::start();
+    let served = Recorded::start(&[]);
     let version = [
         "-o",
         "/dev/null",
@@ -190,7 +195,7 @@ fn what_is_no_tls_gets_an_answer_and_is_counted() {
     if !satisfied(&[Need::Program("python3"), Need::Program("openssl")]) {
         return;
     }
-    let served = Recorded::start();
+    let served = Recorded::start(&[]);
     let mut plain = served.connect(8443);
     plain
         .send(b"GET / HTTP/1.1\r\nhost: a.lan\r\n\r\n")
@@ -234,7 +239,7 @@ fn handshakes_that_stall_keep_nobody_waiting() {
     ]) {
         return;
     }
-    let served = Recorded::start();
+    let served = Recorded::start(&[]);
     let stalled: Vec<Client> = (0..100)
         .map(|number| {
             let mut client = served.connect(8443);
@@ -254,7 +259,7 @@ fn certificates_change_under_load() {
     if !satisfied(&[Need::Program("python3"), Need::Program("openssl")]) {
         return;
     }
-    let served = Recorded::start();
+    let served = Recorded::start(&[]);
     let own = served.own.to_string();
     let certs = text(served.certs.path()).to_owned();
     let load = std::thread::spawn(move || {

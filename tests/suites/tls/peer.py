@@ -4,6 +4,7 @@
     peer.py replay CERTS ADDRESS FILE      asks what FILE (tls.jsonl) asked, prints each difference
     peer.py load CERTS ADDRESS PORT NAME SECONDS RATE
                                            a new connection for each request; prints what it saw
+    peer.py drip CERTS ADDRESS PORT NAME   sends its ClientHello byte by byte; prints the status
 """
 
 import hashlib
@@ -224,5 +225,31 @@ def load(certs, address, port, name, seconds, rate):
     print(json.dumps({"asked": asked, "failed": failed, "certificates": len(serials)}))
 
 
+def drip(certs, address, port, name):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(certs, {}).wrap_bio(incoming, outgoing, server_hostname=name)
+    with socket.create_connection((address, int(port)), timeout=TIMEOUT) as stream:
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def pump(step):
+            while True:
+                try:
+                    done = step()
+                except ssl.SSLWantReadError:
+                    done = None
+                for byte in outgoing.read():
+                    stream.sendall(bytes([byte]))
+                if done is not None:
+                    return done
+                received = stream.recv(65536)
+                if not received:
+                    raise OSError("closed")
+                incoming.write(received)
+
+        pump(lambda: tls.do_handshake() or True)
+        pump(lambda: tls.write(f"GET /x HTTP/1.1\r\nhost: {name}\r\n\r\n".encode()))
+        print(pump(lambda: tls.read(65536)).split(b" ")[1].decode())
+
+
 if __name__ == "__main__":
-    {"upstreams": upstreams, "replay": replay, "load": load}[sys.argv[1]](*sys.argv[2:])
+    {"upstreams": upstreams, "replay": replay, "load": load, "drip": drip}[sys.argv[1]](*sys.argv[2:])
