@@ -113,6 +113,8 @@ pub enum Serves {
 pub struct Server {
     /// From a Host to its virtual host.
     pub table: HostTable,
+    /// Calls of grpc-web are turned into gRPC.
+    pub grpc_web: bool,
     /// Of a TCP server: where its connections go. Its table is empty then.
     pub tcp: Option<TcpRoute>,
     /// Of a port that speaks TLS: where the names that are asked for lead. All else is empty then.
@@ -308,6 +310,8 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// What is spoken to them.
     pub protocol: UpstreamProtocol,
+    /// Calls of grpc-web are turned into gRPC.
+    pub grpc_web: bool,
     /// Requests under way on one connection of HTTP/2; none: no limit but the endpoint's.
     pub max_streams: Option<u32>,
     /// Pings on connections of HTTP/2: how often, and how long an answer may take.

@@ -36,6 +36,8 @@ pub struct Cluster {
     pub balancing: Balancing,
     /// What is spoken to the endpoints.
     pub protocol: UpstreamProtocol,
+    /// Calls of grpc-web are turned into gRPC for them (a port named `grpc-web`).
+    pub grpc_web: bool,
     /// How long a connect may take (Istio: 10 s).
     pub connect_timeout: Duration,
     /// What else a DestinationRule says.

@@ -29,6 +29,8 @@ pub struct Server {
     /// Of a server at a socket of this host: its path, or `@` and its name for an abstract one. The
     /// port is 0 then, and [`bind`](Self::bind) is the [stand-in](socket_stand_in) of the socket.
     pub socket: Option<Arc<str>>,
+    /// Calls of grpc-web are turned into gRPC (`protocol: GRPC-WEB`).
+    pub grpc_web: bool,
     /// The Gateway servers merged here, in merge order.
     pub origins: Vec<ServerOrigin>,
     /// What is spoken there, and where it leads.

@@ -270,6 +270,7 @@ impl<'a> Clusters<'a> {
             endpoints: chosen.iter().map(|backend| backend.endpoint()).collect(),
             balancing,
             protocol: self.protocol(port, &http2),
+            grpc_web: port.is_grpc_web,
             connect_timeout: connect_timeout
                 .or(self.settings.mesh.connect_timeout)
                 .unwrap_or(CONNECT_TIMEOUT),

@@ -51,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Box<ServerTls>>,
     /// Whether what comes out of TLS is HTTP: `protocol: HTTPS`.
     pub(crate) is_https: bool,
+    /// Whether calls of grpc-web are turned into gRPC: `protocol: GRPC-WEB`.
+    pub(crate) is_grpc_web: bool,
     pub(crate) https_redirect: bool,
     /// Where it listens in place of a port.
     socket: Option<Arc<str>>,
@@ -59,7 +61,7 @@ pub(crate) struct Server {
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// HTTP, HTTP2, GRPC, GRPC-WEB: plain text, and all the same here.
+    /// HTTP, HTTP2, GRPC, GRPC-WEB: plain text.
     Http,
     /// HTTPS and TLS.
     Tls,
@@ -235,6 +237,8 @@ impl Merged<'_> {
             port: self.port,
             bind: self.bind,
             socket: self.socket.clone(),
+            // Of those that share a port the first stands for all (Istio).
+            grpc_web: self.servers.first().is_some_and(|(_, s)| s.is_grpc_web),
             origins: origins
                 .map(|(gateway, server)| server.origin(gateway))
                 .collect(),
@@ -407,6 +411,7 @@ fn parse_server(
         hosts,
         has_tls: tls.is_some(),
         tls: tls.clone().map(Box::new),
+        is_grpc_web: protocol_name.eq_ignore_ascii_case("GRPC-WEB"),
         is_https: protocol_name.eq_ignore_ascii_case("HTTPS"),
         https_redirect: tls.as_ref().is_some_and(|tls| tls.https_redirect),
         socket: socket.map(Into::into),

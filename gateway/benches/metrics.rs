@@ -52,6 +52,7 @@ fn exchange() -> Exchange {
         set_cookies: Vec::new(),
         attempts: 1,
         grpc: None,
+        grpc_web: None,
         imposed: Vec::new(),
     }
 }

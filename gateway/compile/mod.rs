@@ -107,6 +107,7 @@ fn compile_server(
     match &server.serves {
         model::ServerContent::Http(hosts) => Server {
             table: compile_hosts(snapshot, lists, hosts, server.port),
+            grpc_web: server.grpc_web,
             ..Server::default()
         },
         model::ServerContent::Tcp(route) => Server {
@@ -287,6 +288,7 @@ fn add_cluster(
         endpoints,
         balancing,
         protocol,
+        grpc_web,
         connect_timeout,
         policy,
     } = cluster;
@@ -338,6 +340,7 @@ fn add_cluster(
             .max(1),
         balancing: *balancing,
         protocol: *protocol,
+        grpc_web: *grpc_web,
         max_streams: http2.max_concurrent_streams,
         keepalive: http2.keepalive,
         connect_timeout: *connect_timeout,
@@ -419,6 +422,7 @@ fn add_carried(
             endpoints: found.endpoints.clone(),
             balancing: model::Balancing::RoundRobin,
             protocol: model::UpstreamProtocol::Http1,
+            grpc_web: false,
             connect_timeout: std::time::Duration::from_secs(10),
             policy: model::ClusterPolicy::default(),
         },

@@ -255,6 +255,7 @@ mod tests {
             port,
             bind: bind.map(|ip| ip.parse().unwrap()),
             socket: None,
+            grpc_web: false,
             origins: vec![ServerOrigin {
                 gateway: ObjectKey::new("default", "gw"),
                 port_name: "http".to_owned(),

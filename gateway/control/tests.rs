@@ -44,6 +44,7 @@ fn model() -> Model {
             port: 80,
             bind: None,
             socket: None,
+            grpc_web: false,
             origins: Vec::new(),
             serves: ServerContent::Http(Vec::new()),
         }],

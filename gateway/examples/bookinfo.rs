@@ -58,6 +58,7 @@ fn model(port: u16) -> Model {
             port,
             bind: None,
             socket: None,
+            grpc_web: false,
             origins: Vec::new(),
             serves: ServerContent::Http(vec![host]),
         }],
@@ -137,6 +138,7 @@ fn productpage() -> Cluster {
         }],
         balancing: Balancing::LeastRequest,
         protocol: UpstreamProtocol::Http1,
+        grpc_web: false,
         connect_timeout: Duration::from_secs(10),
         policy: gatehouse_config::model::ClusterPolicy::default(),
     }

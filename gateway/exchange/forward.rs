@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gatehouse_config::model::Retry;
 
 use crate::exchange::dynamic_dns::Unresolved;
+use crate::exchange::grpc_web::{Conversion, FromText, GrpcWeb};
 use crate::exchange::multiplexed::speaks_http2;
 use crate::exchange::reply::Reply;
 use crate::exchange::response::{as_read, poll_client_gone};
@@ -39,6 +40,8 @@ pub enum Next {
     Close,
     /// It is closed, and what the client still sends is read away first.
     Linger,
+    /// It speaks another protocol from now on.
+    Switched,
 }
 
 /// Why a try gave no response that could be relayed.
@@ -75,6 +78,8 @@ pub(super) enum Failure {
     },
     /// The client broke the framing of its body.
     BadRequestBody(BodyError),
+    /// The body of a grpc-web call is no base64.
+    BadText,
     /// The answer has a status that the route retries.
     Status,
     /// A limit of the cluster is reached.
@@ -151,6 +156,10 @@ impl HttpConnection {
                 Err(Unresolved::ClientGone) => return self.client_gone(),
             },
         };
+        let to = view.snapshot.cluster(cluster);
+        if to.grpc_web && self.exchange.grpc_web.is_none() {
+            self.exchange.grpc_web = GrpcWeb::begin(&mut self.exchange.request);
+        }
         let hash = self.hash(view, cluster, forward);
         let limits = &self.worker.settings.limits;
         let length = as_read(self.exchange.request.body().into(), &self.stream);
@@ -159,6 +168,11 @@ impl HttpConnection {
             return self.reply(Reply::malformed_body(error), &edits).await;
         }
         let exchange = &mut self.exchange;
+        let text = exchange.grpc_web.is_some_and(|web| web.text);
+        if text && exchange.request.body() != BodyLength::Empty {
+            // As long as what is in it, which nobody knows yet.
+            exchange.request.set_body(BodyLength::Chunked);
+        }
         let known = Known {
             connection: &exchange.connection,
             protocol: exchange.protocol,
@@ -186,6 +200,9 @@ impl HttpConnection {
         let fields = self.exchange.request.fields();
         if grpc::is_call(fields) {
             request.count_messages();
+        }
+        if text {
+            request.convert(Conversion::FromText(FromText::default()));
         }
         let limit = timeout::limit(forward.timeout, fields);
         let mut deadlines = Deadlines {
@@ -449,6 +466,7 @@ impl HttpConnection {
             Failure::Timeout { per_try: false } => Reply::timeout(),
             Failure::Timeout { per_try: true } => Reply::per_try_timeout(),
             Failure::BadRequestBody(error) => Reply::malformed_body(error),
+            Failure::BadText => Reply::bad_grpc_web(),
             Failure::Stalled { complete } => Reply::stalled(complete),
             Failure::ClientGone => {
                 return self.client_gone();

@@ -206,7 +206,8 @@ impl HttpConnection {
                 Failure::Overflow
                 | Failure::ClientGone
                 | Failure::Stalled { .. }
-                | Failure::BadRequestBody(_),
+                | Failure::BadRequestBody(_)
+                | Failure::BadText,
             ) => return,
         };
         if matches!(outcome, Outcome::Status(_)) {

@@ -7,6 +7,7 @@ pub mod flags;
 mod forward;
 pub(crate) mod grpc;
 mod grpc_messages;
+mod grpc_web;
 mod limited;
 pub(crate) mod mirror;
 mod multiplexed;
@@ -22,4 +23,5 @@ mod wait;
 
 pub use flags::ResponseFlags;
 pub use record::{Connection, Exchange, GrpcCall, Protocol};
-pub use serve::HttpConnection;
+pub use serve::{HttpConnection, Served};
+pub use upgrade::Tunnel;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use gatehouse_config::model::EndpointAddress;
 
 use crate::exchange::ResponseFlags;
+use crate::exchange::grpc_web::GrpcWeb;
 use crate::filter::cors_policy::Field;
 use crate::http1::{RequestHead, ResponseHead};
 use crate::snapshot::{ClusterId, EndpointId, RouteId};
@@ -108,6 +109,8 @@ pub struct Exchange {
     pub set_cookies: Vec<String>,
     /// The call, where the request is gRPC (`content-type: application/grpc…`).
     pub grpc: Option<GrpcCall>,
+    /// The call came as grpc-web, and its answer goes so.
+    pub grpc_web: Option<GrpcWeb>,
     /// Fields that a filter sets on whatever answer is given; most requests have none.
     pub imposed: Vec<Field>,
 }
@@ -155,6 +158,7 @@ impl Exchange {
             attempts: 0,
             set_cookies: Vec::new(),
             grpc: None,
+            grpc_web: None,
             imposed: Vec::new(),
         }
     }
@@ -185,6 +189,7 @@ impl Exchange {
         self.attempts = 0;
         self.set_cookies.clear();
         self.grpc = None;
+        self.grpc_web = None;
         self.imposed.clear();
     }
 }

@@ -74,6 +74,16 @@ impl Reply {
         }
     }
 
+    /// A grpc-web call whose text is no base64: closes.
+    pub fn bad_grpc_web() -> Self {
+        let flags = ResponseFlags::default();
+        Self {
+            close: true,
+            ..Self::new(400, flags, "grpc_base_64_decode_failed")
+                .with_body("Bad gRPC-web request, invalid base64 data.")
+        }
+    }
+
     /// A path that must not be forwarded: 400.
     pub fn bad_path() -> Self {
         Self::new(400, ResponseFlags::default(), "path_normalization_failed")

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::exchange::forward::{Deadlines, Failure, Next};
+use crate::exchange::grpc_web::{Conversion, NotText};
 use crate::exchange::serve::{HttpConnection, frame_response};
 use crate::exchange::transfer::{Framing, NO_SPLICE, Progress, Transfer, TransferError, poll_read};
 use crate::exchange::upgrade::accept_key;
@@ -53,6 +54,9 @@ impl HttpConnection {
                     Poll::Ready(Err(TransferError::To)) => send_failed = true,
                     Poll::Ready(Err(TransferError::From)) => {
                         return Poll::Ready(Err(Failure::ClientGone));
+                    }
+                    Poll::Ready(Err(TransferError::NotText(NotText))) => {
+                        return Poll::Ready(Err(Failure::BadText));
                     }
                     Poll::Ready(Err(TransferError::Cut(error))) => {
                         return Poll::Ready(Err(if error == BodyError::Truncated {
@@ -240,16 +244,30 @@ impl HttpConnection {
         deadlines: &Deadlines,
     ) -> Next {
         let is_head = self.exchange.request.is_head();
-        let length = self.exchange.response.body(is_head, false);
-        let upstream_keeps =
+        let mut length = self.exchange.response.body(is_head, false);
+        let mut upstream_keeps =
             self.exchange.response.keep_alive() && !matches!(length, ResponseLength::UntilClose);
+        let mut conversion = None;
+        if let Some(web) = self.exchange.grpc_web {
+            if web.answer(&mut self.exchange.response) {
+                let text = web.text_answer;
+                conversion = Some(Conversion::Answer { text });
+            } else if length != ResponseLength::Empty {
+                (length, upstream_keeps) = (ResponseLength::Empty, false);
+            }
+        }
         let switching = self.exchange.response.status() == 101;
         // An answer that came before the whole request was read: the rest is not waited for.
         let keep = self.keep_alive() && request.is_done();
         self.exchange.request_body_bytes = request.body_bytes;
-        self.prepare_response(&view.snapshot, route, to, length, keep, switching, is_head);
+        // What comes behind a converted body makes it longer than was said.
+        let said = match length {
+            ResponseLength::Length(_) if conversion.is_some() => ResponseLength::Chunked,
+            length => length,
+        };
+        self.prepare_response(&view.snapshot, route, to, said, keep, switching, is_head);
 
-        let framing = match length {
+        let framing = match said {
             ResponseLength::Empty => Framing::Raw,
             _ if self.stream.is_frames() => Framing::Frames,
             ResponseLength::Chunked | ResponseLength::UntilClose => Framing::Chunked,
@@ -267,6 +285,9 @@ impl HttpConnection {
             framing,
             out,
         );
+        if let Some(conversion) = conversion {
+            response.convert(conversion);
+        }
         let mut upstream = upstream;
         if upstream.stream.is_frames() && length != ResponseLength::Empty {
             upstream.input = self.worker.buffers.take();
@@ -523,7 +544,9 @@ impl Relay {
         } = self;
         if !request.is_done() && !*send_failed {
             match request.poll(cx, client, client_input, &mut upstream.stream, NO_SPLICE) {
-                Poll::Ready(Err(TransferError::From | TransferError::Cut(_))) => {
+                Poll::Ready(Err(
+                    TransferError::From | TransferError::Cut(_) | TransferError::NotText(_),
+                )) => {
                     return Poll::Ready(Err(End::CLIENT_GONE));
                 }
                 Poll::Ready(Err(TransferError::To)) => *send_failed = true,
@@ -548,6 +571,10 @@ impl Relay {
                     Some(Broken::Garbled) => End::UPSTREAM_GARBLED,
                     Some(Broken::Closed | Broken::Unseen) | None => End::UPSTREAM_CUT,
                 }));
+            }
+            // Text is made of answers, not read.
+            Poll::Ready(Err(TransferError::NotText(_))) => {
+                return Poll::Ready(Err(End::UPSTREAM_GARBLED));
             }
             Poll::Ready(Err(TransferError::Cut(error))) => {
                 return Poll::Ready(Err(if error == BodyError::Truncated {

@@ -97,7 +97,8 @@ fn repeats_failure(failure: &Failure, on: &RetryOn) -> bool {
         Failure::Overflow
         | Failure::ClientGone
         | Failure::Stalled { .. }
-        | Failure::BadRequestBody(_) => false,
+        | Failure::BadRequestBody(_)
+        | Failure::BadText => false,
     }
 }
 

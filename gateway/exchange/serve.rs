@@ -10,7 +10,9 @@ use std::time::Instant;
 use gatehouse_config::model::ServerHeader;
 
 use crate::exchange::forward::Next;
+use crate::exchange::grpc_web::GrpcWeb;
 use crate::exchange::reply::Reply;
+use crate::exchange::upgrade::{Switched, Tunnel};
 use crate::exchange::wait::Head;
 use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, decide, grpc};
 use crate::filter::{headers, redirect};
@@ -21,10 +23,10 @@ use crate::http2::{self, Frames};
 use crate::net::Stream;
 use crate::snapshot::{Action, Edit, LabelsId};
 use crate::why;
-use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
 use crate::worker::view::View;
+use crate::worker::{Admitted, Worker};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -40,16 +42,41 @@ pub struct HttpConnection {
     /// As it was accepted; trusted proxies may name another client for a single exchange.
     connection: Rc<Connection>,
     scheme: &'static str,
+    /// Another protocol is agreed on.
+    pub(super) switched: Option<Box<Switched>>,
+    /// Of a connection that is not shared: it is counted.
+    admitted: Option<Admitted>,
+}
+
+/// What became of a stream's request.
+#[derive(Debug)]
+pub enum Served {
+    /// It is over; the client broke it off or not.
+    Over {
+        /// It did.
+        left: bool,
+    },
+    /// It goes on as a tunnel.
+    Switched(Box<Tunnel>),
 }
 
 impl HttpConnection {
     /// A connection that was accepted at `slot`.
-    pub fn new(worker: Rc<Worker>, slot: Rc<Slot>, stream: Stream, connection: Connection) -> Self {
+    pub fn new(
+        worker: Rc<Worker>,
+        slot: Rc<Slot>,
+        stream: Stream,
+        connection: Connection,
+        admitted: Admitted,
+    ) -> Self {
         let scheme = match stream {
             Stream::Tls(_) => "https",
             Stream::Tcp(_) | Stream::Http2(_) => "http",
         };
-        Self::of(worker, slot, stream, Rc::new(connection), scheme)
+        Self {
+            admitted: Some(admitted),
+            ..Self::of(worker, slot, stream, Rc::new(connection), scheme)
+        }
     }
 
     /// One stream of a connection of HTTP/2.
@@ -81,6 +108,8 @@ impl HttpConnection {
             output: Vec::new(),
             connection,
             scheme,
+            switched: None,
+            admitted: None,
         }
     }
 
@@ -93,6 +122,7 @@ impl HttpConnection {
                 Head::Http2 => {
                     let input = std::mem::take(&mut self.input);
                     let (slot, connection) = (self.slot, self.connection);
+                    let _admitted = self.admitted;
                     let serve = http2::server::serve(
                         self.worker,
                         slot,
@@ -109,6 +139,12 @@ impl HttpConnection {
                     self.give_back_input();
                     let view = self.worker.view();
                     let next = self.exchange(&view).await;
+                    if next == Next::Switched {
+                        if let Some(tunnel) = self.into_tunnel(view) {
+                            tokio::task::spawn_local(tunnel.carry());
+                        }
+                        return;
+                    }
                     self.record(&view);
                     next
                 }
@@ -129,17 +165,25 @@ impl HttpConnection {
                     return;
                 }
                 Next::Linger => return self.linger().await,
+                // Requests alone switch.
+                Next::Switched => return,
             }
         }
     }
 
-    /// Serves the one request of a stream of HTTP/2. Whether the client gave it up.
-    pub async fn serve_stream(mut self, head: Result<RequestHead, RequestError>) -> bool {
+    /// Serves the one request of a stream of HTTP/2.
+    pub async fn serve_stream(mut self, head: Result<RequestHead, RequestError>) -> Served {
         let next = match head {
             Ok(head) => {
                 self.exchange.request = head;
                 let view = self.worker.view();
                 let next = self.exchange(&view).await;
+                if next == Next::Switched {
+                    return match self.into_tunnel(view) {
+                        Some(tunnel) => Served::Switched(Box::new(tunnel)),
+                        None => Served::Over { left: false },
+                    };
+                }
                 self.record(&view);
                 next
             }
@@ -153,7 +197,9 @@ impl HttpConnection {
         if broke_off && let Some(frames) = self.stream.frames() {
             frames.reset(h2::Reason::INTERNAL_ERROR);
         }
-        self.exchange.flags.contains(ResponseFlags::DC)
+        Served::Over {
+            left: self.exchange.flags.contains(ResponseFlags::DC),
+        }
     }
 
     /// Answers something that is no request; nothing of an earlier one is left to be seen.
@@ -202,6 +248,9 @@ impl HttpConnection {
             )
         {
             return self.reply(Reply::misdirected(), &[]).await;
+        }
+        if view.snapshot.server(server).grpc_web {
+            self.exchange.grpc_web = GrpcWeb::begin(&mut self.exchange.request);
         }
         match decide::route(&view.snapshot, server, &self.exchange.request, scheme) {
             Err(reply) => self.reply(reply, &[]).await,
@@ -289,7 +338,8 @@ impl HttpConnection {
             fields.append("location", location);
         }
         if let Some(call) = &exchange.grpc {
-            fields.append("content-type", b"application/grpc");
+            let content_type = exchange.grpc_web.map(GrpcWeb::content_type);
+            fields.append("content-type", content_type.unwrap_or(b"application/grpc"));
             let status = call.status.unwrap_or_default();
             fields.append("grpc-status", itoa::Buffer::new().format(status).as_bytes());
             if let Some(message) = &reply.grpc_message {
@@ -455,7 +505,7 @@ impl HttpConnection {
         .await
     }
 
-    fn record(&mut self, view: &View) {
+    pub(super) fn record(&mut self, view: &View) {
         let exchange = &mut self.exchange;
         exchange.duration = exchange.started.elapsed();
         let labels = match (exchange.endpoint, exchange.cluster) {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::grpc_messages::Messages;
+use crate::exchange::grpc_web::{Conversion, NotText};
 use crate::http1::{
     self, BodyDecoder, BodyError, BodyEvent, Fields, Limits, ReadBuffer, ResponseLength,
 };
@@ -50,6 +51,8 @@ pub struct Transfer {
     said_end: bool,
     /// Of a gRPC call: its messages are counted.
     messages: Option<Box<Messages>>,
+    /// Of a grpc-web call: what becomes of the body.
+    conversion: Option<Box<Conversion>>,
     /// What is written stays in `out`, so that it can be sent again.
     keep: Option<Keep>,
     /// Bytes of the body that were sent on.
@@ -140,6 +143,8 @@ pub enum TransferError {
     From,
     /// The source closed in the middle of the body, or broke its framing.
     Cut(BodyError),
+    /// What was to be base64 is none.
+    NotText(NotText),
     /// Writing failed.
     To,
 }
@@ -159,6 +164,7 @@ impl Transfer {
             said_end: false,
             keep: None,
             messages: None,
+            conversion: None,
             body_bytes: 0,
             wire_bytes: 0,
         }
@@ -167,6 +173,11 @@ impl Transfer {
     /// Counts the messages of a gRPC call.
     pub(super) fn count_messages(&mut self) {
         self.messages = Some(Box::default());
+    }
+
+    /// Turns the body into another on its way. Not with [`Framing::Raw`]: it becomes longer.
+    pub(super) fn convert(&mut self, conversion: Conversion) {
+        self.conversion = Some(Box::new(conversion));
     }
 
     /// How many began.
@@ -179,6 +190,12 @@ impl Transfer {
     /// The trailers, once everything was read.
     pub(super) fn trailers(&self) -> Option<&Fields> {
         self.decoder.trailers()
+    }
+
+    /// The trailers that are sent as such.
+    fn sent_trailers(&self) -> Option<&Fields> {
+        let are_body = self.conversion.as_ref().is_some_and(|c| c.takes_trailers());
+        self.decoder.trailers().filter(|_| !are_body)
     }
 
     /// Whether bytes wait for the receiver to take them.
@@ -324,7 +341,7 @@ impl Transfer {
                 if let Some(frames) = from.frames() {
                     self.decoder.set_trailers(frames.take_trailers());
                 }
-                self.end();
+                self.end()?;
             }
         }
     }
@@ -336,6 +353,11 @@ impl Transfer {
         while !self.ended && self.direct == 0 && self.out.len() - self.written < HIGH_WATER {
             match self.decoder.decode(input).map_err(TransferError::Cut)? {
                 BodyEvent::NeedMore => break,
+                BodyEvent::Data(count)
+                    if self.conversion.as_ref().is_some_and(|c| c.changes_bytes()) =>
+                {
+                    self.take_converted(input, count)?;
+                }
                 BodyEvent::Data(count) => {
                     self.body_bytes += count as u64;
                     if let Some(messages) = &mut self.messages {
@@ -361,18 +383,70 @@ impl Transfer {
                 }
                 // The last chunk carries them; `End` follows.
                 BodyEvent::Trailers => {}
-                BodyEvent::End => self.end(),
+                BodyEvent::End => self.end()?,
             }
             took = true;
         }
         Ok(took)
     }
 
-    fn end(&mut self) {
-        self.ended = true;
-        if self.framing == Framing::Chunked {
-            http1::write_last_chunk(&mut self.out, self.decoder.trailers());
+    /// Takes a piece of the body that becomes another.
+    fn take_converted(
+        &mut self,
+        input: &mut ReadBuffer,
+        count: usize,
+    ) -> Result<(), TransferError> {
+        let Some(conversion) = &mut self.conversion else {
+            return Ok(());
+        };
+        self.body_bytes += count as u64;
+        let piece = input.filled().get(..count).unwrap_or_default();
+        let converted = conversion.piece(piece).map_err(TransferError::NotText)?;
+        if let Some(messages) = &mut self.messages {
+            // The messages are in what is no text.
+            messages.see(if conversion.takes_trailers() {
+                piece
+            } else {
+                &converted
+            });
         }
+        input.consume(count);
+        self.put(&converted);
+        Ok(())
+    }
+
+    /// Puts a piece of the body where it is written from.
+    fn put(&mut self, piece: &[u8]) {
+        // No chunk of nothing: that would be the last one.
+        if piece.is_empty() {
+            return;
+        }
+        if let Some(keep) = self.keep
+            && self.out.len() + piece.len() > keep.head + keep.limit
+        {
+            self.forget();
+        }
+        if self.framing == Framing::Chunked {
+            http1::write_chunk_head(&mut self.out, piece.len());
+        }
+        self.out.extend_from_slice(piece);
+        if self.framing == Framing::Chunked {
+            self.out.extend_from_slice(http1::CHUNK_END);
+        }
+    }
+
+    fn end(&mut self) -> Result<(), TransferError> {
+        self.ended = true;
+        if let Some(conversion) = &self.conversion {
+            let last = conversion.end(self.decoder.trailers());
+            self.put(&last.map_err(TransferError::NotText)?);
+        }
+        if self.framing == Framing::Chunked {
+            let are_body = self.conversion.as_ref().is_some_and(|c| c.takes_trailers());
+            let trailers = self.decoder.trailers().filter(|_| !are_body);
+            http1::write_last_chunk(&mut self.out, trailers);
+        }
+        Ok(())
     }
 
     /// As [`poll_flush`](Self::poll_flush), and says the end with the last piece where it can.
@@ -393,7 +467,7 @@ impl Transfer {
             let ends = self.framing == Framing::Frames
                 && self.ended
                 && is_rest
-                && self.decoder.trailers().is_none();
+                && self.sent_trailers().is_none();
             let (length, direct) = (piece.len(), waiting.is_empty());
             let wrote = ready!(to.poll_write(cx, piece, ends))?;
             self.wire_bytes += wrote as u64;
@@ -406,7 +480,7 @@ impl Transfer {
             }
         }
         if self.framing == Framing::Frames && self.ended && !self.said_end {
-            to.finish(self.decoder.trailers())?;
+            to.finish(self.sent_trailers())?;
             self.said_end = true;
         }
         if self.keep.is_none() {

@@ -11,12 +11,13 @@ use crate::exchange::forward::Next;
 use crate::exchange::serve::HttpConnection;
 use crate::exchange::transfer::Transfer;
 use crate::l4::TcpCounters;
-use crate::l4::{Memory, TcpSettings, carry};
+use crate::l4::{End, Memory, TcpSettings, carry};
 use crate::net::Stream;
 use crate::upstream::Upstream;
+use crate::worker::view::View;
 
 impl HttpConnection {
-    /// Writes the 101 and what each side sent ahead, then carries bytes until both are done.
+    /// Writes the 101 and what each side sent ahead.
     pub(super) async fn switch(
         &mut self,
         mut upstream: Upstream,
@@ -41,31 +42,88 @@ impl HttpConnection {
             self.exchange.flags.insert(ResponseFlags::DC);
             return Next::Close;
         }
-        let (sent, received) = (upstream.input.len(), self.input.len());
+        let (sent, received) = (upstream.input.len() as u64, self.input.len());
         self.input.consume(received);
         self.give_back_input();
         self.worker
             .buffers
             .give(std::mem::take(&mut upstream.input));
         self.output = Vec::new();
-        let worker = Rc::clone(&self.worker);
+        self.switched = Some(Box::new(Switched {
+            upstream,
+            received: received as u64,
+            sent,
+            wire_bytes: response.wire_bytes,
+        }));
+        Next::Switched
+    }
+
+    /// The connection as one that carries bytes, once it has switched.
+    pub(super) fn into_tunnel(mut self, view: Rc<View>) -> Option<Tunnel> {
+        let switched = self.switched.take()?;
+        self.exchange.request.fields_mut().shrink();
+        self.exchange.response.fields_mut().shrink();
+        Some(Tunnel {
+            connection: self,
+            switched,
+            view,
+        })
+    }
+}
+
+/// What is left of an exchange that has switched to another protocol.
+#[derive(Debug)]
+pub(super) struct Switched {
+    upstream: Upstream,
+    /// Bytes that the client had sent ahead.
+    received: u64,
+    /// Bytes that the upstream had sent ahead.
+    sent: u64,
+    /// Of the answer's head.
+    wire_bytes: u64,
+}
+
+/// A connection that carries another protocol. It has a task of its own, for it may be idle for
+/// hours, and nothing of the machinery of requests is kept for it.
+#[derive(Debug)]
+pub struct Tunnel {
+    connection: HttpConnection,
+    switched: Box<Switched>,
+    /// That the request was served by.
+    view: Rc<View>,
+}
+
+impl Tunnel {
+    /// Carries until both sides are done, and takes note of it. Whether the client broke off.
+    pub async fn carry(self) -> bool {
+        let Self {
+            mut connection,
+            mut switched,
+            view,
+        } = self;
+        let worker = Rc::clone(&connection.worker);
         let counters = TcpCounters::default();
+        let idle = view.snapshot.proxy.connections.stream_idle_timeout;
         let settings = TcpSettings {
-            idle_timeout: Some(worker.settings.tunnel_idle_timeout),
+            idle_timeout: Some(idle.unwrap_or(worker.settings.tunnel_idle_timeout)),
             max_duration: None,
         };
         let memory = Memory {
             pipes: &worker.pipes,
             buffers: &worker.buffers,
         };
-        let (client, upstream) = (&mut self.stream, &mut upstream.stream);
+        let (client, upstream) = (&mut connection.stream, &mut switched.upstream.stream);
         let carried = carry(client, upstream, &settings, memory, &counters).await;
-        let exchange = &mut self.exchange;
-        exchange.request_body_bytes = received as u64 + carried.received;
-        exchange.response_body_bytes = sent as u64 + carried.sent;
+        let exchange = &mut connection.exchange;
+        exchange.request_body_bytes = switched.received + carried.received;
+        exchange.response_body_bytes = switched.sent + carried.sent;
         exchange.request_wire_bytes += exchange.request_body_bytes;
-        exchange.response_wire_bytes = response.wire_bytes + exchange.response_body_bytes;
-        Next::Close
+        exchange.response_wire_bytes = switched.wire_bytes + exchange.response_body_bytes;
+        if carried.end == End::Idle {
+            worker.with_metrics(|metrics| metrics.limit_reached("tunnel_idle_timeout"));
+        }
+        connection.record(&view);
+        connection.exchange.flags.contains(ResponseFlags::DC)
     }
 }
 

@@ -34,6 +34,13 @@ pub(super) struct Field {
 }
 
 impl Fields {
+    /// Gives back memory that is not used, for a head that is looked at once more, and not soon.
+    pub fn shrink(&mut self) {
+        self.buf.truncate(self.end);
+        self.buf.shrink_to_fit();
+        self.list.shrink_to_fit();
+    }
+
     /// No fields.
     pub fn new() -> Self {
         Self::default()

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod client;
+pub mod flood;
 pub mod frames;
 pub mod heads;
 pub mod server;

@@ -1,11 +1,11 @@
 //! Connections of HTTP/2 clients: each request becomes an exchange in a task of its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,8 +14,9 @@ use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::exchange::{Connection, HttpConnection};
+use crate::exchange::{Connection, HttpConnection, Served};
 use crate::http1::ReadBuffer;
+use crate::http2::flood::Flood;
 use crate::http2::{CONNECTION_WINDOW, Frames, SEND_BUFFER, STREAM_WINDOW, heads};
 use crate::net::Stream;
 use crate::worker::Worker;
@@ -24,11 +25,10 @@ use crate::worker::timer::Timer;
 
 /// Requests under way on one connection (RFC 9113 §6.5.2 advises at least 100).
 const MAX_STREAMS: u32 = 256;
-/// Streams that a client may reset before they are answered, in each [`RESET_WINDOW`]: browsers
-/// cancel what they scroll past, attackers (CVE-2023-44487) do it by the thousand.
-const MAX_RESETS: u32 = 200;
-/// The time in which they are counted.
+/// The time in which streams that the client resets are counted.
 const RESET_WINDOW: Duration = Duration::from_secs(10);
+/// How long a client that was told to go may keep a connection on which nothing is under way.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What the streams of a connection have in common.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Shared {
     resets: Cell<u32>,
     counted_from: Cell<Instant>,
     last_used: Cell<Instant>,
+    /// Frames that carry nothing.
+    flood: RefCell<Flood>,
 }
 
 /// Serves until the connection ends. `ahead` is what was read of it already.
@@ -63,6 +65,7 @@ pub async fn serve(
         resets: Cell::new(0),
         counted_from: Cell::new(now),
         last_used: Cell::new(now),
+        flood: RefCell::new(Flood::new(worker.settings.http2_idle_frames, now)),
         worker: Rc::clone(&worker),
     });
     let limits = worker.limits();
@@ -75,7 +78,11 @@ pub async fn serve(
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .enable_connect_protocol();
-    let handshake = builder.handshake::<_, Bytes>(Io { ahead, stream });
+    let handshake = builder.handshake::<_, Bytes>(Io {
+        ahead,
+        stream,
+        shared: Rc::clone(&shared),
+    });
     #[expect(clippy::disallowed_methods, reason = "once per connection")]
     let handshake = tokio::time::timeout(worker.settings.head_timeout, handshake).await;
     let Ok(Ok(mut connection)) = handshake else {
@@ -83,8 +90,9 @@ pub async fn serve(
         return;
     };
     let timer = worker.wheel.timer();
-    let mut ending = false;
-    shared.look_again(&timer);
+    // Since when the client knows that it has to go.
+    let mut ending = None;
+    shared.look_again(&timer, ending);
     loop {
         let event = poll_fn(|cx| shared.poll(cx, &mut connection, &timer, ending)).await;
         match event {
@@ -92,20 +100,25 @@ pub async fn serve(
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => {
                 tracing::debug!(peer = %shared.connection.peer, %error, "HTTP/2 connection broke");
-                if !error.is_io() {
-                    worker.with_metrics(|metrics| metrics.refused("http2.protocol_error"));
-                }
+                worker.with_metrics(|metrics| match error.reason() {
+                    // A limit of h2's own: header lists, CONTINUATION, empty DATA, resets.
+                    Some(Reason::ENHANCE_YOUR_CALM) => metrics.limit_reached("http2_flood"),
+                    _ if error.is_io() || error.is_remote() => {}
+                    _ => metrics.refused("http2.protocol_error"),
+                });
                 return;
             }
-            Event::Flood => {
-                worker.with_metrics(|metrics| metrics.limit_reached("http2_resets"));
+            Event::Flood(limit) => {
+                worker.with_metrics(|metrics| metrics.limit_reached(limit));
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                ending = true;
+                ending = Some(Instant::now());
+                shared.look_again(&timer, ending);
             }
             // GOAWAY; what is under way is served to its end.
             Event::Over => {
                 connection.graceful_shutdown();
-                ending = true;
+                ending = Some(Instant::now());
+                shared.look_again(&timer, ending);
             }
         }
     }
@@ -114,8 +127,8 @@ pub async fn serve(
 #[expect(clippy::large_enum_variant, reason = "never kept")]
 enum Event {
     Request(Request<RecvStream>, SendResponse<Bytes>),
-    /// Too many requests were given up.
-    Flood,
+    /// Too much of what a client may do within this limit.
+    Flood(&'static str),
     /// Idle for too long, or drained.
     Over,
     Ended(Result<(), h2::Error>),
@@ -127,11 +140,12 @@ impl Shared {
         cx: &mut Context<'_>,
         connection: &mut h2::server::Connection<Io, Bytes>,
         timer: &Timer,
-        ending: bool,
+        ending: Option<Instant>,
     ) -> Poll<Event> {
-        if !ending && self.resets.get() > MAX_RESETS {
-            self.resets.set(0);
-            return Poll::Ready(Event::Flood);
+        if ending.is_none()
+            && let Some(limit) = self.flooded()
+        {
+            return Poll::Ready(Event::Flood(limit));
         }
         match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok((request, respond)))) => {
@@ -141,14 +155,29 @@ impl Shared {
             Poll::Ready(None) => return Poll::Ready(Event::Ended(Ok(()))),
             Poll::Pending => {}
         }
-        while timer.poll_expired(cx).is_ready() {
-            let quiet = self.last_used.get().elapsed();
-            if !ending && self.active.get() == 0 && quiet >= self.idle_timeout() {
-                return Poll::Ready(Event::Over);
-            }
-            self.look_again(timer);
+        if ending.is_none()
+            && let Some(limit) = self.flooded()
+        {
+            return Poll::Ready(Event::Flood(limit));
         }
-        if !ending && self.worker.poll_drain(cx, false).is_ready() {
+        while timer.poll_expired(cx).is_ready() {
+            let is_quiet = self.active.get() == 0;
+            match ending {
+                // It neither goes nor reads that it should.
+                Some(since)
+                    if is_quiet
+                        && since.elapsed() >= FAREWELL
+                        && (!connection.has_streams() || self.has_stalled()) =>
+                {
+                    return Poll::Ready(Event::Ended(Ok(())));
+                }
+                None if is_quiet && self.last_used.get().elapsed() >= self.idle_timeout() => {
+                    return Poll::Ready(Event::Over);
+                }
+                _ => self.look_again(timer, ending),
+            }
+        }
+        if ending.is_none() && self.worker.poll_drain(cx, false).is_ready() {
             return Poll::Ready(Event::Over);
         }
         Poll::Pending
@@ -159,8 +188,25 @@ impl Shared {
         configured.unwrap_or(self.worker.settings.idle_timeout)
     }
 
-    fn look_again(&self, timer: &Timer) {
-        timer.set_at(Some(Instant::now() + self.idle_timeout()));
+    /// The limit that the client is over, if it is.
+    fn flooded(&self) -> Option<&'static str> {
+        if self.resets.get() > self.worker.settings.http2_resets {
+            return Some("http2_resets");
+        }
+        self.flood.borrow().is_over().then_some("http2_idle_frames")
+    }
+
+    /// Whether the client has taken its time to read what was sent last.
+    fn has_stalled(&self) -> bool {
+        self.last_used.get().elapsed() >= self.worker.settings.write_timeout
+    }
+
+    fn look_again(&self, timer: &Timer, ending: Option<Instant>) {
+        let pause = match ending {
+            None => self.idle_timeout(),
+            Some(_) => FAREWELL,
+        };
+        timer.set_at(Some(Instant::now() + pause));
     }
 
     fn begin(self: &Rc<Self>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
@@ -182,8 +228,15 @@ impl Shared {
             self.scheme,
         );
         tokio::task::spawn_local(async move {
-            let was_left = exchange.serve_stream(head).await;
-            shared.ended(was_left);
+            match exchange.serve_stream(head).await {
+                Served::Over { left } => shared.ended(left),
+                Served::Switched(tunnel) => {
+                    tokio::task::spawn_local(async move {
+                        let left = tunnel.carry().await;
+                        shared.ended(left);
+                    });
+                }
+            }
         });
     }
 
@@ -207,6 +260,18 @@ impl Shared {
 struct Io {
     ahead: ReadBuffer,
     stream: Stream,
+    shared: Rc<Shared>,
+}
+
+impl Io {
+    /// Takes note of what was read; a flood is dealt with before more is.
+    fn received(&self, cx: &mut Context<'_>, bytes: &[u8]) {
+        let mut flood = self.shared.flood.borrow_mut();
+        flood.received(bytes, Instant::now);
+        if flood.is_over() {
+            cx.waker().wake_by_ref();
+        }
+    }
 }
 
 impl AsyncRead for Io {
@@ -215,11 +280,19 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.shared.flood.borrow().is_over() {
+            return Poll::Pending;
+        }
         if self.ahead.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            self.received(cx, buffer.filled().get(before..).unwrap_or_default());
+            return Poll::Ready(Ok(()));
         }
         let count = self.ahead.len().min(buffer.remaining());
-        buffer.put_slice(self.ahead.filled().get(..count).unwrap_or_default());
+        let bytes = self.ahead.filled().get(..count).unwrap_or_default();
+        buffer.put_slice(bytes);
+        self.received(cx, bytes);
         self.ahead.consume(count);
         if self.ahead.is_empty() {
             self.ahead = ReadBuffer::new();
@@ -234,7 +307,11 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        let mut flood = self.shared.flood.borrow_mut();
+        flood.sent(bytes.get(..wrote).unwrap_or_default());
+        drop(flood);
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_write_vectored(
@@ -242,7 +319,16 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let wrote = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        let mut flood = self.shared.flood.borrow_mut();
+        let mut left = wrote;
+        for slice in slices {
+            let count = left.min(slice.len());
+            flood.sent(slice.get(..count).unwrap_or_default());
+            left -= count;
+        }
+        drop(flood);
+        Poll::Ready(Ok(wrote))
     }
 
     fn is_write_vectored(&self) -> bool {

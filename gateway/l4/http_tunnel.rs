@@ -164,7 +164,7 @@ pub async fn carry_through(
 
 fn lost(error: TransferError, from: Peer, to: Peer) -> End {
     match error {
-        TransferError::From | TransferError::Cut(_) => End::Reset(from),
+        TransferError::From | TransferError::Cut(_) | TransferError::NotText(_) => End::Reset(from),
         TransferError::To => End::Reset(to),
     }
 }

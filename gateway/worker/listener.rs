@@ -251,7 +251,6 @@ impl Worker {
         let Some(admitted) = self.admit() else { return };
         let (worker, slot) = (Rc::clone(self), self.slot_in_force(slot, &stream));
         tokio::task::spawn_local(async move {
-            let _admitted = admitted;
             let mut stream = stream;
             let serves = slot.serves.get();
             let Some(connection) = worker.client(serves, &slot, &mut stream, peer).await else {
@@ -259,7 +258,7 @@ impl Worker {
             };
             match slot.serves.get() {
                 Some(Serves::Http(_)) => {
-                    HttpConnection::new(worker, slot, stream.into(), connection)
+                    HttpConnection::new(worker, slot, stream.into(), connection, admitted)
                         .serve()
                         .await
                 }
@@ -270,7 +269,7 @@ impl Worker {
                         .carry_tcp(&view, serves, client, Vec::new(), connection)
                         .await;
                 }
-                Some(Serves::Tls(_)) => worker.serve_tls(slot, stream, connection).await,
+                Some(Serves::Tls(_)) => worker.serve_tls(slot, stream, connection, admitted).await,
                 Some(Serves::Udp(_)) | None => {}
             }
         });

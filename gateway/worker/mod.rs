@@ -86,6 +86,12 @@ pub struct WorkerSettings {
     pub mirror_timeout: Duration,
     /// Client connections of one worker; more are closed at once.
     pub max_connections: usize,
+    /// Streams of HTTP/2 that a client may reset before they are answered, in ten seconds: browsers
+    /// cancel what they scroll past, attackers (CVE-2023-44487) do it by the thousand.
+    pub http2_resets: u32,
+    /// Frames without use (PING, SETTINGS and so on) that a client of HTTP/2 may send in ten
+    /// seconds, and three more for each that it is sent.
+    pub http2_idle_frames: u32,
     /// `server` in responses; none: the upstream's own.
     pub server_header: Option<String>,
     /// Who is told in `x-gatehouse-reason` why a request was answered 404 or 503.
@@ -142,6 +148,8 @@ impl Default for WorkerSettings {
             max_mirror_bytes: 16 << 20,
             mirror_timeout: Duration::from_secs(30),
             max_connections: 50_000,
+            http2_resets: 200,
+            http2_idle_frames: 1000,
             server_header: Some("gatehouse".to_owned()),
             reasons: Reasons::default(),
             proxy_protocol_from: client::lan(),

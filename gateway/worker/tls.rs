@@ -21,8 +21,8 @@ use crate::net::Stream;
 use crate::snapshot::Serves;
 use crate::tls::client_hello::{self, ClientHello, FirstBytes, MAX_HELLO};
 use crate::tls::{Ends, TlsConnection, TlsServer};
-use crate::worker::Worker;
 use crate::worker::listener::Slot;
+use crate::worker::{Admitted, Worker};
 
 /// Room for most hellos.
 const HELLO: usize = 2048;
@@ -115,6 +115,7 @@ impl Worker {
         slot: Rc<Slot>,
         stream: TcpStream,
         mut connection: Connection,
+        admitted: Admitted,
     ) {
         let peer = connection.peer;
         let refused = |reason: &'static str, why: &dyn std::fmt::Display| {
@@ -170,7 +171,7 @@ impl Worker {
                     http2::server::serve(self, slot, stream, ahead, connection, "https").await;
                 } else {
                     drop(view);
-                    HttpConnection::new(self, slot, stream, connection)
+                    HttpConnection::new(self, slot, stream, connection, admitted)
                         .serve()
                         .await;
                 }

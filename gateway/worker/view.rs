@@ -223,6 +223,7 @@ mod tests {
             endpoints: endpoints.collect(),
             balancing: Balancing::RoundRobin,
             protocol: UpstreamProtocol::Http1,
+            grpc_web: false,
             connect_timeout: Duration::from_secs(1),
             policy: ClusterPolicy::default(),
         };

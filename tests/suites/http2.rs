@@ -187,6 +187,42 @@ fn trailers_go_both_ways_and_a_call_is_counted() {
 }
 
 #[test]
+fn trailers_go_both_ways_in_every_pair_of_versions() {
+    let setting = start();
+    let address = setting.front.address;
+    for path in ["/x", "/h2/x"] {
+        run(async {
+            let mut requests = connect(address).await;
+            let asked = request("POST", path)
+                .header("te", "trailers")
+                .header("x-echo-trailer", "x-end=yes");
+            let mut sent = HeaderMap::new();
+            sent.insert("x-sum", "abc".parse().expect("a value"));
+            let body = Bytes::from_static(b"hello");
+            let (_, body, trailers) = ask(&mut requests, asked, Some(body), Some(sent)).await;
+            let echo: Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!(echo["trailers"][0][0], "x-sum", "{path}: {echo}");
+            assert_eq!(trailers.expect("trailers")["x-end"], "yes", "{path}");
+        });
+        let mut client = Client::connect(address).expect("connected");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a.test\r\nte: trailers\r\nconnection: te\r\n\
+             trailer: x-sum\r\nx-echo-trailer: x-end=yes\r\ntransfer-encoding: chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\nx-sum: abc\r\n\r\n"
+        );
+        client.send(head.as_bytes()).expect("sent");
+        let answer = client.response("POST").expect("an answer");
+        assert_eq!(
+            answer.json()["trailers"][0][0],
+            "x-sum",
+            "{path}: {answer:?}"
+        );
+        let end = ("x-end".to_owned(), "yes".to_owned());
+        assert_eq!(answer.trailers, [end], "{path}");
+    }
+}
+
+#[test]
 fn a_local_answer_to_a_call_is_a_grpc_status() {
     let setting = start();
     let front = &setting.front;

@@ -11,7 +11,7 @@ use crate::translate::Settings;
 use crate::translate::locality::Locality;
 use crate::translate::registry::workloads::Workloads;
 use crate::translate::registry::{
-    Backend, Service, ServicePort, Source, Target, is_http, upstream_protocol,
+    Backend, Service, ServicePort, Source, Target, is_grpc_web, is_http, upstream_protocol,
 };
 use crate::translate::visibility::Visibility;
 use crate::translate::workload;
@@ -102,6 +102,8 @@ pub(crate) fn port(port: &core::ServicePort) -> Option<ServicePort> {
     Some(ServicePort {
         number,
         transport,
+        is_grpc_web: transport == TransportProtocol::Tcp
+            && is_grpc_web(port.app_protocol.as_deref().unwrap_or(&name)),
         is_http: transport == TransportProtocol::Tcp
             && is_http(port.app_protocol.as_deref().unwrap_or(&name)),
         protocol: match transport {

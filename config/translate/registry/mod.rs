@@ -71,6 +71,8 @@ pub(crate) struct ServicePort {
     pub(crate) name: String,
     pub(crate) transport: TransportProtocol,
     pub(crate) protocol: UpstreamProtocol,
+    /// Its protocol is GRPC-WEB.
+    pub(crate) is_grpc_web: bool,
     /// Its protocol was given, and is a kind of HTTP.
     pub(crate) is_http: bool,
     target: Target,
@@ -266,6 +268,13 @@ fn is_http(name: &str) -> bool {
     let prefix = name.split('-').next().unwrap_or_default();
     let known = ["http", "http2", "grpc", "kubernetes.io/h2c"];
     known.iter().any(|kind| prefix.eq_ignore_ascii_case(kind))
+}
+
+/// Whether a protocol's name or a port's is grpc-web.
+fn is_grpc_web(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let rest = name.strip_prefix("grpc-web");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// What is spoken to a port, by a protocol's name or a port name's prefix (Istio:

@@ -16,7 +16,7 @@ use crate::translate::labels;
 use crate::translate::registry::names;
 use crate::translate::registry::workloads::{self, Workload, Workloads};
 use crate::translate::registry::{
-    Backend, Service, ServicePort, Source, Target, is_http, upstream_protocol,
+    Backend, Service, ServicePort, Source, Target, is_grpc_web, is_http, upstream_protocol,
 };
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::visibility::Visibility;
@@ -376,6 +376,7 @@ fn port(port: &ApiPort) -> Option<ServicePort> {
         } else {
             TransportProtocol::Tcp
         },
+        is_grpc_web: !is_udp && is_grpc_web(&port.protocol),
         is_http: !is_udp && is_http(&port.protocol),
         protocol: if is_udp {
             UpstreamProtocol::Http1

@@ -65,6 +65,7 @@ fn snapshot(
             endpoints: endpoints.collect(),
             balancing,
             protocol: UpstreamProtocol::Http1,
+            grpc_web: false,
             connect_timeout: Duration::from_secs(1),
             policy,
         })],
