@@ -140,6 +140,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         handshakes: daemon::settings::Handshakes::default(),
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
+        peers: daemon::PeerArgs::default(),
         dns: gatehouse_config::source::DnsSettings::default(),
         retry_buffer: 1 << 20,
         mirrors: daemon::settings::Mirrors {

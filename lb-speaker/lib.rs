@@ -10,6 +10,7 @@
 //!
 //! * [`allocate`] gives Services of type LoadBalancer their addresses, by MetalLB's rules;
 //! * [`elect`] says which node answers for an address;
+//! * [`members`] says which nodes are alive;
 //! * [`mod@plan`] turns allocations and L2Advertisements into what this node announces;
 //! * [`announce`] decides frame by frame and second by second, without a socket or a clock;
 //! * [`link`] is sockets, interfaces and the addresses on `gatehouse0`;
@@ -21,9 +22,11 @@ pub mod allocate;
 pub mod announce;
 pub mod elect;
 pub mod link;
+pub mod members;
 pub mod plan;
 pub mod speaker;
 
 pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
-pub use plan::{Announcement, Interfaces, Plan, plan};
+pub use link::heartbeats::{Members, MembersSettings};
+pub use plan::{Announcement, Interfaces, Plan, plan, plan_among};
 pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState};

@@ -13,6 +13,7 @@ mod capabilities;
 mod limits;
 pub mod logging;
 mod notify;
+mod peers;
 mod reload;
 mod rows;
 mod scrape;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use capabilities::Capabilities;
 use logging::Log;
 use notify::Notify;
+pub use peers::PeerArgs;
 use reload::{Control, Parts};
 use scrape::Metrics;
 use settings::{Misdirected, ReasonHeader};
@@ -67,6 +69,14 @@ pub enum DaemonError {
     AccessLog {
         /// The file.
         target: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The key of heartbeats cannot be used.
+    #[error("--peer-key {path}: {error}")]
+    PeerKey {
+        /// The file.
+        path: String,
         /// Why not.
         error: io::Error,
     },
@@ -125,12 +135,15 @@ async fn serve(
     let capabilities = Capabilities::effective();
     limits::raise_open_files();
     let speaker = speaker(&settings)?;
+    let members = peers::start(&settings)?;
     let metrics = Arc::new(Metrics::new(
         gateway.counters(),
         identity(&settings),
         speaker.clone(),
+        members.clone(),
     ));
     let mut speaking = speaker.as_ref().map(|speaker| speaker.states());
+    let mut nodes = members.as_ref().map(|members| members.views());
 
     let view = Arc::new(arc_swap::ArcSwap::from_pointee(View::default()));
     let state = AdminState {
@@ -143,6 +156,7 @@ async fn serve(
     let parts = Parts {
         gateway,
         speaker: speaker.clone(),
+        members,
         dns,
         access_log: Some(access_log),
         capabilities,
@@ -166,7 +180,14 @@ async fn serve(
                 control.notice(watch.finding());
                 control.reload(false);
             }
-            () = changed(&mut speaking) => control.show().await,
+            () = peers::changed(&mut nodes) => control.nodes_changed(),
+            () = changed(&mut speaking) => {
+                if let Some(speaking) = &mut speaking {
+                    let state = Arc::clone(&speaking.borrow_and_update());
+                    control.link_changed(&state);
+                }
+                control.show().await;
+            }
             _ = retry.tick() => {
                 control.retry_listeners();
                 control.show().await;
@@ -184,6 +205,7 @@ async fn serve(
         }
     }
     notify.stopping();
+    control.hand_over();
     tracing::info!("stopping: requests under way may finish");
     control.say_draining();
     let (gateway, access_log) = control.into_parts();

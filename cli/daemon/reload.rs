@@ -17,7 +17,9 @@ use gatehouse_gateway::admin::View;
 use gatehouse_gateway::compile::{Placement, place};
 use gatehouse_gateway::observe::AccessLog;
 use gatehouse_gateway::{Counters, Gateway};
-use gatehouse_lb_speaker::{AddressState, Allocator, Announcement, Outcome, Plan, Speaker, plan};
+use gatehouse_lb_speaker::{
+    AddressState, Allocator, Announcement, Members, Outcome, Plan, Speaker,
+};
 
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
@@ -42,6 +44,10 @@ pub struct Control {
     pub(super) gateway: Gateway,
     pub(super) counters: Counters,
     pub(super) speaker: Option<Arc<Speaker>>,
+    /// Heartbeats between nodes; none where this is the only one.
+    pub(super) members: Option<Arc<Members>>,
+    /// How many times a node came, as far as was acted on it.
+    pub(super) arrivals: u64,
     pub(super) access_log: Option<AccessLog>,
     pub(super) dns: Dns,
     pub(super) capabilities: Capabilities,
@@ -59,6 +65,8 @@ pub struct Parts {
     pub gateway: Gateway,
     /// Who announces; none in the demo.
     pub speaker: Option<Arc<Speaker>>,
+    /// Who watches other nodes.
+    pub members: Option<Arc<Members>>,
     /// Where lines go; none: nowhere.
     pub access_log: Option<AccessLog>,
     /// Who looks names up.
@@ -90,6 +98,7 @@ impl Control {
         let Parts {
             gateway,
             speaker,
+            members,
             access_log,
             dns,
             capabilities,
@@ -106,6 +115,8 @@ impl Control {
             counters: gateway.counters(),
             gateway,
             speaker,
+            members,
+            arrivals: 0,
             access_log,
             dns,
             capabilities,
@@ -201,12 +212,7 @@ impl Control {
         }
         let (outcome, state_findings) = self.allocate(&model);
         findings.extend(state_findings);
-        let allocations = outcome
-            .services
-            .iter()
-            .filter_map(|(key, decision)| Some((key.clone(), decision.allocation()?.clone())))
-            .collect();
-        let plan = plan(&model, &allocations, &self.settings.node);
+        let plan = self.plan(&model, &outcome);
         // What nobody may reach any more is withdrawn before its sockets close; what is new is
         // announced once its sockets are open, so that nobody finds an address that refuses.
         if let Some(speaker) = &self.speaker {
@@ -389,6 +395,7 @@ mod tests {
             address: IpAddr::from([192, 0, 2, last]),
             services: BTreeSet::new(),
             interfaces: Interfaces::All,
+            taken_over: false,
         }
     }
 

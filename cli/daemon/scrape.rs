@@ -7,7 +7,7 @@ use gatehouse_gateway::admin::{BoxFuture, Scrape};
 use gatehouse_gateway::observe::exposition::Exposition;
 use gatehouse_gateway::observe::{GatewayState, Labels, RenderOptions, clusters, process, render};
 use gatehouse_gateway::snapshot::Snapshot;
-use gatehouse_lb_speaker::Speaker;
+use gatehouse_lb_speaker::{Members, Speaker};
 
 /// What the control thread last knew; it stores a new one after every change.
 #[derive(Clone, Debug, Default)]
@@ -28,17 +28,24 @@ pub struct Metrics {
     counters: Counters,
     options: RenderOptions,
     speaker: Option<Arc<Speaker>>,
+    members: Option<Arc<Members>>,
     /// Locked for a copy; never on the data path.
     known: Mutex<Arc<Known>>,
 }
 
 impl Metrics {
     /// Metrics of a gateway that nothing is known of yet.
-    pub fn new(counters: Counters, options: RenderOptions, speaker: Option<Arc<Speaker>>) -> Self {
+    pub fn new(
+        counters: Counters,
+        options: RenderOptions,
+        speaker: Option<Arc<Speaker>>,
+        members: Option<Arc<Members>>,
+    ) -> Self {
         Self {
             counters,
             options,
             speaker,
+            members,
             known: Mutex::default(),
         }
     }
@@ -72,6 +79,11 @@ impl Scrape for Metrics {
             if let Some(speaker) = &self.speaker {
                 let mut text = String::new();
                 speaker.write_prometheus(&mut text);
+                out.append(&text);
+            }
+            if let Some(members) = &self.members {
+                let mut text = String::new();
+                members.write_prometheus(&mut text);
                 out.append(&text);
             }
             out.finish()

@@ -12,6 +12,7 @@ use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
 use ipnet::IpNet;
 
+use crate::daemon::PeerArgs;
 use crate::identity::GatewayArgs;
 
 /// Where the state is kept if nothing else is said.
@@ -51,7 +52,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = STATE)]
     pub state: PathBuf,
     /// This node's name [default: the host's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "node-name", value_name = "NAME")]
     pub node: Option<String>,
     /// Where this node stands, for endpoints that are near or far
     /// [default: what the node's Node object says]
@@ -125,6 +126,8 @@ pub struct RunArgs {
     /// How often each address is announced again without need, in seconds; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub gratuitous_interval: u64,
+    #[command(flatten)]
+    pub peers: PeerArgs,
     /// The DNS server for names of endpoints [default: those in /etc/resolv.conf]
     #[arg(long, value_name = "IP[:PORT]", value_parser = resolver)]
     pub resolver: Option<SocketAddr>,
@@ -235,6 +238,8 @@ pub struct Settings {
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
     pub gratuitous_interval: Duration,
+    /// Other nodes beside this one.
+    pub peers: PeerArgs,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// What is kept of a request's body for another try, in bytes.
@@ -290,6 +295,7 @@ impl From<RunArgs> for Settings {
             handshake_timeout,
             ignore_security_policies,
             gratuitous_interval,
+            peers,
             resolver,
             dns_min_refresh,
             retry_buffer,
@@ -333,6 +339,7 @@ impl From<RunArgs> for Settings {
             },
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
+            peers,
             dns: DnsSettings {
                 server: resolver,
                 min_refresh: Duration::from_secs(dns_min_refresh),

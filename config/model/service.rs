@@ -1,6 +1,6 @@
 //! Services that want an address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{Endpoint, TransportProtocol};
@@ -26,6 +26,9 @@ pub struct Service {
     pub is_gateway: bool,
     /// Its ports; names and numbers are unique per protocol.
     pub ports: Vec<Port>,
+    /// The nodes that have an endpoint which serves (ready, or ending but still serving): those that
+    /// may own its address with `Local`. Endpoints that name no node are not among them.
+    pub endpoint_nodes: BTreeSet<String>,
     /// The address that `status.loadBalancer` or the spec already showed when it was read;
     /// columns of `get services`.
     pub cluster_ip: Option<String>,

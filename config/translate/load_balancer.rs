@@ -80,6 +80,7 @@ fn service(
         is_gateway: !selector.is_empty() && labels::is_subset(&selector, &settings.labels),
         selector: labels::display(&selector),
         ports: ports(object, spec, registry, report),
+        endpoint_nodes: registry.endpoint_nodes(&meta.key),
         cluster_ip: spec.cluster_ip.clone(),
         created: meta.created,
     })
@@ -256,7 +257,11 @@ fn families(spec: &k8s_openapi::api::core::v1::ServiceSpec) -> AddressFamilies {
     let primary_v6 = asked.first().or(listed.first()).copied().unwrap_or(false);
     match spec.ip_family_policy.as_deref() {
         Some("RequireDualStack") => return AddressFamilies::RequireDual,
-        Some("PreferDualStack") => return AddressFamilies::PreferDual { primary_v6 },
+        // A cluster of one family gives such a Service one cluster address. A second address out
+        // of a pool of both would lead nowhere; MetalLB adds it and takes it away by turns.
+        Some("PreferDualStack") if listed.len() != 1 => {
+            return AddressFamilies::PreferDual { primary_v6 };
+        }
         _ => {}
     }
     let families = if listed.is_empty() { asked } else { listed };
@@ -273,4 +278,37 @@ pub(crate) fn namespaces(resources: &Resources) -> BTreeMap<&str, &BTreeMap<Stri
     namespaces
         .map(|object| (object.meta.key.name.as_str(), &object.meta.labels))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ServiceSpec;
+
+    use super::*;
+
+    #[test]
+    fn families_follow_the_cluster_addresses() {
+        let of = |policy: &str, addresses: &[&str], written: &[&str]| {
+            let texts = |list: &[&str]| {
+                let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+                (!list.is_empty()).then_some(list)
+            };
+            families(&ServiceSpec {
+                ip_family_policy: Some(policy.to_owned()),
+                cluster_ips: texts(addresses),
+                ip_families: texts(written),
+                ..ServiceSpec::default()
+            })
+        };
+        let prefer = |primary_v6| AddressFamilies::PreferDual { primary_v6 };
+        let (v4, v6) = ("10.96.0.1", "fd00:96::1");
+        assert_eq!(of("PreferDualStack", &[v4, v6], &[]), prefer(false));
+        assert_eq!(of("PreferDualStack", &[v6, v4], &[]), prefer(true));
+        assert_eq!(of("PreferDualStack", &[], &["IPv6"]), prefer(true));
+        // A cluster of one family.
+        assert_eq!(of("PreferDualStack", &[v4], &["IPv4"]), AddressFamilies::V4);
+        assert_eq!(of("PreferDualStack", &[v6], &["IPv6"]), AddressFamilies::V6);
+        assert_eq!(of("SingleStack", &[v6], &["IPv6"]), AddressFamilies::V6);
+        assert_eq!(of("", &[v4, v6], &[]), AddressFamilies::RequireDual);
+    }
 }

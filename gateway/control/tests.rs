@@ -295,6 +295,7 @@ fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
             node_port: None,
             endpoints: endpoints.collect(),
         }],
+        endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
         created: None,
     }

@@ -227,8 +227,10 @@ impl Allocator {
                 waiting.push(index);
             }
         }
-        // Who just lost an address is served before those who never had one, as MetalLB does.
-        waiting.sort_by_key(|index| !lost.contains_key(index));
+        // Who just lost an address is served before those who never had one, and who lost two
+        // before who lost one, as MetalLB does.
+        let had = |index: &usize| lost.get(index).map_or(0, |(addresses, _)| addresses.len());
+        waiting.sort_by_key(|index| std::cmp::Reverse(had(index)));
 
         for &index in &waiting {
             let (Some(service), Some(claim)) = (services.get(index), claims.get(index)) else {

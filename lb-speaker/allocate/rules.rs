@@ -186,9 +186,10 @@ pub(super) fn second_family(
 }
 
 /// The groups of pools to try in turn without a request: those made for such Services, by
-/// priority, then the open ones. MetalLB leaves ties to chance; here the name decides.
+/// priority, then the open ones. Of equal priority those that name the namespace come first, which
+/// is how it turns out with MetalLB; what is left to chance there, the name decides here.
 fn automatic(book: &Book<'_>, service: &Service) -> Vec<Vec<usize>> {
-    let mut pinned: Vec<(i64, usize)> = Vec::new();
+    let mut pinned: Vec<(i64, bool, usize)> = Vec::new();
     let mut open = Vec::new();
     for (index, book) in book.pools.iter().enumerate() {
         let pool = book.pool;
@@ -198,15 +199,19 @@ fn automatic(book: &Book<'_>, service: &Service) -> Vec<Vec<usize>> {
         match &pool.service_allocation {
             Some(allocation) if compatible(pool, service) => {
                 let priority = allocation.priority;
-                pinned.push((if priority > 0 { priority } else { i64::MAX }, index));
+                let priority = if priority > 0 { priority } else { i64::MAX };
+                pinned.push((priority, allocation.namespaces.is_none(), index));
             }
             Some(_) => {}
             None => open.push(index),
         }
     }
-    // Stable, and pools come sorted by name.
-    pinned.sort_by_key(|(priority, _)| *priority);
-    vec![pinned.into_iter().map(|(_, index)| index).collect(), open]
+    // Pools come sorted by name.
+    pinned.sort_unstable();
+    vec![
+        pinned.into_iter().map(|(_, _, index)| index).collect(),
+        open,
+    ]
 }
 
 /// The first pool of a group that can serve the Service, and the addresses.

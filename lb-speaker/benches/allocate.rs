@@ -27,6 +27,7 @@ fn service(number: u32) -> Service {
             node_port: None,
             endpoints: Vec::new(),
         }],
+        endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
         created: None,
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{L2Advertisement, Model, Node, Service};
+use gatehouse_config::model::{L2Advertisement, Model, Node, Service, TrafficPolicy};
 
 use crate::allocate::Allocation;
 use crate::elect::{self, Candidate};
@@ -24,6 +24,8 @@ pub struct Announcement {
     pub services: BTreeSet<ObjectKey>,
     /// Where it may be announced.
     pub interfaces: Interfaces,
+    /// Another node of ours had it until now, so that nobody else is asked whether it is free.
+    pub taken_over: bool,
 }
 
 /// Interfaces that the L2Advertisements allow.
@@ -84,18 +86,39 @@ const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balan
 /// Every node of the model counts as alive, and `node` does even if it was not described (it then
 /// has no labels).
 pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: &str) -> Plan {
-    let described = model.nodes.iter().any(|known| known.name == node);
-    let mut nodes: Vec<Node> = model.nodes.clone();
-    if !described {
-        nodes.push(Node {
-            name: node.to_owned(),
+    plan_among(model, allocations, node, None)
+}
+
+/// As [`plan`], where `alive` are the nodes that may own addresses at the moment, this one perhaps
+/// among them ([`View::able`](crate::members::View)); none: nobody watches, so that all do.
+pub fn plan_among(
+    model: &Model,
+    allocations: &BTreeMap<ObjectKey, Allocation>,
+    node: &str,
+    alive: Option<&BTreeSet<String>>,
+) -> Plan {
+    let describe = |name: &str| {
+        let known = model.nodes.iter().find(|known| known.name == name);
+        known.cloned().unwrap_or_else(|| Node {
+            name: name.to_owned(),
             labels: BTreeMap::new(),
             network_unavailable: false,
-        });
-    }
+        })
+    };
+    let described = model.nodes.iter().any(|known| known.name == node);
+    let nodes: Vec<Node> = match alive {
+        Some(alive) => alive.iter().map(|name| describe(name)).collect(),
+        None => {
+            let own = (!described).then(|| describe(node));
+            model.nodes.iter().cloned().chain(own).collect()
+        }
+    };
     let place = Place {
         node,
+        own: describe(node),
         described,
+        watched: alive.is_some(),
+        endpoints_have_nodes: !model.nodes.is_empty(),
         nodes: &nodes,
         advertisements: &model.advertisements,
     };
@@ -119,6 +142,7 @@ pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: 
                         address,
                         services: BTreeSet::new(),
                         interfaces: Interfaces::Named(BTreeSet::new()),
+                        taken_over: false,
                     });
                     entry.services.insert(service.key.clone());
                     entry.interfaces.join(interfaces.clone());
@@ -138,11 +162,33 @@ pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: 
     plan
 }
 
+impl Plan {
+    /// Marks the addresses that another node owned in the plan before.
+    pub fn follow(&mut self, before: &Plan) {
+        for announcement in &mut self.announcements {
+            let address = announcement.address;
+            let ours = before.announcements.iter().find(|a| a.address == address);
+            announcement.taken_over = match ours {
+                Some(ours) => ours.taken_over,
+                None => before
+                    .silent
+                    .iter()
+                    .any(|silence| silence.address == address && silence.owner.is_some()),
+            };
+        }
+    }
+}
+
 /// This node among the others.
 struct Place<'a> {
     node: &'a str,
+    own: Node,
     /// A Node object of our name exists.
     described: bool,
+    /// The nodes are those that are alive.
+    watched: bool,
+    /// There are Node objects, so that endpoints name theirs.
+    endpoints_have_nodes: bool,
     nodes: &'a [Node],
     advertisements: &'a [L2Advertisement],
 }
@@ -163,7 +209,7 @@ impl From<String> for No {
 
 impl Place<'_> {
     fn bends_exclusion(&self) -> bool {
-        matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
+        !self.watched && matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
     }
 
     /// The interfaces to announce the Service's addresses on, or why it stays silent here.
@@ -182,11 +228,7 @@ impl Place<'_> {
         let covering: Vec<&L2Advertisement> = matching
             .iter()
             .copied()
-            .filter(|advertisement| {
-                self.nodes
-                    .iter()
-                    .any(|node| node.name == self.node && elect::covers(advertisement, node))
-            })
+            .filter(|advertisement| elect::covers(advertisement, &self.own))
             .collect();
         if covering.is_empty() {
             return Err(self.not_covered(&matching).into());
@@ -194,7 +236,7 @@ impl Place<'_> {
         let mut candidates: Vec<Candidate<'_>> = self
             .nodes
             .iter()
-            .filter(|node| self.eligible(node))
+            .filter(|node| self.eligible(node) && self.is_local(service, node))
             .filter(|node| {
                 matching
                     .iter()
@@ -215,11 +257,7 @@ impl Place<'_> {
                 owner: Some(owner.node.to_owned()),
                 reason: format!("node {} owns {first} and announces it", owner.node),
             }),
-            None => Err(format!(
-                "no node may announce: each one that an L2Advertisement covers has the condition \
-                 NetworkUnavailable or the label {EXCLUDE_LABEL}"
-            )
-            .into()),
+            None => Err(self.nobody(service).into()),
         }
     }
 
@@ -276,6 +314,35 @@ impl Place<'_> {
             .into());
         }
         Ok(matching)
+    }
+
+    /// With externalTrafficPolicy Local only nodes that have an endpoint may own the address.
+    fn is_local(&self, service: &Service, node: &Node) -> bool {
+        service.traffic_policy == TrafficPolicy::Cluster
+            // Nobody can tell where endpoints are.
+            || !self.endpoints_have_nodes
+            // The gateway itself is the endpoint, and runs here.
+            || (service.is_gateway && service.endpoint_nodes.is_empty())
+            || service.endpoint_nodes.contains(&node.name)
+    }
+
+    fn nobody(&self, service: &Service) -> String {
+        if !self.nodes.iter().any(|node| self.is_local(service, node)) && !self.nodes.is_empty() {
+            return format!(
+                "externalTrafficPolicy of Service {} is Local, and no node that is alive has an \
+                 endpoint of it; set it to Cluster, or run an endpoint on such a node",
+                service.key
+            );
+        }
+        if self.watched && self.nodes.is_empty() {
+            return "no node may announce at the moment: this one waits for its network or for \
+                    its peers, and none of them is heard"
+                .to_owned();
+        }
+        format!(
+            "no node may announce: each one that is alive and that an L2Advertisement covers has \
+             the condition NetworkUnavailable or the label {EXCLUDE_LABEL}"
+        )
     }
 
     fn eligible(&self, node: &Node) -> bool {

@@ -16,6 +16,7 @@ fn service(name: &str) -> Service {
         selector: String::new(),
         is_gateway: true,
         ports: Vec::new(),
+        endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
         created: None,
     }
@@ -172,4 +173,77 @@ fn shared_addresses_join_services_and_interfaces() {
     model.services[0].request.sharing_key = "k".to_owned();
     let plan = super::plan(&model, &holds(&["web"], "10.0.0.1"), "host");
     assert!(plan.silent[0].reason.contains("allow-shared-ip"));
+}
+
+fn alive(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_dead_do_not_own() {
+    // Without Node objects, and with one that nobody hears any more.
+    for nodes in [vec![], vec![node("node-a", &[]), node("node-b", &[])]] {
+        let model = model(vec![advertisement("all")], nodes);
+        let holders = holds(&["web"], "10.0.0.1");
+        let owner = |node, names: &[&str]| {
+            let plan = plan_among(&model, &holders, node, Some(&alive(names)));
+            match plan.announcements.as_slice() {
+                [] => plan.silent[0].owner.clone(),
+                _ => Some(node.to_owned()),
+            }
+        };
+        let all = ["node-a", "node-b", "node-c"];
+        assert_eq!(owner("node-a", &all).as_deref(), Some("node-b"));
+        assert_eq!(owner("node-b", &all).as_deref(), Some("node-b"));
+        let left = ["node-a", "node-c"];
+        assert_eq!(owner("node-a", &left).as_deref(), Some("node-a"));
+        assert_eq!(owner("node-c", &left).as_deref(), Some("node-a"));
+        // One that may not own anything at the moment names the owner all the same.
+        assert_eq!(owner("node-b", &left).as_deref(), Some("node-a"));
+        assert_eq!(owner("node-b", &[]), None);
+    }
+}
+
+#[test]
+fn what_another_node_had_is_taken_over_without_asking() {
+    let model = model(vec![advertisement("all")], Vec::new());
+    let holders = holds(&["web"], "10.0.0.1");
+    let plan = |names: &[&str], before: &Plan| {
+        let mut plan = plan_among(&model, &holders, "node-a", Some(&alive(names)));
+        plan.follow(before);
+        plan
+    };
+    let first = plan(&["node-a"], &Plan::default());
+    assert!(!first.announcements[0].taken_over);
+    let other = plan(&["node-a", "node-b"], &first);
+    assert!(other.announcements.is_empty());
+    let back = plan(&["node-a"], &other);
+    assert!(back.announcements[0].taken_over);
+    assert_eq!(plan(&["node-a"], &back), back);
+}
+
+#[test]
+fn local_traffic_goes_to_nodes_with_an_endpoint() {
+    let nodes = vec![
+        node("node-a", &[]),
+        node("node-b", &[]),
+        node("node-c", &[]),
+    ];
+    let mut model = model(vec![advertisement("all")], nodes);
+    let service = &mut model.services[0];
+    service.traffic_policy = TrafficPolicy::Local;
+    service.endpoint_nodes = BTreeSet::from(["node-c".to_owned()]);
+    let holders = holds(&["web"], "10.0.0.1");
+    assert_eq!(plan(&model, &holders, "node-c").announcements.len(), 1);
+    let silent = plan(&model, &holders, "node-b").silent;
+    assert_eq!(silent[0].owner.as_deref(), Some("node-c"));
+    let names = alive(&["node-a", "node-b"]);
+    let plan = plan_among(&model, &holders, "node-a", Some(&names));
+    assert!(plan.silent[0].reason.contains("Local"), "{plan:?}");
+    // The gateway's own Service without endpoints: the gateway runs on each node.
+    model.services[0].endpoint_nodes.clear();
+    assert_eq!(
+        super::plan(&model, &holders, "node-b").announcements.len(),
+        1
+    );
 }

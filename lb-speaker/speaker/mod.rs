@@ -48,12 +48,22 @@ impl SpeakerSettings {
     }
 }
 
+/// What the thread is told.
+#[derive(Clone, Debug, Default)]
+struct Desired {
+    announcements: Arc<Vec<Announcement>>,
+    /// Greater each time that all is to be announced again.
+    again: u64,
+    /// Others answer from now on.
+    yielding: bool,
+}
+
 /// The running speaker. Dropping it withdraws everything, as [`shutdown`](Self::shutdown) does.
 #[derive(Debug)]
 pub struct Speaker {
     node: String,
     /// None once it is shutting down: that is the thread's sign to end.
-    desired: Option<watch::Sender<Arc<Vec<Announcement>>>>,
+    desired: Option<watch::Sender<Desired>>,
     states: watch::Receiver<Arc<SpeakerState>>,
     counters: Arc<Counters>,
     /// Locked only to wait for the end; lets the handle be shared with whoever shows metrics.
@@ -73,7 +83,7 @@ impl Speaker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (desired, wanted) = watch::channel(Arc::new(Vec::new()));
+        let (desired, wanted) = watch::channel(Desired::default());
         let (states_in, states) = watch::channel(Arc::new(SpeakerState::default()));
         let (end, ended) = mpsc::sync_channel(1);
         let counters = Arc::new(Counters::default());
@@ -103,12 +113,27 @@ impl Speaker {
     pub fn update(&self, announcements: Vec<Announcement>) {
         if let Some(desired) = &self.desired {
             desired.send_if_modified(|current| {
-                let changed = **current != announcements;
+                let changed = *current.announcements != announcements;
                 if changed {
-                    *current = Arc::new(announcements);
+                    current.announcements = Arc::new(announcements);
                 }
                 changed
             });
+        }
+    }
+
+    /// Announces again what is announced: other nodes may have spoken for it meanwhile.
+    pub fn announce_again(&self) {
+        if let Some(desired) = &self.desired {
+            desired.send_modify(|current| current.again += 1);
+        }
+    }
+
+    /// Stops to answer for any address, for good, since other nodes take over. The host keeps the
+    /// addresses until [`shutdown`](Self::shutdown), so that connections that are here may end.
+    pub fn yield_all(&self) {
+        if let Some(desired) = &self.desired {
+            desired.send_modify(|current| current.yielding = true);
         }
     }
 
@@ -122,7 +147,7 @@ impl Speaker {
         self.counters.write_prometheus(out);
         let Some(desired) = &self.desired else { return };
         let state = Arc::clone(&self.states.borrow());
-        let desired = Arc::clone(&desired.borrow());
+        let desired = Arc::clone(&desired.borrow().announcements);
         let _ = writeln!(
             out,
             "# HELP metallb_speaker_announced Services whose address this node announces.\n\

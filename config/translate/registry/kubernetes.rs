@@ -1,6 +1,6 @@
 //! Kubernetes Services and where their endpoints come from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -44,6 +44,32 @@ impl<'a> Slices<'a> {
         let key = (service.namespace.as_str(), service.name.as_str());
         let slices = self.slices.get(&key)?;
         slices.first().map(|slice| &slice.meta.key)
+    }
+
+    /// The nodes that a Service has endpoints on which are ready, or end but still serve.
+    pub(super) fn nodes(&self, service: &ObjectKey) -> BTreeSet<String> {
+        let key = (service.namespace.as_str(), service.name.as_str());
+        let Some(slices) = self.slices.get(&key) else {
+            let endpoints = self.resources.endpoints.get(service);
+            let subsets = endpoints.and_then(|object| object.body.subsets.as_ref());
+            return subsets
+                .into_iter()
+                .flatten()
+                .flat_map(|subset| subset.addresses.iter().flatten())
+                .filter_map(|address| address.node_name.clone())
+                .collect();
+        };
+        slices
+            .iter()
+            .flat_map(|slice| &slice.body.endpoints)
+            .filter(|endpoint| {
+                let conditions = endpoint.conditions.as_ref();
+                conditions.is_none_or(|conditions| {
+                    conditions.ready.unwrap_or(true) || conditions.serving == Some(true)
+                })
+            })
+            .filter_map(|endpoint| endpoint.node_name.clone())
+            .collect()
     }
 }
 

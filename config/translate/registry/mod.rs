@@ -5,7 +5,7 @@ mod names;
 mod service_entry;
 mod workloads;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::api::core;
@@ -255,6 +255,11 @@ impl<'a> Registry<'a> {
         port: &ServicePort,
     ) -> Vec<Backend> {
         kubernetes::backends(service, port, &self.slices, &self.workloads)
+    }
+
+    /// The nodes that a Kubernetes Service has endpoints on, whatever their ports.
+    pub(crate) fn endpoint_nodes(&self, service: &ObjectKey) -> BTreeSet<String> {
+        self.slices.nodes(service)
     }
 
     /// An EndpointSlice of a Kubernetes Service.

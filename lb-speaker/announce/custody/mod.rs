@@ -1,7 +1,8 @@
 //! The life of one address: probing, announcing, defending it, giving it up.
 //!
 //! Driven by time and by what others say of the address (RFC 5227); says what to send. Invariant:
-//! nothing is announced or answered on an interface before it was probed there without objection.
+//! nothing is announced or answered on an interface before it was probed there without objection,
+//! but for an address that another one of our nodes had until now.
 
 #[cfg(test)]
 mod tests;
@@ -98,14 +99,33 @@ impl Custody {
         }
     }
 
-    /// Sets where it is to be announced; new interfaces are probed first, others go on.
-    pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32]) {
+    /// Sets where it is to be announced; new interfaces are probed first, unless the address is
+    /// `taken_over` from another node, which may not wait; others go on.
+    pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32], taken_over: bool) {
         self.interfaces
             .retain(|interface, _| interfaces.contains(interface));
         for &interface in interfaces {
-            self.interfaces
-                .entry(interface)
-                .or_insert(Phase::Probing { sent: 0, next: now });
+            let interval = self.interval;
+            self.interfaces.entry(interface).or_insert_with(|| {
+                if taken_over {
+                    Phase::Announcing(Schedule::new(now, interval))
+                } else {
+                    Phase::Probing { sent: 0, next: now }
+                }
+            });
+        }
+    }
+
+    /// Another node of ours is heard again, and may have spoken for the address meanwhile: a burst,
+    /// wherever it is announced; and where it was given up, perhaps to that node, it is asked for.
+    pub fn announce_again(&mut self, now: Instant) {
+        if self.resting.is_some() {
+            self.resting = Some(now);
+        }
+        for phase in self.interfaces.values_mut() {
+            if let Phase::Announcing(schedule) = phase {
+                schedule.trigger(now);
+            }
         }
     }
 

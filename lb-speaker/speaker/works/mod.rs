@@ -16,10 +16,10 @@ use rustix::thread::CapabilitySet;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::SpeakerSettings;
 use super::counters::Counters;
 use super::lan::{OpenLan, Shared};
 use super::state::{AddressState, SpeakerState};
+use super::{Desired, SpeakerSettings};
 use crate::announce::custody::{Custody, Send, Standing};
 use crate::announce::responder::{Sighting, Table};
 use crate::link::host::Host;
@@ -30,7 +30,7 @@ use crate::plan::Announcement;
 /// Everything the thread needs before it has anything open.
 pub(super) struct Works {
     settings: SpeakerSettings,
-    wanted: watch::Receiver<Arc<Vec<Announcement>>>,
+    wanted: watch::Receiver<Desired>,
     states: watch::Sender<Arc<SpeakerState>>,
     counters: Arc<Counters>,
 }
@@ -44,7 +44,7 @@ const GRAIN: Duration = Duration::from_millis(5);
 impl Works {
     pub(super) fn new(
         settings: SpeakerSettings,
-        wanted: watch::Receiver<Arc<Vec<Announcement>>>,
+        wanted: watch::Receiver<Desired>,
         states: watch::Sender<Arc<SpeakerState>>,
         counters: Arc<Counters>,
     ) -> Self {
@@ -86,7 +86,7 @@ impl Works {
     /// Says of every address why it is not announced.
     async fn run_idle(mut self, why: &str) {
         loop {
-            let wanted = Arc::clone(&self.wanted.borrow_and_update());
+            let wanted = Arc::clone(&self.wanted.borrow_and_update().announcements);
             self.states.send_replace(Arc::new(SpeakerState {
                 addresses: wanted
                     .iter()
@@ -119,6 +119,10 @@ struct Running {
     conflicts: BTreeMap<IpAddr, SystemTime>,
     /// Sockets that could not be opened, by interface.
     refused: BTreeMap<u32, String>,
+    /// The count of [`Desired::again`] that was obeyed.
+    again: u64,
+    /// Other nodes answer from now on.
+    yielding: bool,
     /// Something other than time changed.
     changed: bool,
 }
@@ -144,12 +148,14 @@ impl Running {
             sightings,
             conflicts: BTreeMap::new(),
             refused: BTreeMap::new(),
+            again: 0,
+            yielding: false,
             changed: true,
         }
     }
 
     async fn run(mut self) {
-        self.desired = Arc::clone(&self.works.wanted.borrow_and_update());
+        self.take_desired();
         let mut watching = true;
         loop {
             self.settle().await;
@@ -168,8 +174,7 @@ impl Running {
                     if changed.is_err() {
                         break;
                     }
-                    self.desired = Arc::clone(&self.works.wanted.borrow_and_update());
-                    self.changed = true;
+                    self.take_desired();
                 }
                 message = self.watch.next(), if watching => match message {
                     Some(message) => self.take_messages(message).await,
@@ -194,6 +199,20 @@ impl Running {
         self.host.leave().await;
         self.lans.clear();
         self.works.states.send_replace(Arc::default());
+    }
+
+    fn take_desired(&mut self) {
+        let wanted = self.works.wanted.borrow_and_update().clone();
+        self.desired = wanted.announcements;
+        self.yielding = wanted.yielding;
+        if self.again != wanted.again {
+            self.again = wanted.again;
+            let now = Instant::now();
+            for custody in self.custody.values_mut() {
+                custody.announce_again(now);
+            }
+        }
+        self.changed = true;
     }
 
     async fn take_messages(&mut self, first: Message) {
@@ -337,6 +356,10 @@ impl Running {
 
     /// Sets where each desired address is to be announced; forgets others.
     fn assign(&mut self, now: Instant) {
+        if self.yielding {
+            self.custody.clear();
+            return;
+        }
         let wanted: BTreeSet<IpAddr> = self.desired.iter().map(|a| a.address).collect();
         self.custody.retain(|address, _| wanted.contains(address));
         for announcement in self.desired.iter() {
@@ -355,7 +378,7 @@ impl Running {
             self.custody
                 .entry(address)
                 .or_insert_with(|| Custody::new(interval))
-                .set_interfaces(now, &interfaces);
+                .set_interfaces(now, &interfaces, announcement.taken_over);
         }
     }
 
@@ -381,12 +404,15 @@ impl Running {
 
     /// Host first, then the table; so nothing is answered that the host does not hold.
     async fn take_in_force(&mut self) {
-        let announcing: BTreeSet<IpAddr> = self
-            .custody
-            .iter()
-            .filter(|(_, custody)| custody.standing() == Standing::Announcing)
-            .map(|(address, _)| *address)
-            .collect();
+        let announcing: BTreeSet<IpAddr> = if self.yielding {
+            self.host.held().clone()
+        } else {
+            let announcing = self
+                .custody
+                .iter()
+                .filter(|(_, custody)| custody.standing() == Standing::Announcing);
+            announcing.map(|(address, _)| *address).collect()
+        };
         if announcing.iter().any(IpAddr::is_ipv4) {
             self.host
                 .quiet(&self.lans.values().map(|lan| lan.name.clone()).collect());

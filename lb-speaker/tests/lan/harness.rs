@@ -197,6 +197,7 @@ pub fn announce(addresses: &[&str]) -> Vec<Announcement> {
             address: address.parse().expect("an address"),
             services: [gatehouse_config::ObjectKey::new("default", "web")].into(),
             interfaces: Interfaces::All,
+            taken_over: false,
         })
         .collect()
 }

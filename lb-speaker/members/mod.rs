@@ -1,0 +1,308 @@
+//! Who is alive: heartbeats in, the nodes that may own addresses out. No socket and no clock.
+//!
+//! Every node sends to every other one, ten times a second. A node that was not heard for four
+//! heartbeats is gone; one that stops says so. Replays are refused: a heartbeat counts only with a
+//! greater sequence than the last one of its incarnation, and a new incarnation only when its
+//! heartbeat names ours, which nobody could know before we started.
+//!
+//! A node that starts, or whose link comes back, waits before it may own anything: a second to
+//! hear others; and where one of them served before, [`Timing::hold_down`] from when it was heard.
+//! Nodes that start together do not hold one another up.
+
+mod peer;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use peer::Peer;
+pub use wire::{Heartbeat, Key, Malformed};
+
+/// The most peers that are known; a further one takes the place of one that is gone.
+pub const MAX_PEERS: usize = wire::MAX_HEARD;
+
+/// How fast things go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two heartbeats.
+    pub interval: Duration,
+    /// How long a silent node counts as alive.
+    pub timeout: Duration,
+    /// How long a node that starts waits for others to be heard.
+    pub settle: Duration,
+    /// How long a node that comes back leaves addresses with those who serve them.
+    pub hold_down: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            timeout: Duration::from_millis(400),
+            settle: Duration::from_secs(1),
+            hold_down: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who is there, as this node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// The nodes that may own addresses; this one is among them unless [`own`](Self::own) says why
+    /// not.
+    pub able: BTreeSet<String>,
+    /// How it stands with this node.
+    pub own: Own,
+    /// All others that are known.
+    pub peers: BTreeMap<String, PeerState>,
+    /// Greater each time that a node comes (back): others may have spoken for our addresses
+    /// meanwhile, so that they are to be announced again.
+    pub arrivals: u64,
+}
+
+/// How it stands with this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Own {
+    /// It waits to hear others.
+    #[default]
+    Settling,
+    /// Others serve; it waits until its network forwards for sure.
+    HoldDown,
+    /// No interface can announce.
+    LinkDown,
+    /// It stops.
+    Leaving,
+    /// It may own addresses.
+    Able,
+}
+
+/// Another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It is heard, and may own addresses.
+    Able,
+    /// It is heard, and may not: it starts, or has no link.
+    Waiting,
+    /// It is not heard any more.
+    Gone,
+}
+
+/// Why a heartbeat does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Our own.
+    Reflected,
+    /// Another node has our name.
+    SameName,
+    /// It was heard before, or is older than the last one.
+    Replayed,
+    /// There are too many nodes.
+    TooMany,
+}
+
+/// The state of one node's view.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    name: String,
+    incarnation: u64,
+    sequence: u64,
+    timing: Timing,
+    expected: usize,
+    peers: BTreeMap<String, Peer>,
+    ticked: Instant,
+    beat_at: Instant,
+    /// Since when an interface can announce; none: none can.
+    link: Option<Instant>,
+    /// When a peer was heard first since the link is there.
+    met: Option<Instant>,
+    own: Own,
+    /// Since when it is so.
+    own_since: Instant,
+    arrivals: u64,
+}
+
+impl Detector {
+    /// A node that just started. `incarnation` is drawn by chance; `expected` is how many peers
+    /// were configured.
+    pub fn new(
+        name: impl Into<String>,
+        incarnation: u64,
+        timing: Timing,
+        expected: usize,
+        now: Instant,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            incarnation,
+            sequence: 0,
+            timing,
+            expected,
+            peers: BTreeMap::new(),
+            ticked: now,
+            beat_at: now,
+            link: Some(now),
+            met: None,
+            own: Own::Settling,
+            own_since: now,
+            arrivals: 0,
+        }
+    }
+
+    /// Peers were configured anew.
+    pub fn expect(&mut self, peers: usize) {
+        self.expected = peers;
+    }
+
+    /// Whether an interface of this node can announce.
+    pub fn set_link(&mut self, now: Instant, up: bool) {
+        if self.own == Own::Leaving || up == self.link.is_some() {
+            return;
+        }
+        self.link = up.then_some(now);
+        self.met = None;
+        self.set_own(now, if up { Own::Settling } else { Own::LinkDown });
+    }
+
+    /// This node stops: it may own nothing any more, and its heartbeats say so.
+    pub fn leave(&mut self, now: Instant) {
+        self.set_own(now, Own::Leaving);
+    }
+
+    fn set_own(&mut self, now: Instant, own: Own) {
+        if self.own != own {
+            self.own = own;
+            self.own_since = now;
+            // Others have to know at once.
+            self.beat_at = now;
+        }
+    }
+
+    /// Takes in a heartbeat that was proven to be under our key.
+    ///
+    /// # Errors
+    /// It does not count.
+    pub fn receive(&mut self, now: Instant, heartbeat: &Heartbeat) -> Result<(), Refusal> {
+        if heartbeat.name == self.name {
+            return Err(if heartbeat.incarnation == self.incarnation {
+                Refusal::Reflected
+            } else {
+                Refusal::SameName
+            });
+        }
+        if !self.peers.contains_key(&heartbeat.name) && self.peers.len() >= MAX_PEERS {
+            let gone = self.peers.iter().filter(|(_, peer)| !peer.is_alive());
+            let oldest = gone.min_by_key(|(_, peer)| peer.heard_at());
+            let oldest = oldest
+                .map(|(name, _)| name.clone())
+                .ok_or(Refusal::TooMany)?;
+            self.peers.remove(&oldest);
+        }
+        let peer = self
+            .peers
+            .entry(heartbeat.name.clone())
+            .or_insert_with(|| Peer::new(now));
+        let was_alive = peer.is_alive();
+        let new = peer.receive(now, heartbeat, self.incarnation)?;
+        if !was_alive && peer.is_alive() {
+            self.arrivals += 1;
+            self.met = self.met.or(Some(now));
+        }
+        if new {
+            // It waits for its incarnation in one of ours.
+            self.beat_at = now;
+        }
+        self.judge(now);
+        Ok(())
+    }
+
+    /// Moves time on; call it no later than [`next`](Self::next). True: a heartbeat is due.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.ticked);
+        self.ticked = now;
+        // This process was held up: silence meanwhile says nothing of others. What they sent is
+        // still to be read.
+        let held_up = passed.saturating_sub(self.timing.interval * 2);
+        for peer in self.peers.values_mut() {
+            peer.excuse(held_up, now);
+            peer.tick(now, self.timing.timeout);
+        }
+        self.judge(now);
+        let due = self.beat_at <= now;
+        if due {
+            self.beat_at = now + self.timing.interval;
+        }
+        due
+    }
+
+    /// Whether this node may own addresses by now. Once it may, it may as long as it has a link.
+    fn judge(&mut self, now: Instant) {
+        let Some(since) = self.link else { return };
+        if matches!(self.own, Own::Able | Own::Leaving) {
+            return;
+        }
+        let alive = self.peers.values().filter(|peer| peer.is_alive()).count();
+        let served = self.peers.values().any(|peer| peer.serves_since(since));
+        let own = if served {
+            let from = self.met.map_or(since, |met| met.max(since));
+            if now >= from + self.timing.hold_down {
+                Own::Able
+            } else {
+                Own::HoldDown
+            }
+        } else if alive >= self.expected || now >= since + self.timing.settle {
+            Own::Able
+        } else {
+            Own::Settling
+        };
+        self.set_own(now, own);
+    }
+
+    /// When [`tick`](Self::tick) has something to do next.
+    pub fn next(&self) -> Instant {
+        let deadlines = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.deadline(self.timing.timeout));
+        deadlines.fold(self.beat_at, Instant::min)
+    }
+
+    /// The heartbeat to send to everybody.
+    pub fn heartbeat(&mut self, now: Instant) -> Heartbeat {
+        self.sequence += 1;
+        let heard = self.peers.values().filter_map(Peer::incarnation);
+        Heartbeat {
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+            able: self.own == Own::Able,
+            able_for: u32::try_from(now.saturating_duration_since(self.own_since).as_millis())
+                .unwrap_or(u32::MAX),
+            leaving: self.own == Own::Leaving,
+            heard: heard.take(wire::MAX_HEARD).collect(),
+        }
+    }
+
+    /// Who is there.
+    pub fn view(&self) -> View {
+        let able = self.peers.iter().filter(|(_, peer)| peer.is_able());
+        let mut able: BTreeSet<String> = able.map(|(name, _)| name.clone()).collect();
+        if self.own == Own::Able {
+            able.insert(self.name.clone());
+        }
+        let peers = self.peers.iter();
+        View {
+            able,
+            own: self.own,
+            peers: peers
+                .map(|(name, peer)| (name.clone(), peer.state()))
+                .collect(),
+            arrivals: self.arrivals,
+        }
+    }
+}
