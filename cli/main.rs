@@ -5,6 +5,7 @@ mod daemon;
 mod demo;
 mod get;
 mod identity;
+mod plan;
 mod table;
 mod why;
 
@@ -35,6 +36,7 @@ Examples:
   sudo gatehouse run --config DIR             serve a directory of YAML
   gatehouse check .                           what is wrong with a directory of YAML, offline
   gatehouse why http://bookinfo.lan/x         what would become of a request, and why
+  gatehouse plan --config DIR                 who would get which address, before it is served
   gatehouse get services                      who has which address, and who waits for one
   gatehouse get findings                      what is wrong with the configuration
 
@@ -44,13 +46,15 @@ Exit codes: 0 done; 1 failed, or check found something; 2 wrong usage; 3 no daem
 enum Verb {
     /// Try it: a small bookinfo and its gateway, without root and without a cluster
     Demo(demo::DemoArgs),
-    /// Everything in one process, from a directory of YAML
+    /// Everything in one process, from a directory of YAML or a Kubernetes cluster
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Say what is wrong with files of YAML, without serving them
     Check(check::CheckArgs),
     /// Say what would become of a request, and why, without sending it
     Why(Box<why::WhyArgs>),
+    /// Say what address each Service has or would get, and why not, without giving it
+    Plan(plan::PlanArgs),
     /// Ask the running daemon
     Get(get::GetArgs),
     /// Print what makes a shell complete gatehouse's verbs and flags
@@ -71,7 +75,8 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   gatehouse run --config /etc/gatehouse/resources
   gatehouse run --config . --state ./state --access-log stdout
-  gatehouse run --config . --listen 127.0.0.1 --labels istio=ingressgateway";
+  gatehouse run --config . --listen 127.0.0.1 --labels istio=ingressgateway
+  gatehouse run --kube                        the cluster of KUBECONFIG, or the Pod's own";
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => done(run(*args)),
         Verb::Check(args) => check::run(&args),
         Verb::Why(args) => why::run(&args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Get(args) => get::run(args),
         Verb::Completion { shell } => completion(shell),
     }
@@ -113,7 +119,9 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
     let log = Log::start("warn").map_err(Failure::Log)?;
     let demo = demo::Demo::prepare(args)?;
     let settings = Settings {
-        config: demo.config(),
+        config: Some(demo.config()),
+        kube: false,
+        kube_namespace: None,
         state: demo.state(),
         node: daemon::settings::host_name(),
         locality: String::new(),

@@ -50,6 +50,12 @@ fn target_folder() -> PathBuf {
     folder.to_path_buf()
 }
 
+/// `target`, where more is than what cargo builds.
+pub(crate) fn target_root() -> PathBuf {
+    let folder = target_folder();
+    folder.parent().map_or(folder.clone(), Path::to_path_buf)
+}
+
 /// Newer than every source that cargo noted beside it, and than the workspace's manifests.
 fn is_fresh(binary: &Path) -> bool {
     let Some(built) = modified(binary) else {

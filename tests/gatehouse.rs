@@ -38,6 +38,7 @@ pub struct GatehouseBuilder {
     arguments: Vec<String>,
     state: Option<PathBuf>,
     admin: Option<String>,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl Gatehouse {
@@ -56,6 +57,7 @@ impl Gatehouse {
             arguments: Vec::new(),
             state: None,
             admin: None,
+            kubeconfig: None,
         }
     }
 
@@ -196,12 +198,32 @@ impl GatehouseBuilder {
         self
     }
 
+    /// With `--kube`, for the cluster of this kubeconfig.
+    #[must_use]
+    pub fn kube(mut self, kubeconfig: &Path) -> Self {
+        self.kubeconfig = Some(kubeconfig.to_path_buf());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
     ///
     /// When it ends first, or is not ready within [`DEADLINE`].
     pub fn start(self, config: &Path) -> Gatehouse {
+        self.start_from(Some(config))
+    }
+
+    /// The same without a directory, from a cluster alone.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_in_cluster(self) -> Gatehouse {
+        self.start_from(None)
+    }
+
+    fn start_from(self, config: Option<&Path>) -> Gatehouse {
         let folder = tempfile::Builder::new().prefix("gatehouse-e2e-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let notify = folder.path().join("notify");
@@ -225,7 +247,7 @@ impl GatehouseBuilder {
         }
     }
 
-    fn command(&self, config: &Path, folder: &Path) -> Command {
+    fn command(&self, config: Option<&Path>, folder: &Path) -> Command {
         let mut command = match self.wrapper.split_first() {
             None => self.node.command(&self.program),
             Some((program, arguments)) => {
@@ -235,7 +257,13 @@ impl GatehouseBuilder {
             }
         };
         let own = folder.join("state");
-        command.arg("run").arg("--config").arg(config);
+        command.arg("run");
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.arg("--kube").env("KUBECONFIG", kubeconfig);
+        }
         command
             .arg("--state")
             .arg(self.state.as_deref().unwrap_or(&own));

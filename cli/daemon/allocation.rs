@@ -3,6 +3,7 @@
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
+use gatehouse_config::resources::Resources;
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_lb_speaker::{Allocation, Outcome};
 
@@ -20,6 +21,10 @@ pub(super) enum State {
 
 impl Control {
     pub(super) fn open_state(&mut self) {
+        // Of a cluster's Services the statuses are the state.
+        if !self.sources.has_directory() {
+            return;
+        }
         let file = match StateFile::open(&self.settings.state) {
             Ok(file) => file,
             Err(error) => {
@@ -55,7 +60,29 @@ impl Control {
         }
     }
 
-    pub(super) fn allocate(&mut self, model: &Model) -> (Outcome, Vec<Finding>) {
+    /// Who holds what now: decided here, or by the node of the cluster that deals.
+    pub(super) fn allocate(
+        &mut self,
+        model: &Model,
+        resources: &Resources,
+    ) -> (Outcome, Vec<Finding>) {
+        let Some(mut cluster) = self.cluster.take() else {
+            return self.deal(model);
+        };
+        let result = if cluster.deals() {
+            cluster.adopt(resources, &mut self.allocator);
+            let (decided, findings) = self.deal(model);
+            cluster.tell(model, resources, &decided);
+            (cluster.observed(model, resources, Some(&decided)), findings)
+        } else {
+            cluster.stand_by();
+            (cluster.observed(model, resources, None), Vec::new())
+        };
+        self.cluster = Some(cluster);
+        result
+    }
+
+    fn deal(&mut self, model: &Model) -> (Outcome, Vec<Finding>) {
         let pools = match self.state {
             State::Unreadable => None,
             State::Kept(_) | State::Forgotten => Some(model.pools.as_slice()),

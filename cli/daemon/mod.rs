@@ -10,6 +10,7 @@
 
 mod allocation;
 mod capabilities;
+mod cluster;
 mod limits;
 pub mod logging;
 mod notify;
@@ -25,7 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_config::source::Dns;
+use gatehouse_config::source::kubernetes::{Cluster, ConnectError, KubernetesSettings};
 use gatehouse_config::source::watch::Watch;
+use gatehouse_config::status::kubernetes::{Leadership, StatusWriter};
 use gatehouse_gateway::admin::{Admin, AdminState, View};
 use gatehouse_gateway::observe::{AccessLog, Identity, RenderOptions};
 use gatehouse_gateway::worker::{Reasons, WorkerSettings};
@@ -50,6 +53,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How long a start waits for addresses to be announced before it says that it is ready.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a start waits for the API server to tell everything.
+const PATIENCE_WITH_CLUSTER: Duration = Duration::from_secs(10);
+
 /// How long withdrawing may take.
 const WITHDRAW: Duration = Duration::from_secs(3);
 
@@ -64,6 +70,9 @@ pub enum DaemonError {
         /// Why not.
         error: io::Error,
     },
+    /// There is no cluster.
+    #[error("--kube: {0}")]
+    Cluster(#[from] ConnectError),
     /// The access log cannot be opened.
     #[error("--access-log {target}: {error}")]
     AccessLog {
@@ -107,16 +116,22 @@ pub fn run(settings: Settings, log: Log, started: impl FnOnce()) -> Result<(), D
 }
 
 async fn serve(
-    settings: Settings,
+    mut settings: Settings,
     log: Arc<Log>,
     started: impl FnOnce(),
 ) -> Result<(), DaemonError> {
+    let path = settings
+        .config
+        .as_ref()
+        .map(|path| path.display().to_string());
     let config_error = |error| DaemonError::Config {
-        path: settings.config.display().to_string(),
+        path: path.unwrap_or_default(),
         error,
     };
     // Watched before it is read, so that no change falls between.
-    let mut watch = Watch::new(&settings.config);
+    let mut watch = settings.config.as_deref().map(Watch::new);
+    // Begins at once: everything else is made ready meanwhile.
+    let cluster = cluster(&settings)?;
     let mut signals = Signals::new()?;
     let access_log = access_log(&settings)?;
     let dns = Dns::start(settings.dns.clone());
@@ -153,7 +168,16 @@ async fn serve(
     };
     let (admin, admin_findings) = Admin::start(&settings.admin, state).await;
 
+    let mut leading = cluster
+        .as_ref()
+        .map(|(_, writer)| writer.leadership_changes());
+    let watched = cluster.as_ref().map(|(cluster, _)| cluster.clone());
+    if let Some(cluster) = &watched {
+        cluster.wait_until_seen(PATIENCE_WITH_CLUSTER).await;
+        settings.labels.extend(own_labels(cluster));
+    }
     let parts = Parts {
+        cluster,
         gateway,
         speaker: speaker.clone(),
         members,
@@ -163,7 +187,7 @@ async fn serve(
     };
     let mut control = Control::open(settings.clone(), parts).map_err(config_error)?;
     control.publish_to(view, Arc::clone(&metrics), admin_findings);
-    control.notice(watch.finding());
+    control.notice(watch.as_ref().and_then(Watch::finding));
     control.reload(true);
     control.wait_for_addresses(PATIENCE).await;
     control.show().await;
@@ -176,8 +200,8 @@ async fn serve(
     loop {
         tokio::select! {
             () = control.inputs_changed() => control.reload(true),
-            () = watch.changed() => {
-                control.notice(watch.finding());
+            () = files_changed(&mut watch) => {
+                control.notice(watch.as_ref().and_then(Watch::finding));
                 control.reload(false);
             }
             () = peers::changed(&mut nodes) => control.nodes_changed(),
@@ -188,6 +212,8 @@ async fn serve(
                 }
                 control.show().await;
             }
+            () = cluster_changed(watched.as_ref()) => control.reload(false),
+            () = leader_changed(&mut leading) => control.reload(true),
             _ = retry.tick() => {
                 control.retry_listeners();
                 control.show().await;
@@ -208,7 +234,10 @@ async fn serve(
     control.hand_over();
     tracing::info!("stopping: requests under way may finish");
     control.say_draining();
-    let (gateway, access_log) = control.into_parts();
+    let (gateway, access_log, writer) = control.into_parts();
+    if let Some(writer) = writer {
+        writer.give_up(WITHDRAW).await;
+    }
     tokio::select! {
         () = gateway.drain(settings.drain_min, settings.drain_max) => {}
         () = signals.next_stop() => tracing::warn!("told to stop again: not waiting any longer"),
@@ -225,6 +254,60 @@ async fn serve(
         tracing::warn!("the access log's last lines could not be written in time");
     }
     Ok(())
+}
+
+/// Begins to watch the cluster, and to seek the Lease of the node that deals addresses.
+fn cluster(settings: &Settings) -> Result<Option<(Cluster, StatusWriter)>, DaemonError> {
+    if !settings.kube {
+        return Ok(None);
+    }
+    let cluster = Cluster::connect(&KubernetesSettings {
+        namespace: settings.namespace.clone(),
+    })?;
+    // All nodes must look in the same place: that of their Pods, or one that every cluster has.
+    let own = std::env::var("POD_NAMESPACE").ok();
+    let namespace = settings.kube_namespace.clone().or(own);
+    let namespace = namespace.unwrap_or_else(|| "kube-system".to_owned());
+    let writer = StatusWriter::start(&cluster, &namespace, &settings.node);
+    Ok(Some((cluster, writer)))
+}
+
+/// The labels of the Pod that this process runs in, if it runs in one.
+fn own_labels(cluster: &Cluster) -> std::collections::BTreeMap<String, String> {
+    let variable = |name| std::env::var(name).ok();
+    let key = variable("POD_NAMESPACE").zip(variable("POD_NAME"));
+    let key = key.map(|(namespace, name)| gatehouse_config::ObjectKey::new(namespace, name));
+    let seen = cluster.load();
+    let pod = key.and_then(|key| seen.resources.pods.get(&key).cloned());
+    pod.map(|pod| pod.meta.labels.clone()).unwrap_or_default()
+}
+
+/// Waits for a change of files; for ever without a directory.
+async fn files_changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same for a cluster's objects.
+async fn cluster_changed(cluster: Option<&Cluster>) {
+    match cluster {
+        Some(cluster) => cluster.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The same for who deals addresses.
+async fn leader_changed(leading: &mut Option<watch::Receiver<Leadership>>) {
+    match leading {
+        Some(receiver) => {
+            if receiver.changed().await.is_err() {
+                *leading = None;
+            }
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for the speaker's next state; for ever if there is none.

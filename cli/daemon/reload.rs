@@ -11,7 +11,9 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
-use gatehouse_config::source::{Directory, Dns, Files, LastGood, LastGoodFiles};
+use gatehouse_config::source::kubernetes::Cluster;
+use gatehouse_config::source::{Dns, Files, LastGood, LastGoodFiles, Sources};
+use gatehouse_config::status::kubernetes::StatusWriter;
 use gatehouse_config::translate::{self, Input, Translator};
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::compile::{Placement, place};
@@ -23,6 +25,7 @@ use gatehouse_lb_speaker::{
 
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
+use crate::daemon::cluster::InCluster;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
@@ -34,13 +37,14 @@ const LOOK: Duration = Duration::from_secs(3600);
 /// Everything that the control thread holds.
 pub struct Control {
     pub(super) settings: Settings,
-    pub(super) directory: Directory,
+    pub(super) sources: Sources,
     pub(super) last_good: LastGood,
     pub(super) files: Files,
     pub(super) last_good_files: LastGoodFiles,
     pub(super) translator: Translator,
     pub(super) allocator: Allocator,
     pub(super) state: State,
+    pub(super) cluster: Option<InCluster>,
     pub(super) gateway: Gateway,
     pub(super) counters: Counters,
     pub(super) speaker: Option<Arc<Speaker>>,
@@ -73,6 +77,8 @@ pub struct Parts {
     pub dns: Dns,
     /// What the process may do.
     pub capabilities: Capabilities,
+    /// The cluster that objects come from, and that addresses are written to.
+    pub cluster: Option<(Cluster, StatusWriter)>,
 }
 
 /// What is in force.
@@ -102,10 +108,13 @@ impl Control {
             access_log,
             dns,
             capabilities,
+            cluster,
         } = parts;
-        let directory = Directory::open(&settings.config)?;
+        let (cluster, writer) = cluster.unzip();
+        let sources = Sources::open(settings.config.as_deref(), cluster)?;
         let mut control = Self {
-            directory,
+            sources,
+            cluster: writer.map(InCluster::new),
             last_good: LastGood::default(),
             files: Files::new(),
             last_good_files: LastGoodFiles::default(),
@@ -188,18 +197,21 @@ impl Control {
         }
     }
 
-    /// Reads the directory and puts what changed in force. `always`: even if nothing changed.
+    /// Reads what changed and puts it in force. `always`: even if nothing changed.
     pub fn reload(&mut self, always: bool) {
         let started = std::time::Instant::now();
-        let loaded = self.directory.load();
+        let loaded = self.sources.load();
         if !self.files.load() && !loaded.changed && !always {
             return;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.see(&loaded);
         }
         let mut resources = loaded.resources;
         let mut findings = loaded.findings;
         let translation = self.translate(&mut resources, &mut findings);
         self.last_good.accept(&resources);
-        self.directory.locate(&resources, &mut findings);
+        self.sources.locate(&resources, &mut findings);
 
         let mut model = translation.model;
         // The command line wins over the MeshConfig.
@@ -210,7 +222,7 @@ impl Control {
         if let Some(logs) = self.settings.access_logs() {
             model.proxy.access_logs = logs;
         }
-        let (outcome, state_findings) = self.allocate(&model);
+        let (outcome, state_findings) = self.allocate(&model, &resources);
         findings.extend(state_findings);
         let plan = self.plan(&model, &outcome);
         // What nobody may reach any more is withdrawn before its sockets close; what is new is
@@ -225,7 +237,7 @@ impl Control {
             self.capabilities.can_announce(),
         );
         let mut placed = placement.findings.clone();
-        self.directory.locate(&resources, &mut placed);
+        self.sources.locate(&resources, &mut placed);
         findings.extend(placed);
         let listening = self.gateway.apply(&model, &placement);
         if let Some(speaker) = &self.speaker {
@@ -274,7 +286,7 @@ impl Control {
             // that stays in force were read before.
             if first {
                 let mut fresh = translation.findings.clone();
-                self.directory.locate(&newest, &mut fresh);
+                self.sources.locate(&newest, &mut fresh);
                 findings.extend(fresh);
                 first = false;
             }
@@ -314,7 +326,9 @@ impl Control {
             holding_pools: self
                 .allocator
                 .holders()
-                .map(|(_, held)| held.pool.clone())
+                .map(|(_, held)| &held.pool)
+                .chain(self.cluster.iter().flat_map(InCluster::pools))
+                .cloned()
                 .collect(),
             names: self.dns.names(),
             files: self.files.contents(),
@@ -363,8 +377,9 @@ impl Control {
     }
 
     /// What has to be brought to an end.
-    pub fn into_parts(self) -> (Gateway, Option<AccessLog>) {
-        (self.gateway, self.access_log)
+    pub fn into_parts(self) -> (Gateway, Option<AccessLog>, Option<StatusWriter>) {
+        let writer = self.cluster.map(|cluster| cluster.writer);
+        (self.gateway, self.access_log, writer)
     }
 }
 

@@ -46,8 +46,17 @@ pub enum Misdirected {
 #[derive(Args, Clone, Debug)]
 pub struct RunArgs {
     /// The directory (or file) of YAML objects
-    #[arg(long, value_name = "DIR")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "kube")]
+    pub config: Option<PathBuf>,
+    /// Take objects from a Kubernetes cluster, and write addresses to their status there; found as
+    /// kubectl does (KUBECONFIG, ~/.kube/config, the Pod's own account). With --config as well,
+    /// both together
+    #[arg(long)]
+    pub kube: bool,
+    /// The namespace of the Lease by which one node at a time deals addresses
+    /// [default: the Pod's own, or kube-system]
+    #[arg(long, value_name = "NS", requires = "kube")]
+    pub kube_namespace: Option<String>,
     /// Where allocations are kept over restarts
     #[arg(long, value_name = "DIR", default_value = STATE)]
     pub state: PathBuf,
@@ -203,7 +212,11 @@ impl Default for Handshakes {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The directory of objects.
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
+    /// Whether objects come from a cluster.
+    pub kube: bool,
+    /// Where its Lease is; none: where all others look.
+    pub kube_namespace: Option<String>,
     /// Where allocations are kept.
     pub state: PathBuf,
     /// This node's name.
@@ -275,6 +288,8 @@ impl From<RunArgs> for Settings {
     fn from(args: RunArgs) -> Self {
         let RunArgs {
             config,
+            kube,
+            kube_namespace,
             state,
             node,
             locality,
@@ -309,6 +324,8 @@ impl From<RunArgs> for Settings {
         let node = node.unwrap_or_else(host_name);
         Self {
             config,
+            kube,
+            kube_namespace,
             state,
             admin: AdminSettings {
                 admin: admin.0,

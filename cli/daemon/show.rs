@@ -11,6 +11,7 @@ use gatehouse_gateway::admin::view::{Asked, Rows};
 use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_lb_speaker::{SpeakerState, allocate};
 
+use crate::daemon::cluster::InCluster;
 use crate::daemon::reload::Control;
 use crate::daemon::rows;
 use crate::daemon::scrape::{Known, Metrics};
@@ -113,6 +114,7 @@ impl Control {
     fn findings(&self, speaker: &SpeakerState) -> Vec<Finding> {
         let mut all = self.standing.clone();
         all.extend(self.watching.clone());
+        all.extend(self.cluster.iter().flat_map(InCluster::findings));
         all.extend(self.in_force.findings.iter().cloned());
         all.extend(self.in_force.listening.iter().cloned());
         all.extend(speaker.messages.iter().map(|message| Finding {

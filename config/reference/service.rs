@@ -108,7 +108,7 @@ pub(super) const FIELDS: &[(&str, &str, Support)] = &[
     (
         "status.loadBalancer",
         "Addresses that it has",
-        Note("adopted at the first start"),
+        Note("in a cluster what it has, and where its address is written"),
     ),
 ];
 

@@ -6,6 +6,7 @@
 //! is never moved while what it holds is still allowed.
 
 mod book;
+mod observed;
 mod reason;
 mod rules;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use gatehouse_config::model::{Pool, Service};
 use serde::{Deserialize, Serialize};
 
 use book::Book;
+pub use observed::observed;
 use rules::Claim;
 pub use usage::{PoolUsage, write_prometheus};
 

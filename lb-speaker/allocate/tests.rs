@@ -248,7 +248,7 @@ fn two_families_come_from_one_pool() {
     let prefer = |primary_v6| AddressFamilies::PreferDual { primary_v6 };
     let v6 = pool("six", &[("fd06::1", "fd06::9")]);
     assert_eq!(
-        get(AddressFamilies::RequireDual, &[lan(), both.clone()]),
+        get(AddressFamilies::RequireDual, &[lan(), both]),
         ["10.1.0.1", "fd00::1"]
     );
     assert!(get(AddressFamilies::RequireDual, &[lan(), v6.clone()]).is_empty());

@@ -78,7 +78,7 @@ impl Heartbeat {
         let heard = self.heard.get(..MAX_HEARD).unwrap_or(&self.heard);
         let mut bytes = Vec::with_capacity(HEAD + name.len() + 8 * heard.len() + TAG);
         bytes.extend_from_slice(MAGIC);
-        bytes.push(u8::from(self.able) * ABLE | u8::from(self.leaving) * LEAVING);
+        bytes.push((u8::from(self.able) * ABLE) | (u8::from(self.leaving) * LEAVING));
         bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         bytes.push(u8::try_from(heard.len()).unwrap_or(u8::MAX));
         bytes.push(0);

@@ -70,6 +70,7 @@ fn decode_document(path: &Arc<str>, document: &Document, number: u32, file: &mut
         item: None,
         start: root.mark,
         repeated: document.repeated.iter().collect(),
+        resource_version: None,
     };
     let Some(items) = list_items(root) else {
         return object(&source, root, file);

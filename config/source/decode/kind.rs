@@ -74,7 +74,40 @@ macro_rules! kinds {
             }
         }
 
+        impl AnyObject {
+            /// Whether both say the same, wherever they stand.
+            pub fn same_content(&self, other: &AnyObject) -> bool {
+                match (self, other) {
+                    $((AnyObject::$variant(a), AnyObject::$variant(b)) => {
+                        a.meta == b.meta && a.body == b.body
+                    })*
+                    _ => false,
+                }
+            }
+        }
+
         impl Resources {
+            /// Adds the objects of another source. What both have stays as it is here, and is
+            /// returned in the other's version.
+            pub fn add(&mut self, other: &Resources) -> Vec<AnyObject> {
+                let mut twice = Vec::new();
+                $(
+                    if self.$field.is_empty() {
+                        self.$field = other.$field.clone();
+                    } else if !other.$field.is_empty() {
+                        for (key, object) in &other.$field {
+                            match self.$field.contains_key(key) {
+                                true => twice.push(AnyObject::$variant(Arc::clone(object))),
+                                false => {
+                                    self.$field.insert(key.clone(), Arc::clone(object));
+                                }
+                            }
+                        }
+                    }
+                )*
+                twice
+            }
+
             /// The object of this kind and key.
             pub fn object(&self, kind: Kind, key: &ObjectKey) -> Option<AnyObject> {
                 match kind {
@@ -101,6 +134,11 @@ macro_rules! kinds {
             /// Takes an object out; tells whether it was there.
             pub fn remove(&mut self, kind: Kind, key: &ObjectKey) -> bool {
                 match kind { $(Kind::$variant => self.$field.remove(key).is_some(),)* }
+            }
+
+            /// The names of all objects of a kind.
+            pub fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+                match kind { $(Kind::$variant => self.$field.keys().cloned().collect(),)* }
             }
 
             /// Whether both have the very same versions of the objects of a kind.

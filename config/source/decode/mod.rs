@@ -5,6 +5,7 @@
 
 mod document;
 mod identity;
+mod json;
 mod kind;
 mod object;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use document::decode_text;
 pub(crate) use document::{each_document, item_at};
+pub use json::decode_json;
 pub use kind::{AnyObject, Kind};
 
 use crate::finding::{Finding, Position};

@@ -25,6 +25,8 @@ pub(super) struct Source<'s> {
     pub start: Mark,
     /// Keys of this object that are written twice.
     pub repeated: Vec<&'s Repeated>,
+    /// Of an object that an API server gave; none in files.
+    pub resource_version: Option<&'s str>,
 }
 
 /// Reads one object into `file`.
@@ -378,6 +380,11 @@ impl Reading<'_> {
     }
 
     fn origin(&self, node: &Node) -> Origin {
+        if let Some(version) = self.source.resource_version {
+            return Origin::Api {
+                resource_version: version.to_owned(),
+            };
+        }
         Origin::File {
             path: Arc::clone(self.source.path),
             line: match self.source.item {

@@ -199,6 +199,27 @@ impl StateFile {
         }
     }
 
+    /// What a directory's state says, without taking it: a daemon may be using it. None yet, or one
+    /// that is damaged, is empty.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or a newer version wrote it.
+    pub fn peek(directory: &Path) -> Result<Allocations, StateError> {
+        let path = directory.join(NAME);
+        let text = match read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Allocations::new()),
+            Err(error) => return Err(about("read the state", &path)(error)),
+        };
+        match format::read(&text) {
+            Ok(allocations) => Ok(allocations),
+            Err(format::Unread::Newer(found)) => Err(StateError::Newer { path, found }),
+            // As a daemon would begin with it.
+            Err(format::Unread::Damaged { .. }) => Ok(Allocations::new()),
+        }
+    }
+
     /// Keeps the state. Tells whether anything had to be written.
     ///
     /// # Errors

@@ -230,10 +230,11 @@ fn from_slices(
         let Some(number) = number.and_then(|number| u16::try_from(number).ok()) else {
             continue;
         };
-        // Labels of the slice, its Service's name left out, stand for the Pods' own.
-        let mut labels = slice.meta.labels.clone();
-        labels.remove(SERVICE_NAME);
-        let labels = Arc::new(labels);
+        // Labels of the slice, its Service's name left out, stand for the Pods' own where those are
+        // not known.
+        let mut of_slice = slice.meta.labels.clone();
+        of_slice.remove(SERVICE_NAME);
+        let of_slice = Arc::new(of_slice);
         for endpoint in &body.endpoints {
             let conditions = endpoint.conditions.clone().unwrap_or_default();
             let list = if conditions.ready.unwrap_or(true) {
@@ -245,9 +246,11 @@ fn from_slices(
             };
             let pod = endpoint.target_ref.as_ref();
             let pod = pod.filter(|target| target.kind.as_deref() == Some("Pod"));
-            let pod = pod
-                .and_then(|target| target.name.as_deref())
-                .map(workload::of_pod);
+            let pod = pod.and_then(|target| target.name.as_deref());
+            let labels = pod
+                .and_then(|pod| labels_of_pod(all, &slice.meta.key, pod))
+                .unwrap_or_else(|| Arc::clone(&of_slice));
+            let pod = pod.map(workload::of_pod);
             let described = Arc::new(workload::describe(
                 pod.unwrap_or_default(),
                 &slice.meta.key.namespace,
@@ -268,6 +271,17 @@ fn from_slices(
     }
     // Endpoints that end but still serve are used only when nothing else is there.
     if ready.is_empty() { serving } else { ready }
+}
+
+/// The labels of a Pod in the namespace of its Service, which subsets select by.
+fn labels_of_pod(
+    all: &Resources,
+    service: &ObjectKey,
+    pod: &str,
+) -> Option<Arc<BTreeMap<String, String>>> {
+    let key = ObjectKey::new(service.namespace.as_str(), pod);
+    let pod = all.pods.get(&key)?;
+    Some(Arc::new(pod.meta.labels.clone()))
 }
 
 fn from_endpoints(
@@ -292,13 +306,13 @@ fn from_endpoints(
             };
             let target = address.target_ref.as_ref();
             let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
-            let pod = pod
-                .and_then(|target| target.name.as_deref())
-                .map(workload::of_pod);
+            let pod = pod.and_then(|target| target.name.as_deref());
+            let own = pod.and_then(|pod| labels_of_pod(all, &object.meta.key, pod));
+            let pod = pod.map(workload::of_pod);
             backends.push(Backend {
                 address: SocketAddr::new(ip, number).into(),
                 weight: 1,
-                labels: Arc::clone(&labels),
+                labels: own.unwrap_or_else(|| Arc::clone(&labels)),
                 workload: Arc::new(workload::describe(
                     pod.unwrap_or_default(),
                     &object.meta.key.namespace,

@@ -178,3 +178,52 @@ spec:
         assert_eq!(found, (balancing, seconds, endpoints), "{subset}");
     }
 }
+
+#[test]
+fn subsets_select_endpoints_by_the_labels_of_their_pods() {
+    let translation = translated(&format!(
+        "{}{}",
+        base_and(&with_http(
+            "[{route: [{destination: {host: web, subset: v2}}]}]"
+        )),
+        r"---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: default}
+spec: {host: web, subsets: [{name: v2, labels: {version: v2}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: default, labels: {app: web, version: v1}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-2, namespace: default, labels: {app: web, version: v2}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-abc, namespace: default, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080, protocol: TCP}]
+endpoints:
+- {addresses: [10.0.0.1], targetRef: {kind: Pod, name: web-1}}
+- {addresses: [10.0.0.2], targetRef: {kind: Pod, name: web-2}}
+- {addresses: [10.0.0.3], targetRef: {kind: Pod, name: not-seen}}
+",
+    ));
+    let subset = "outbound|80|v2|web.default.svc.cluster.local";
+    let clusters = translation.model.clusters.iter();
+    let cluster = clusters.clone().find(|cluster| cluster.name == subset);
+    let cluster = cluster.unwrap_or_else(|| panic!("{:?}", findings(&translation)));
+    let addresses: Vec<_> = cluster
+        .endpoints
+        .iter()
+        .map(|e| e.address.to_string())
+        .collect();
+    assert_eq!(addresses, ["10.0.0.2:8080"]);
+}

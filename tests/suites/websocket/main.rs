@@ -137,7 +137,8 @@ fn server() -> (Process, SocketAddr) {
 fn hold(count: u32, url: Vec<String>) -> Process {
     let words = [vec!["hold".to_owned(), count.to_string()], url].concat();
     let mut held = peer(&words);
-    held.wait_for_line("open", DEADLINE);
+    // A word that no complaint of the script has.
+    held.wait_for_line(&format!("<{count} held>"), DEADLINE);
     held
 }
 

@@ -2,7 +2,7 @@
 
     peer.py server HOST             prints the port it serves at, then serves
     peer.py client URL [CA]         speaks, and prints "ok"
-    peer.py hold COUNT URL [CA]     opens connections and prints "open"; once its stdin is closed,
+    peer.py hold COUNT URL [CA]     opens connections and prints "<COUNT held>"; once its stdin is closed,
                                     speaks on each, and prints "alive"
 """
 
@@ -23,8 +23,13 @@ async def echo(socket):
         await socket.send(message)
 
 
+def select(_connection, offered):
+    return "chat" if "chat" in offered else None
+
+
 async def run_server(host):
-    async with serve(echo, host, 0, subprotocols=["chat"], max_size=None) as server:
+    how = {"select_subprotocol": select, "max_size": None}
+    async with serve(echo, host, 0, **how) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
@@ -61,7 +66,7 @@ async def talk(url, ca):
 
 async def hold(count, url, ca):
     sockets = [await open_one(url, ca, ping_interval=None) for _ in range(count)]
-    print("open", flush=True)
+    print(f"<{count} held>", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for number, socket in enumerate(sockets):
         await socket.send(str(number))

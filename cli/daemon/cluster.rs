@@ -1,0 +1,236 @@
+//! Addresses where a cluster keeps them: who deals, what is told to the cluster.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gatehouse_config::ObjectKey;
+use gatehouse_config::codes;
+use gatehouse_config::finding::{Finding, Level};
+use gatehouse_config::model::Model;
+use gatehouse_config::resources::{Origin, Resources};
+use gatehouse_config::source::Gathered;
+use gatehouse_config::source::kubernetes::{PoolCounters, SeenService};
+use gatehouse_config::status::kubernetes::{Note, StatusWriter, Wanted, WantedService};
+use gatehouse_lb_speaker::allocate::observed;
+use gatehouse_lb_speaker::{Allocation, Allocator, Change, Decision, Outcome};
+
+/// The cluster's part in who holds which address.
+pub struct InCluster {
+    pub(super) writer: StatusWriter,
+    /// The statuses were taken over since this node began to deal.
+    has_adopted: bool,
+    /// What was last told of Services that wait.
+    told: HashMap<ObjectKey, String>,
+    services: Arc<BTreeMap<ObjectKey, SeenService>>,
+    may_allocate: bool,
+}
+
+impl InCluster {
+    /// Nothing was decided yet.
+    pub fn new(writer: StatusWriter) -> Self {
+        Self {
+            writer,
+            has_adopted: false,
+            told: HashMap::new(),
+            services: Arc::default(),
+            may_allocate: false,
+        }
+    }
+
+    /// Takes note of what statuses say now.
+    pub(super) fn see(&mut self, gathered: &Gathered) {
+        self.services = Arc::clone(&gathered.services);
+        self.may_allocate = gathered.may_allocate;
+    }
+
+    /// The pools that the statuses name.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &String> {
+        self.services.values().filter_map(|seen| seen.pool.as_ref())
+    }
+
+    /// Whether this node deals now.
+    pub(super) fn deals(&self) -> bool {
+        self.may_allocate && self.writer.leadership().is_mine()
+    }
+
+    /// Before this node deals for the first time: takes over what the statuses say, so that holders
+    /// are confirmed before anyone new is served.
+    pub(super) fn adopt(&mut self, resources: &Resources, allocator: &mut Allocator) {
+        if std::mem::replace(&mut self.has_adopted, true) {
+            return;
+        }
+        let here = allocator
+            .holders()
+            .map(|(key, held)| (key.clone(), held.clone()));
+        // Of the cluster's Services nothing counts that was remembered from an earlier time.
+        let here: Vec<_> = here.filter(|(key, _)| !is_api(resources, key)).collect();
+        *allocator = Allocator::new();
+        allocator.readopt(here);
+        allocator.readopt(self.services.iter().filter_map(|(key, seen)| {
+            let allocation = Allocation {
+                addresses: seen.addresses(),
+                pool: seen.pool.clone().unwrap_or_default(),
+            };
+            is_api(resources, key).then(|| (key.clone(), allocation))
+        }));
+    }
+
+    /// This node does not deal: the cluster says what is.
+    pub(super) fn stand_by(&mut self) {
+        self.has_adopted = false;
+        self.told.clear();
+        self.writer.write(None);
+    }
+
+    /// Tells the cluster what was decided.
+    pub(super) fn tell(&mut self, model: &Model, resources: &Resources, outcome: &Outcome) {
+        let mut wanted = Wanted::default();
+        for service in &model.services {
+            if !is_api(resources, &service.key) {
+                continue;
+            }
+            let decision = outcome.services.get(&service.key);
+            let allocation = decision.and_then(Decision::allocation);
+            wanted.services.insert(
+                service.key.clone(),
+                WantedService {
+                    addresses: allocation
+                        .map(|held| held.addresses.clone())
+                        .unwrap_or_default(),
+                    is_gateway: service.is_gateway,
+                    pool: allocation.map(|held| held.pool.clone()).unwrap_or_default(),
+                },
+            );
+            self.tell_of_waiting(&service.key, decision);
+        }
+        self.told.retain(|key, _| wanted.services.contains_key(key));
+        for usage in &outcome.pools {
+            let key = resources
+                .ip_address_pools
+                .iter()
+                .find(|(key, _)| key.name == usage.pool);
+            let Some((key, _)) = key.filter(|(_, pool)| matches!(pool.origin, Origin::Api { .. }))
+            else {
+                continue;
+            };
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            wanted.pools.insert(
+                key.clone(),
+                PoolCounters {
+                    assigned_ipv4: count(usage.ipv4_in_use),
+                    assigned_ipv6: count(usage.ipv6_in_use),
+                    available_ipv4: count(usage.ipv4_total.saturating_sub(usage.ipv4_in_use)),
+                    available_ipv6: count(usage.ipv6_total.saturating_sub(usage.ipv6_in_use)),
+                },
+            );
+        }
+        for change in &outcome.changes {
+            self.tell_of_loss(change);
+        }
+        self.writer.write(Some(Arc::new(wanted)));
+    }
+
+    fn tell_of_waiting(&mut self, key: &ObjectKey, decision: Option<&Decision>) {
+        let Some(Decision::Pending { reason }) = decision else {
+            self.told.remove(key);
+            return;
+        };
+        if self.told.get(key) != Some(reason) {
+            self.told.insert(key.clone(), reason.clone());
+            self.writer.note(Note {
+                service: key.clone(),
+                is_warning: true,
+                reason: "AllocationFailed",
+                message: format!("Failed to allocate IP for \"{key}\": {reason}"),
+            });
+        }
+    }
+
+    fn tell_of_loss(&self, change: &Change) {
+        if change.before.is_empty() || change.before.iter().all(|held| change.after.contains(held))
+        {
+            return;
+        }
+        // A Service that is gone has nobody to tell; the writer of events finds that.
+        self.writer.note(Note {
+            service: change.service.clone(),
+            is_warning: false,
+            reason: "ClearAssignment",
+            message: format!(
+                "current IP for \"{}\" is given up: {}",
+                change.service, change.why
+            ),
+        });
+    }
+
+    /// What is in force: what the statuses say, whoever decided it.
+    pub(super) fn observed(
+        &self,
+        model: &Model,
+        resources: &Resources,
+        decided: Option<&Outcome>,
+    ) -> Outcome {
+        let seen = self
+            .services
+            .iter()
+            .filter(|(key, _)| is_api(resources, key));
+        let held: BTreeMap<ObjectKey, Vec<IpAddr>> = seen
+            .map(|(key, seen)| (key.clone(), seen.addresses()))
+            .collect();
+        observed(
+            &model.services,
+            &model.pools,
+            &held,
+            decided,
+            &self.waiting(),
+        )
+    }
+
+    /// Why a Service has no address yet, where another node deals, or none.
+    fn waiting(&self) -> String {
+        let leadership = self.writer.leadership();
+        if leadership.is_mine() {
+            return "not everything is known of the cluster that addresses are dealt by (Services, \
+                    IPAddressPools, Namespaces)"
+                .to_owned();
+        }
+        match (leadership.trouble, leadership.holder.as_str()) {
+            (Some(trouble), _) => format!("this node cannot see who deals addresses: {trouble}"),
+            (None, "") => "no node deals addresses yet".to_owned(),
+            (None, holder) => format!(
+                "node {holder} deals addresses, and has not given it one; `kubectl describe \
+                 service` tells why"
+            ),
+        }
+    }
+
+    /// What keeps decisions from the cluster.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let lease = self.writer.leadership().trouble.map(|trouble| {
+            format!(
+                "the Lease of the node that deals addresses cannot be had or seen: {trouble}. \
+                 Addresses stay as they are"
+            )
+        });
+        let troubles = lease.into_iter().chain(self.writer.trouble());
+        troubles
+            .map(|message| Finding {
+                code: codes::STATE,
+                level: Level::Error,
+                object: None,
+                field: String::new(),
+                position: None,
+                message,
+                hint: "It is tried again. See deploy/rbac.yaml for what it needs to be allowed."
+                    .to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// Whether the version of a Service that is in force is the cluster's.
+fn is_api(resources: &Resources, key: &ObjectKey) -> bool {
+    let service = resources.services.get(key);
+    service.is_some_and(|service| matches!(service.origin, Origin::Api { .. }))
+}

@@ -1,0 +1,109 @@
+//! Which kinds are watched, and where.
+
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::watcher;
+
+use crate::source::decode::Kind;
+
+/// Where objects of a kind are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everywhere.
+    Cluster,
+    /// In the gateway's own namespace, as Istio does: nobody else's secrets are read.
+    Gateway,
+}
+
+/// Every kind that is watched. Not among them: MeshConfig, which in a cluster is a ConfigMap;
+/// Endpoints, which every Service has as EndpointSlices; and kinds that only `check` looks at.
+pub(super) const WATCHED: &[Kind] = &[
+    Kind::Gateway,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+    Kind::Telemetry,
+    Kind::AuthorizationPolicy,
+    Kind::RequestAuthentication,
+    Kind::PeerAuthentication,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Pod,
+    Kind::Secret,
+    Kind::ConfigMap,
+    Kind::IPAddressPool,
+    Kind::L2Advertisement,
+    Kind::EnvoyFilter,
+    Kind::WasmPlugin,
+];
+
+/// What must be known before an address is dealt: else one that is held could be dealt again.
+pub(super) const FOR_ALLOCATION: &[Kind] = &[Kind::Service, Kind::IPAddressPool, Kind::Namespace];
+
+impl Scope {
+    pub(super) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Secret | Kind::ConfigMap => Self::Gateway,
+            _ => Self::Cluster,
+        }
+    }
+}
+
+/// The resource of a kind in one of its versions.
+pub(super) fn resource(kind: Kind, version: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(kind.group(), version, kind.name()))
+}
+
+/// `virtualservices.networking.istio.io`, the name of its CustomResourceDefinition.
+pub(super) fn crd(kind: Kind) -> String {
+    format!("{}.{}", resource(kind, "").plural, kind.group())
+}
+
+/// How a kind is watched.
+pub(super) fn config(kind: Kind) -> watcher::Config {
+    let config = watcher::Config::default();
+    match kind {
+        // Helm's releases and Pods' tokens are most of what secrets there are, and never a
+        // certificate.
+        Kind::Secret => config.fields(
+            "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,\
+             type!=kubernetes.io/dockerconfigjson",
+        ),
+        // Of what has ended nothing is needed.
+        Kind::Pod => config.fields("status.phase!=Succeeded,status.phase!=Failed"),
+        _ => config,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plural_names_are_those_of_the_manifests() {
+        let crds = WATCHED
+            .iter()
+            .filter(|kind| kind.group().contains("istio") || kind.group() == "metallb.io");
+        let names: Vec<_> = crds.map(|kind| crd(*kind)).collect();
+        assert_eq!(
+            names,
+            [
+                "gateways.networking.istio.io",
+                "virtualservices.networking.istio.io",
+                "destinationrules.networking.istio.io",
+                "serviceentries.networking.istio.io",
+                "workloadentries.networking.istio.io",
+                "telemetries.telemetry.istio.io",
+                "authorizationpolicies.security.istio.io",
+                "requestauthentications.security.istio.io",
+                "peerauthentications.security.istio.io",
+                "ipaddresspools.metallb.io",
+                "l2advertisements.metallb.io",
+                "envoyfilters.networking.istio.io",
+                "wasmplugins.extensions.istio.io",
+            ]
+        );
+    }
+}

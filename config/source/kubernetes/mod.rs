@@ -1,0 +1,305 @@
+//! A Kubernetes API server as a source of objects.
+//!
+//! ```text
+//! a thread of its own: one watch for each kind ──► Store ──► load(): Resources, findings
+//!                                                       └──► what statuses say
+//! ```
+//!
+//! Objects go through the decoder that reads files, so that one that is wrong is told in the same
+//! words, keeps its last good version, and stops nothing. A kind that the cluster has not got is
+//! waited for; while the API server is away, what is known stays.
+
+mod backoff;
+mod kinds;
+mod seen;
+mod slim;
+mod store;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::{ApiResource, DynamicObject};
+use thiserror::Error;
+use tokio::sync::{Notify, watch as channel};
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use backoff::Backoff;
+pub use seen::{Ingress, PoolCounters, SeenPool, SeenService};
+pub use store::{Changed, Store};
+
+use crate::finding::Finding;
+use crate::resources::{ObjectKey, Resources};
+use crate::source::decode::Kind;
+
+/// Nothing more for so long: one `kubectl apply` of several objects is one change.
+const QUIET: Duration = Duration::from_millis(8);
+/// A change is told after this at the latest.
+const AT_MOST: Duration = Duration::from_millis(40);
+/// A server that does not take a connection in this time is away.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What of the cluster is of interest.
+#[derive(Clone, Debug)]
+pub struct KubernetesSettings {
+    /// The gateway's namespace: its Secrets and ConfigMaps are read, and nobody else's.
+    pub namespace: String,
+}
+
+/// Why there is no cluster to ask.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// None is named anywhere.
+    #[error(
+        "no cluster is named: neither KUBECONFIG nor ~/.kube/config can be used, and this is no \
+         Pod with an account of its own ({0})"
+    )]
+    NotNamed(#[from] kube::config::InferConfigError),
+    /// What is named cannot be used.
+    #[error("the cluster that the kubeconfig names cannot be asked: {0}")]
+    Unusable(kube::Error),
+    /// The operating system refused a thread.
+    #[error("no thread for Kubernetes: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A cluster that is being watched. Copies are of the same one.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    default_namespace: String,
+    runtime: tokio::runtime::Handle,
+    shared: Shared,
+}
+
+/// What the watches and their readers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    store: Arc<Mutex<Store>>,
+    objects_changed: Arc<Notify>,
+    status_changed: channel::Sender<u64>,
+    /// How often each CustomResourceDefinition was seen to change.
+    crds: channel::Sender<BTreeMap<String, u64>>,
+}
+
+/// What a cluster holds now.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Every object: its newest version that can be read.
+    pub resources: Resources,
+    /// What is wrong with them, and with seeing them.
+    pub findings: Vec<Finding>,
+    /// What the statuses of Services say.
+    pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
+    /// Whether everything is known that addresses are dealt by.
+    pub may_allocate: bool,
+    /// Differs from the number before if anything changed.
+    pub changes: u64,
+}
+
+impl Cluster {
+    /// Finds the cluster as kubectl does (KUBECONFIG, ~/.kube/config, or the Pod's own account) and
+    /// begins to watch it. Whether it answers is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// When no cluster is named, or what is named makes no sense.
+    pub fn connect(settings: &KubernetesSettings) -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (settings, handle) = (settings.clone(), runtime.handle().clone());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::Builder::new()
+            .name("kubernetes".to_owned())
+            .spawn(move || {
+                let begun = runtime.block_on(Self::begin(&settings, handle));
+                let goes_on = begun.is_ok();
+                // Who asked waits for it.
+                let _ = tell.send(begun);
+                if goes_on {
+                    // Until the process ends: there is nothing here to bring to an end.
+                    runtime.block_on(std::future::pending::<()>());
+                }
+            })?;
+        told.recv()
+            .unwrap_or_else(|_| Err(std::io::Error::other("it ended").into()))
+    }
+
+    /// Begins to watch; runs on the thread of the watches.
+    async fn begin(
+        settings: &KubernetesSettings,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, ConnectError> {
+        let mut config = kube::Config::infer().await?;
+        config.connect_timeout = Some(CONNECT);
+        let default_namespace = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(ConnectError::Unusable)?;
+        let shared = Shared::new();
+        for kind in kinds::WATCHED {
+            let (client, settings) = (client.clone(), settings.clone());
+            runtime.spawn(watch::watch(client, *kind, settings, shared.clone()));
+        }
+        runtime.spawn(watch::watch_crds(client.clone(), shared.clone()));
+        Ok(Self {
+            client,
+            default_namespace,
+            runtime,
+            shared,
+        })
+    }
+
+    /// Waits until every kind is known, or known not to be seen now; not longer than `patience`.
+    pub async fn wait_until_seen(&self, patience: Duration) {
+        let mut tick = tokio::time::interval(Duration::from_millis(5));
+        let all_tried = async {
+            while !self.shared.store().has_tried(kinds::WATCHED) {
+                tick.tick().await;
+            }
+        };
+        if timeout(patience, all_tried).await.is_err() {
+            tracing::warn!(
+                "the API server has not told everything yet; going on with what is known"
+            );
+        }
+    }
+
+    /// What the cluster holds now.
+    pub fn load(&self) -> Seen {
+        let store = self.shared.store();
+        Seen {
+            resources: store.resources().clone(),
+            findings: store.findings(),
+            services: Arc::clone(store.services()),
+            may_allocate: store.knows(kinds::FOR_ALLOCATION),
+            changes: store.changes(),
+        }
+    }
+
+    /// Waits until something changed, and who changed it has probably finished: 8 ms after the last
+    /// change, 40 ms after the first at the latest. No change is lost while nobody waits.
+    pub async fn changed(&self) {
+        self.shared.objects_changed.notified().await;
+        let latest = Instant::now() + AT_MOST;
+        loop {
+            let quiet = (Instant::now() + QUIET).min(latest);
+            tokio::select! {
+                () = self.shared.objects_changed.notified(), if quiet < latest => {}
+                () = sleep_until(quiet) => return,
+            }
+        }
+    }
+
+    /// For what is written back: the way to the server, and what is seen of it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What is seen, shared with the watches.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The thread that all of it runs on.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
+    /// The namespace of the kubeconfig's context, or the Pod's own.
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            store: Arc::default(),
+            objects_changed: Arc::default(),
+            status_changed: channel::Sender::new(0),
+            crds: channel::Sender::default(),
+        }
+    }
+
+    /// What is known. Held for moments only.
+    pub fn store(&self) -> MutexGuard<'_, Store> {
+        // A panic in the midst of a change leaves a store that the next list puts right.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Told of each change of what allocators write.
+    pub fn status_changes(&self) -> channel::Receiver<u64> {
+        self.status_changed.subscribe()
+    }
+
+    /// Changes the store and tells who waits for that.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Store) -> Changed) {
+        let changed = change(&mut self.store());
+        if changed.objects || changed.status {
+            self.objects_changed.notify_one();
+        }
+        if changed.status {
+            self.status_changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn crd_is_there(&self, name: String) {
+        self.crds
+            .send_modify(|crds| *crds.entry(name).or_default() += 1);
+    }
+
+    /// How often a CustomResourceDefinition was seen to change.
+    fn crd_changes(&self, name: &str) -> u64 {
+        self.crds.borrow().get(name).copied().unwrap_or_default()
+    }
+
+    /// Waits until it was seen to change once more; not longer than `most`.
+    async fn wait_for_crd(&self, name: &str, seen: u64, most: Duration) {
+        let mut crds = self.crds.subscribe();
+        let more = crds.wait_for(|crds| crds.get(name).is_some_and(|count| *count > seen));
+        // That the wait is over is all there is to know.
+        let _ = timeout(most, more).await;
+    }
+}
+
+/// An object as JSON, without what is long and says nothing.
+pub(crate) fn object_json(object: DynamicObject) -> serde_json::Value {
+    watch::json(object)
+}
+
+/// The resource of a kind, in its preferred version.
+pub(crate) fn resource_of(kind: Kind) -> ApiResource {
+    kinds::resource(kind, kind.versions().first().copied().unwrap_or_default())
+}
+
+/// An error and its causes in one line.
+pub fn error_text(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return match status.message.is_empty() {
+            true => format!("HTTP {}", status.code),
+            false => status.message.clone(),
+        };
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

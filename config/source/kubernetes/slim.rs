@@ -1,0 +1,72 @@
+//! What is left of an object before it is read: memory is proportional to what is used.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::source::decode::Kind;
+use crate::status::kubernetes::ALLOCATED_FROM;
+
+/// Takes out what nothing here reads, and what changes without any effect.
+pub(super) fn slim(kind: Kind, json: &mut Json) {
+    let Some(object) = json.as_object_mut() else {
+        return;
+    };
+    if let Some(metadata) = object.get_mut("metadata").and_then(Json::as_object_mut) {
+        // resourceVersion and generation stand in the origin, and would make versions differ that
+        // say the same.
+        for field in ["managedFields", "resourceVersion", "generation", "selfLink"] {
+            metadata.remove(field);
+        }
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Json::as_object_mut)
+        {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            if kind == Kind::Service {
+                annotations.remove(ALLOCATED_FROM);
+            }
+            if kind == Kind::Pod {
+                annotations.clear();
+            }
+        }
+    }
+    match kind {
+        // Addresses are kept beside it.
+        Kind::Service => {
+            object.remove("status");
+        }
+        Kind::Node => slim_node(object),
+        Kind::Pod => {
+            object.remove("status");
+            let node = object
+                .get("spec")
+                .and_then(|spec| spec.get("nodeName"))
+                .cloned();
+            object.insert(
+                "spec".to_owned(),
+                json!({"nodeName": node.unwrap_or_default()}),
+            );
+        }
+        Kind::IPAddressPool | Kind::L2Advertisement => {
+            object.remove("status");
+        }
+        _ => {}
+    }
+}
+
+/// Of a Node's status (images, capacities, heartbeats) the addresses and what its conditions say.
+fn slim_node(object: &mut Map<String, Json>) {
+    let Some(status) = object.remove("status") else {
+        return;
+    };
+    let conditions = status.get("conditions").and_then(Json::as_array);
+    let conditions: Vec<Json> = conditions
+        .into_iter()
+        .flatten()
+        .map(|condition| json!({"type": condition.get("type"), "status": condition.get("status")}))
+        .collect();
+    let addresses = status.get("addresses").cloned().unwrap_or(json!([]));
+    object.insert(
+        "status".to_owned(),
+        json!({"conditions": conditions, "addresses": addresses}),
+    );
+}

@@ -1,0 +1,297 @@
+//! What the cluster holds, as far as it was seen: objects, what is wrong with them, and what
+//! allocators and others wrote of them. No I/O.
+//!
+//! Objects are kept without what changes all the time and concerns no traffic, and a version that
+//! says the same is the version before: status writes and heartbeats rebuild nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::seen::{SeenPool, SeenService, seen_pool, seen_service};
+use super::slim::slim;
+use crate::codes;
+use crate::finding::{Finding, Level};
+use crate::resources::{ObjectKey, Resources};
+use crate::source::decode::{AnyObject, Kind, decode_json};
+
+/// Everything that was seen of the cluster.
+#[derive(Debug, Default)]
+pub struct Store {
+    resources: Resources,
+    findings: BTreeMap<(Kind, ObjectKey), Vec<Finding>>,
+    kinds: BTreeMap<Kind, Sight>,
+    services: Arc<BTreeMap<ObjectKey, SeenService>>,
+    pools: BTreeMap<ObjectKey, SeenPool>,
+    changes: u64,
+}
+
+/// How well a kind is known.
+#[derive(Debug, Default)]
+struct Sight {
+    /// Its objects were seen as a whole once, or the cluster has no such kind.
+    known: bool,
+    /// What a list that is under way has brought.
+    listing: Option<BTreeSet<ObjectKey>>,
+    /// Why it cannot be seen now.
+    trouble: Option<String>,
+}
+
+/// What a change concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Objects, or which kinds are known.
+    pub objects: bool,
+    /// What allocators wrote: Services' addresses, pools' counters.
+    pub status: bool,
+}
+
+impl Store {
+    /// The objects.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// What Services' statuses say.
+    pub fn services(&self) -> &Arc<BTreeMap<ObjectKey, SeenService>> {
+        &self.services
+    }
+
+    /// What pools' statuses say.
+    pub fn pools(&self) -> &BTreeMap<ObjectKey, SeenPool> {
+        &self.pools
+    }
+
+    /// Counts changes of any kind.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether everything of these kinds was seen.
+    pub fn knows(&self, kinds: &[Kind]) -> bool {
+        kinds
+            .iter()
+            .all(|kind| self.kinds.get(kind).is_some_and(|sight| sight.known))
+    }
+
+    /// Whether each of these kinds is known, or is known not to be seen now.
+    pub fn has_tried(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().all(|kind| {
+            let sight = self.kinds.get(kind);
+            sight.is_some_and(|sight| sight.known || sight.trouble.is_some())
+        })
+    }
+
+    /// What is wrong with objects, and with seeing them.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut by_trouble: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (kind, sight) in &self.kinds {
+            if let Some(trouble) = &sight.trouble {
+                by_trouble.entry(trouble).or_default().push(kind.name());
+            }
+        }
+        let troubles = by_trouble.into_iter().map(|(trouble, kinds)| Finding {
+            code: codes::WATCH,
+            level: Level::Error,
+            object: None,
+            field: String::new(),
+            position: None,
+            message: format!(
+                "the API server cannot be asked for {}: {trouble}. What was read before stays in \
+                 force, and changes are not seen; it is tried again.",
+                kinds.join(", ")
+            ),
+            hint: String::new(),
+        });
+        troubles
+            .chain(self.findings.values().flatten().cloned())
+            .collect()
+    }
+
+    /// A list of a kind begins.
+    pub fn list_begins(&mut self, kind: Kind) {
+        self.kinds.entry(kind).or_default().listing = Some(BTreeSet::new());
+    }
+
+    /// A list is complete: what it did not bring is gone.
+    pub fn list_ends(&mut self, kind: Kind) -> Changed {
+        let sight = self.kinds.entry(kind).or_default();
+        let mut changed = Changed {
+            objects: !sight.known || sight.trouble.is_some(),
+            status: !sight.known,
+        };
+        sight.known = true;
+        sight.trouble = None;
+        if let Some(listed) = sight.listing.take() {
+            let failed = self.findings.keys().filter(|(of, _)| *of == kind);
+            let known: BTreeSet<ObjectKey> = failed
+                .map(|(_, key)| key.clone())
+                .chain(self.resources.keys(kind))
+                .collect();
+            for key in known.difference(&listed) {
+                changed.join(self.remove(kind, key));
+            }
+        }
+        self.note(changed)
+    }
+
+    /// The cluster has no such kind (its CRD is not there).
+    pub fn is_absent(&mut self, kind: Kind) -> Changed {
+        let sight = self.kinds.entry(kind).or_default();
+        let changed = Changed {
+            objects: !sight.known || sight.trouble.is_some(),
+            status: !sight.known,
+        };
+        sight.known = true;
+        sight.trouble = None;
+        self.note(changed)
+    }
+
+    /// A kind cannot be seen now; what is known of it stays.
+    pub fn is_troubled(&mut self, kind: Kind, why: String) -> Changed {
+        let sight = self.kinds.entry(kind).or_default();
+        let objects = sight.trouble.as_ref() != Some(&why);
+        sight.trouble = Some(why);
+        self.note(Changed {
+            objects,
+            status: false,
+        })
+    }
+
+    /// An object is there, in this version.
+    pub fn apply(&mut self, kind: Kind, mut json: Json) -> Changed {
+        let Some((key, version)) = name(&json, kind) else {
+            return Changed::default();
+        };
+        let is_older = self.is_older(kind, &key, &version);
+        match &mut self.kinds.entry(kind).or_default().listing {
+            Some(listed) => {
+                listed.insert(key.clone());
+            }
+            // An answer to a write and the watch come by two ways.
+            None if is_older => return Changed::default(),
+            None => {}
+        }
+        let mut changed = Changed {
+            objects: false,
+            status: self.see_status(kind, &key, &version, &json),
+        };
+        slim(kind, &mut json);
+        let mut read = decode_json(kind, &version, &json);
+        let before = self.resources.object(kind, &key);
+        match read.objects.pop() {
+            Some(object) if before.as_ref().is_some_and(|old| old.same_content(&object)) => {}
+            Some(object) => {
+                self.resources.insert(object);
+                changed.objects = true;
+            }
+            None if before.is_some() => read.findings.push(last_good(kind, &key)),
+            None => {}
+        }
+        let place = (kind, key);
+        if self.findings.get(&place).map_or(&[][..], Vec::as_slice) != read.findings {
+            changed.objects = true;
+            match read.findings.is_empty() {
+                true => self.findings.remove(&place),
+                false => self.findings.insert(place, read.findings),
+            };
+        }
+        self.note(changed)
+    }
+
+    /// An object is gone.
+    pub fn delete(&mut self, kind: Kind, json: &Json) -> Changed {
+        let Some((key, _)) = name(json, kind) else {
+            return Changed::default();
+        };
+        let changed = self.remove(kind, &key);
+        self.note(changed)
+    }
+
+    fn remove(&mut self, kind: Kind, key: &ObjectKey) -> Changed {
+        let had_findings = self.findings.remove(&(kind, key.clone())).is_some();
+        let status = match kind {
+            Kind::Service => Arc::make_mut(&mut self.services).remove(key).is_some(),
+            Kind::IPAddressPool => self.pools.remove(key).is_some(),
+            _ => false,
+        };
+        Changed {
+            objects: self.resources.remove(kind, key) || had_findings,
+            status,
+        }
+    }
+
+    fn is_older(&self, kind: Kind, key: &ObjectKey, version: &str) -> bool {
+        let seen = match kind {
+            Kind::Service => self.services.get(key).map(|seen| &seen.resource_version),
+            Kind::IPAddressPool => self.pools.get(key).map(|seen| &seen.resource_version),
+            _ => None,
+        };
+        // Numbers that grow, since Kubernetes 1.35 by definition.
+        let seen: Option<u64> = seen.and_then(|seen| seen.parse().ok());
+        let new: Option<u64> = version.parse().ok();
+        seen.zip(new).is_some_and(|(seen, new)| new < seen)
+    }
+
+    fn see_status(&mut self, kind: Kind, key: &ObjectKey, version: &str, json: &Json) -> bool {
+        match kind {
+            Kind::Service => {
+                let seen = seen_service(version, json);
+                let services = Arc::make_mut(&mut self.services);
+                services.insert(key.clone(), seen.clone()) != Some(seen)
+            }
+            Kind::IPAddressPool => {
+                let seen = seen_pool(version, json);
+                self.pools.insert(key.clone(), seen.clone()) != Some(seen)
+            }
+            _ => false,
+        }
+    }
+
+    fn note(&mut self, changed: Changed) -> Changed {
+        if changed != Changed::default() {
+            self.changes += 1;
+        }
+        changed
+    }
+}
+
+impl Changed {
+    pub(super) fn join(&mut self, other: Self) {
+        self.objects |= other.objects;
+        self.status |= other.status;
+    }
+}
+
+/// Namespace, name and version.
+fn name(json: &Json, kind: Kind) -> Option<(ObjectKey, String)> {
+    let metadata = json.get("metadata")?;
+    let text = |field| metadata.get(field).and_then(Json::as_str);
+    let namespace = match kind.namespaced() {
+        true => text("namespace").unwrap_or("default"),
+        false => "",
+    };
+    let version = text("resourceVersion").unwrap_or_default();
+    Some((ObjectKey::new(namespace, text("name")?), version.to_owned()))
+}
+
+fn last_good(kind: Kind, key: &ObjectKey) -> Finding {
+    Finding {
+        code: codes::LAST_GOOD,
+        level: Level::Warning,
+        object: Some(kind.reference(key)),
+        field: String::new(),
+        position: None,
+        message: "what the cluster has now cannot be read, so the last good version stays in force"
+            .to_owned(),
+        hint: "Correct the object, or delete it to take it out of force.".to_owned(),
+    }
+}
+
+impl Store {
+    /// The object of this kind and key, for tests and explanations.
+    pub fn object(&self, kind: Kind, key: &ObjectKey) -> Option<AnyObject> {
+        self.resources.object(kind, key)
+    }
+}

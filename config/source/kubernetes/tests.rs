@@ -1,0 +1,168 @@
+use serde_json::{Value as Json, json};
+
+use super::store::Store;
+use crate::codes;
+use crate::resources::ObjectKey;
+use crate::source::decode::Kind;
+
+fn pool(version: u32, addresses: Json) -> Json {
+    json!({
+        "metadata": {"name": "lan", "namespace": "metallb-system", "resourceVersion": version.to_string()},
+        "spec": {"addresses": addresses},
+    })
+}
+
+fn service(version: u32, ip: Option<&str>) -> Json {
+    let ingress = ip.map(|ip| json!([{"ip": ip, "ipMode": "VIP"}]));
+    json!({
+        "metadata": {"name": "web", "namespace": "default", "uid": "u", "resourceVersion": version.to_string(),
+            "annotations": {"metallb.io/ip-allocated-from-pool": "lan", "mine": "stays"}},
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+        "status": {"loadBalancer": {"ingress": ingress}},
+    })
+}
+
+fn list(store: &mut Store, kind: Kind, objects: impl IntoIterator<Item = Json>) {
+    store.list_begins(kind);
+    for object in objects {
+        store.apply(kind, object);
+    }
+    store.list_ends(kind);
+}
+
+#[test]
+fn a_list_replaces_what_was_known_at_its_end() {
+    let mut store = Store::default();
+    assert!(!store.knows(&[Kind::IPAddressPool]));
+    list(
+        &mut store,
+        Kind::IPAddressPool,
+        [pool(1, json!(["192.0.2.0/28"]))],
+    );
+    assert!(store.knows(&[Kind::IPAddressPool]));
+    assert_eq!(store.resources().ip_address_pools.len(), 1);
+    // A list that is under way takes nothing away.
+    store.list_begins(Kind::IPAddressPool);
+    assert_eq!(store.resources().ip_address_pools.len(), 1);
+    let changed = store.list_ends(Kind::IPAddressPool);
+    assert!(changed.objects);
+    assert!(store.resources().is_empty());
+    assert!(store.pools().is_empty());
+}
+
+#[test]
+fn a_version_that_says_the_same_is_the_version_before() {
+    let mut store = Store::default();
+    let key = ObjectKey::new("default", "web");
+    assert!(store.apply(Kind::Service, service(1, None)).objects);
+    let first = store.object(Kind::Service, &key).unwrap();
+    let changed = store.apply(Kind::Service, service(2, Some("192.0.2.1")));
+    assert!(!changed.objects, "a status is no change of the object");
+    assert!(changed.status);
+    assert!(
+        store
+            .object(Kind::Service, &key)
+            .unwrap()
+            .same_version(&first)
+    );
+    let seen = &store.services()[&key];
+    assert_eq!(
+        seen.addresses(),
+        ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]
+    );
+    assert_eq!(seen.resource_version, "2");
+    assert_eq!(seen.pool.as_deref(), Some("lan"));
+    assert_eq!(seen.uid, "u");
+    // The same once more, as a list after a reconnect brings it, is nothing at all.
+    let before = store.changes();
+    store.apply(Kind::Service, service(2, Some("192.0.2.1")));
+    assert_eq!(store.changes(), before);
+    let object = &store.resources().services[&key];
+    assert_eq!(
+        object.meta.annotations.len(),
+        1,
+        "{:?}",
+        object.meta.annotations
+    );
+    assert!(object.body.status.is_none());
+}
+
+#[test]
+fn an_object_that_cannot_be_read_keeps_its_last_good_version() {
+    let mut store = Store::default();
+    let key = ObjectKey::new("metallb-system", "lan");
+    store.apply(Kind::IPAddressPool, pool(1, json!(["192.0.2.0/28"])));
+    let good = store.object(Kind::IPAddressPool, &key).unwrap();
+    let changed = store.apply(Kind::IPAddressPool, pool(2, json!("192.0.2.0/28, 5")));
+    assert!(changed.objects, "its findings changed");
+    assert!(
+        store
+            .object(Kind::IPAddressPool, &key)
+            .unwrap()
+            .same_version(&good)
+    );
+    let findings = store.findings();
+    let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [codes::SCHEMA, codes::LAST_GOOD]);
+    assert!(findings.iter().all(|finding| finding.position.is_none()));
+    assert_eq!(findings[0].object.as_ref().unwrap().key, key);
+
+    store.apply(Kind::IPAddressPool, pool(3, json!(["192.0.2.0/28"])));
+    assert_eq!(store.findings(), []);
+    // One that was never good goes without a trace when it is deleted.
+    let bad = pool(4, json!({}));
+    store.delete(Kind::IPAddressPool, &bad);
+    store.apply(Kind::IPAddressPool, bad.clone());
+    assert_eq!(store.findings().len(), 1);
+    assert!(store.delete(Kind::IPAddressPool, &bad).objects);
+    assert_eq!(store.findings(), []);
+}
+
+#[test]
+fn trouble_is_told_once_and_ends_with_the_next_list() {
+    let mut store = Store::default();
+    list(&mut store, Kind::Node, [json!({"metadata": {"name": "a"}})]);
+    assert!(store.is_troubled(Kind::Node, "refused".to_owned()).objects);
+    assert!(!store.is_troubled(Kind::Node, "refused".to_owned()).objects);
+    store.is_troubled(Kind::Pod, "refused".to_owned());
+    assert!(store.has_tried(&[Kind::Node, Kind::Pod]));
+    assert!(store.knows(&[Kind::Node]));
+    assert!(!store.knows(&[Kind::Pod]));
+    let findings = store.findings();
+    assert_eq!(findings.len(), 1, "one for all kinds: {findings:?}");
+    assert!(findings[0].message.contains("Node, Pod"), "{findings:?}");
+    assert_eq!(store.resources().nodes.len(), 1, "what is known stays");
+    list(&mut store, Kind::Node, []);
+    list(&mut store, Kind::Pod, []);
+    assert_eq!(store.findings(), []);
+}
+
+#[test]
+fn heartbeats_and_images_of_nodes_are_left_out() {
+    let node = |beat: &str| {
+        json!({
+            "metadata": {"name": "a", "resourceVersion": beat},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": beat}],
+                "images": [{"names": ["x"], "sizeBytes": 5}],
+                "addresses": [{"type": "InternalIP", "address": "192.0.2.7"}],
+            },
+        })
+    };
+    let mut store = Store::default();
+    assert!(
+        store
+            .apply(Kind::Node, node("2026-01-01T00:00:00Z"))
+            .objects
+    );
+    assert!(
+        !store
+            .apply(Kind::Node, node("2026-01-01T00:05:00Z"))
+            .objects
+    );
+    let body = &store.resources().nodes.values().next().unwrap().body;
+    let status = body.status.as_ref().unwrap();
+    assert!(status.images.is_none());
+    assert_eq!(status.conditions.as_ref().unwrap()[0].status, "True");
+    assert_eq!(status.addresses.as_ref().unwrap()[0].address, "192.0.2.7");
+}

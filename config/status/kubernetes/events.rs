@@ -1,0 +1,87 @@
+//! Events on Services, which `kubectl describe service` shows.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use super::leader::within;
+use crate::resources::ObjectKey;
+use crate::source::kubernetes::Shared;
+
+/// Something to tell of a Service; reasons are MetalLB's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The Service.
+    pub service: ObjectKey,
+    /// Whether somebody should look.
+    pub is_warning: bool,
+    /// In one word: `IPAllocated`, `AllocationFailed`, `ClearAssignment`.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Writes events one after the other, for as long as notes come: addresses are not held up.
+pub(super) async fn run(
+    client: Client,
+    instance: String,
+    shared: Shared,
+    mut notes: mpsc::Receiver<Note>,
+) {
+    let reporter = Reporter {
+        controller: "gatehouse-allocator".to_owned(),
+        instance: Some(instance),
+    };
+    let recorder = Recorder::new(client, reporter);
+    while let Some(note) = notes.recv().await {
+        let uid = {
+            let store = shared.store();
+            let seen = store.services().get(&note.service);
+            // Gone meanwhile: nobody would see it.
+            let Some(seen) = seen else { continue };
+            seen.uid.clone()
+        };
+        let reference = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Service".to_owned()),
+            name: Some(note.service.name.clone()),
+            namespace: Some(note.service.namespace.clone()),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: match note.is_warning {
+                true => EventType::Warning,
+                false => EventType::Normal,
+            },
+            reason: note.reason.to_owned(),
+            // The API refuses more than 1024 bytes.
+            note: Some(shortened(&note.message, 1000)),
+            action: "Allocate".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = within(recorder.publish(&event, &reference)).await {
+            tracing::warn!(service = %note.service, reason = note.reason, %error, "no event");
+        }
+    }
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    format!("{}…", text.get(..end.unwrap_or(0)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn long_messages_end_between_characters() {
+        assert_eq!(shortened("äöü", 6), "äöü");
+        assert_eq!(shortened("äöü", 5), "äö…");
+    }
+}

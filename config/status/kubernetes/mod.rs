@@ -1,0 +1,124 @@
+//! A Kubernetes API server as the place where decisions are kept.
+//!
+//! ```text
+//! the allocator's outcome ──► Wanted ─┐
+//!                                     ├─► writes (pure): patches ──► writer, while this node has
+//! statuses, seen by the watches ──────┘                              the allocator's Lease
+//! ```
+//!
+//! A Service's address stands in its status and nowhere else: there it is read again after a
+//! restart, by whichever node then deals. Each write is made against the version that the decision
+//! was made from, and nothing is written that is there already.
+
+mod events;
+mod leader;
+pub mod lease;
+mod writer;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch as channel};
+use tokio::time::timeout;
+
+pub use events::Note;
+pub use leader::{LEASE, Leadership};
+pub use writes::{Wanted, WantedService, pool_patch, service_patch};
+
+use crate::source::kubernetes::Cluster;
+use writer::Writer;
+
+/// The annotation that names the pool of a Service's addresses.
+pub const ALLOCATED_FROM: &str = "metallb.io/ip-allocated-from-pool";
+
+/// Events that wait to be written; more are left out, with a line in the log.
+const NOTES: usize = 16_384;
+
+/// Where decisions go.
+#[derive(Debug)]
+pub struct StatusWriter {
+    wanted: channel::Sender<Option<Arc<Wanted>>>,
+    notes: mpsc::Sender<Note>,
+    leadership: channel::Receiver<Leadership>,
+    trouble: channel::Receiver<Option<String>>,
+    give_up: channel::Sender<bool>,
+    gave_up: oneshot::Receiver<()>,
+}
+
+impl StatusWriter {
+    /// Begins to seek the Lease, in that namespace; nothing else is written before
+    /// [`write`](Self::write).
+    pub fn start(cluster: &Cluster, namespace: &str, node: &str) -> Self {
+        let (wanted, wanted_receiver) = channel::channel(None);
+        let (notes, notes_receiver) = mpsc::channel(NOTES);
+        let (told, leadership) = channel::channel(Leadership::default());
+        let (trouble_sender, trouble) = channel::channel(None);
+        let (give_up, told_to_give_up) = channel::channel(false);
+        let (gone, gave_up) = oneshot::channel();
+        let client = cluster.client().clone();
+        let shared = cluster.shared().clone();
+        let runtime = cluster.runtime();
+        runtime.spawn(events::run(
+            client.clone(),
+            node.to_owned(),
+            shared.clone(),
+            notes_receiver,
+        ));
+        let writer = Writer::new(client.clone(), shared.clone(), notes.clone());
+        runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender));
+        let leader = leader::Leader::new(client, shared, namespace, node, told);
+        runtime.spawn(async move {
+            leader.run(told_to_give_up).await;
+            // Nobody waits for it where the process was told to end at once.
+            let _ = gone.send(());
+        });
+        Self {
+            wanted,
+            notes,
+            leadership,
+            trouble,
+            give_up,
+            gave_up,
+        }
+    }
+
+    /// Who deals addresses now.
+    pub fn leadership(&self) -> Leadership {
+        self.leadership.borrow().clone()
+    }
+
+    /// Told of each change of that.
+    pub fn leadership_changes(&self) -> channel::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Why something could not be written, at the moment.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
+    }
+
+    /// From now on the cluster shall say this; none: whatever it says is right.
+    pub fn write(&self, wanted: Option<Arc<Wanted>>) {
+        self.wanted.send_if_modified(|now| {
+            let news = *now != wanted;
+            *now = wanted;
+            news
+        });
+    }
+
+    /// Tells of something on a Service.
+    pub fn note(&self, note: Note) {
+        if let Err(error) = self.notes.try_send(note) {
+            tracing::warn!(%error, "an event is left out");
+        }
+    }
+
+    /// Gives the Lease back, so that another node may deal at once.
+    pub async fn give_up(self, patience: Duration) {
+        self.give_up.send_replace(true);
+        if timeout(patience, self.gave_up).await.is_err() {
+            tracing::warn!("the allocator's Lease could not be given back; it is over by itself");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Writes what is wanted and not yet there, while this node has the Lease.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use kube::api::{Patch, PatchParams};
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use serde_json::Value as Json;
+use tokio::sync::{mpsc, watch as channel};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::events::Note;
+use super::leader::Leadership;
+use super::lease::REQUEST;
+use super::writes::{Wanted, pool_patch, service_patch};
+use crate::resources::ObjectKey;
+use crate::source::Kind;
+use crate::source::kubernetes::{Backoff, Shared, error_text, object_json, resource_of};
+
+/// Requests under way at once.
+const AT_ONCE: usize = 16;
+/// Between looks for what is to be written, while much changes.
+const SCAN: Duration = Duration::from_millis(20);
+/// Pools' counters change with every address: they may be so old.
+const COUNTERS: Duration = Duration::from_secs(1);
+/// Before one object is tried again that changed meanwhile; and one that was refused.
+const CONFLICT: Duration = Duration::from_millis(100);
+const REFUSED: Duration = Duration::from_secs(30);
+/// Between tries while the server cannot take anything.
+const FIRST: Duration = Duration::from_millis(200);
+const MOST: Duration = Duration::from_secs(10);
+
+/// What is to be written.
+struct Task {
+    kind: Kind,
+    key: ObjectKey,
+    patch: Json,
+    /// What is told when it is done.
+    note: Option<Note>,
+}
+
+/// What came of it.
+enum Done {
+    Written(Box<DynamicObject>),
+    /// It is another version by now; here it is.
+    Conflict(Option<Box<DynamicObject>>),
+    Gone,
+    Refused(String),
+    Away(String),
+}
+
+pub(super) struct Writer {
+    client: Client,
+    shared: Shared,
+    notes: mpsc::Sender<Note>,
+    queue: VecDeque<Task>,
+    /// Objects that are not tried again before.
+    later: HashMap<(Kind, ObjectKey), Instant>,
+    pause_until: Option<Instant>,
+    counters_at: Instant,
+    backoff: Backoff,
+}
+
+impl Writer {
+    pub(super) fn new(client: Client, shared: Shared, notes: mpsc::Sender<Note>) -> Self {
+        Self {
+            client,
+            shared,
+            notes,
+            queue: VecDeque::new(),
+            later: HashMap::new(),
+            pause_until: None,
+            counters_at: Instant::now(),
+            backoff: Backoff::new(FIRST, MOST),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut wanted: channel::Receiver<Option<Arc<Wanted>>>,
+        leadership: channel::Receiver<Leadership>,
+        trouble: channel::Sender<Option<String>>,
+    ) {
+        let mut statuses = self.shared.status_changes();
+        let mut under_way = FuturesUnordered::new();
+        // When to look for what is to be written; none while nothing changed since the last look.
+        let mut look = Some(Instant::now());
+        loop {
+            let now = Instant::now();
+            if self.queue.is_empty() && under_way.is_empty() && look.is_some_and(|at| at <= now) {
+                let target = wanted.borrow_and_update().clone();
+                statuses.borrow_and_update();
+                look = match target {
+                    Some(target) => self.scan(&target, now),
+                    None => None,
+                };
+            }
+            if self.pause_until.is_none_or(|until| until <= now) {
+                while under_way.len() < AT_ONCE
+                    && let Some(task) = self.queue.pop_front()
+                {
+                    // Decided at the last moment: what is sent now is over before another begins.
+                    if !leadership.borrow().is_mine() {
+                        self.queue.clear();
+                        break;
+                    }
+                    under_way.push(send(self.client.clone(), task));
+                }
+            }
+            let wake = match (self.queue.is_empty(), under_way.is_empty()) {
+                (true, true) => look,
+                // Looked again when their answers are there.
+                (true, false) => None,
+                (false, _) => self.pause_until,
+            };
+            tokio::select! {
+                Some((task, done)) = under_way.next(), if !under_way.is_empty() => {
+                    let why = self.done(task, done);
+                    trouble.send_if_modified(|told| {
+                        let news = *told != why;
+                        *told = why;
+                        news
+                    });
+                    look = Some(look.unwrap_or(Instant::now()));
+                }
+                changed = wanted.changed() => match changed {
+                    // What was wanted before is not written any more.
+                    Ok(()) => {
+                        self.queue.clear();
+                        look = Some(Instant::now());
+                    }
+                    Err(_) => return,
+                },
+                Ok(()) = statuses.changed(), if look.is_none() => {
+                    statuses.borrow_and_update();
+                    look = Some(Instant::now() + SCAN);
+                }
+                () = at(wake) => {}
+            }
+        }
+    }
+
+    /// Finds what is to be written; tells when to look again, if that is known.
+    fn scan(&mut self, wanted: &Wanted, now: Instant) -> Option<Instant> {
+        self.later.retain(|_, until| *until > now);
+        let mut again = self.later.values().min().copied();
+        let store = self.shared.store();
+        for (key, seen) in &**store.services() {
+            let target = wanted.services.get(key);
+            let Some(patch) = service_patch(seen, target) else {
+                continue;
+            };
+            if self.later.contains_key(&(Kind::Service, key.clone())) {
+                continue;
+            }
+            let addresses = target.map_or(&[][..], |target| &target.addresses);
+            let before = seen.addresses();
+            let is_news = !addresses.is_empty() && before != addresses;
+            self.queue.push_back(Task {
+                kind: Kind::Service,
+                key: key.clone(),
+                patch,
+                note: is_news.then(|| {
+                    let texts: Vec<_> = addresses
+                        .iter()
+                        .map(|address| format!("\"{address}\""))
+                        .collect();
+                    Note {
+                        service: key.clone(),
+                        is_warning: false,
+                        reason: "IPAllocated",
+                        message: format!("Assigned IP [{}]", texts.join(" ")),
+                    }
+                }),
+            });
+        }
+        let mut counters = Vec::new();
+        for (key, seen) in store.pools() {
+            let target = wanted.pools.get(key);
+            let patch = target.and_then(|target| pool_patch(seen, *target));
+            let place = (Kind::IPAddressPool, key.clone());
+            if let Some(patch) = patch
+                && !self.later.contains_key(&place)
+            {
+                counters.push(Task {
+                    kind: Kind::IPAddressPool,
+                    key: key.clone(),
+                    patch,
+                    note: None,
+                });
+            }
+        }
+        if !counters.is_empty() {
+            // Behind the addresses, and not with each of them.
+            if self.queue.is_empty() && self.counters_at <= now {
+                self.counters_at = now + COUNTERS;
+                self.queue.extend(counters);
+            } else {
+                let at = self.counters_at.max(now + SCAN);
+                again = Some(again.map_or(at, |other| other.min(at)));
+            }
+        }
+        again
+    }
+
+    /// Takes note of an answer; tells what is wrong, if anything is.
+    fn done(&mut self, task: Task, done: Done) -> Option<String> {
+        let now = Instant::now();
+        let place = (task.kind, task.key.clone());
+        let (wait, why) = match done {
+            Done::Written(object) => {
+                self.backoff.reset();
+                self.pause_until = None;
+                self.see(task.kind, *object);
+                if let Some(note) = task.note
+                    && let Err(error) = self.notes.try_send(note)
+                {
+                    tracing::warn!(%error, "an event is left out");
+                }
+                return None;
+            }
+            Done::Conflict(object) => {
+                tracing::debug!(object = %task.key, "changed meanwhile: read again");
+                if let Some(object) = object {
+                    self.see(task.kind, *object);
+                }
+                (CONFLICT, None)
+            }
+            // The watch tells of it.
+            Done::Gone => (REFUSED, None),
+            Done::Refused(why) => {
+                tracing::warn!(kind = task.kind.name(), object = %task.key, why, "not written");
+                let what = format!("the status of {} {}", task.kind.name(), task.key);
+                (REFUSED, Some(format!("{what} cannot be written: {why}")))
+            }
+            Done::Away(why) => {
+                // Those that were sent together fail together: that is one failure.
+                let until = self.pause_until.filter(|until| *until > now);
+                let until = until.unwrap_or_else(|| now + self.backoff.pause());
+                self.pause_until = Some(until);
+                tracing::debug!(why, "no status can be written now");
+                (
+                    until - now,
+                    Some(format!("no status can be written now: {why}")),
+                )
+            }
+        };
+        self.later.insert(place, now + wait);
+        why
+    }
+
+    fn see(&self, kind: Kind, object: DynamicObject) {
+        let json = object_json(object);
+        self.shared.update(|store| store.apply(kind, json));
+    }
+}
+
+/// Sends a patch, and reads again what has changed meanwhile.
+async fn send(client: Client, task: Task) -> (Task, Done) {
+    let resource = resource_of(task.kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &task.key.namespace, &resource);
+    let params = PatchParams {
+        field_manager: Some("gatehouse".to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(&task.patch);
+    let answer = timeout(REQUEST, api.patch_status(&task.key.name, &params, &patch)).await;
+    let done = match answer {
+        Ok(Ok(object)) => Done::Written(Box::new(object)),
+        Ok(Err(kube::Error::Api(status))) => match status.code {
+            409 => {
+                let again = timeout(REQUEST, api.get(&task.key.name)).await;
+                Done::Conflict(again.ok().and_then(Result::ok).map(Box::new))
+            }
+            404 => Done::Gone,
+            429 | 500.. => Done::Away(error_text(&kube::Error::Api(status))),
+            _ => Done::Refused(error_text(&kube::Error::Api(status))),
+        },
+        Ok(Err(error)) => Done::Away(error_text(&error)),
+        Err(_) => Done::Away(format!("no answer within {} s", REQUEST.as_secs())),
+    };
+    (task, done)
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,99 @@
+//! A LAN with an API server in it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gatehouse_e2e::{ApiServer, DEADLINE, Echo, EchoPorts, Gatehouse, Lan, Node, eventually};
+
+/// Waits that a loaded machine may make long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The LAN, the API server at .10 and nodes at .11 and .12.
+pub struct Setup {
+    pub server: ApiServer,
+    pub client: Node,
+    pub nodes: [Node; 2],
+    _upstream: Echo,
+    /// Last: what runs in it ends before it goes.
+    _lan: Lan,
+}
+
+impl Setup {
+    pub fn new() -> Option<Self> {
+        let mut lan = Lan::new(&["arping", "curl"])?;
+        let api = lan.node("api", 10);
+        let nodes = [("node1", 11), ("node2", 12)].map(|(name, last)| lan.node(name, last));
+        let client = lan.node("client", 100);
+        // Where config/examples/lan has its workloads.
+        let backend = lan.node("backend", 20);
+        let at = |port| SocketAddr::from((backend.v4(), port));
+        let listen = EchoPorts {
+            http: vec![at(9080), at(20001)],
+            ..EchoPorts::default()
+        };
+        let server = ApiServer::start(&api, api.v4())?;
+        Some(Self {
+            server,
+            client,
+            nodes,
+            _upstream: Echo::start(&backend, "backend", &listen),
+            _lan: lan,
+        })
+    }
+
+    /// gatehouse on a node, with the rights of deploy/rbac.yaml and not one more.
+    pub fn start(&self, node: &Node) -> Gatehouse {
+        Gatehouse::on(node)
+            .kube(&self.server.kubeconfig("gatehouse"))
+            .arguments(&["--kube-namespace", "gatehouse-system", "--workers", "1"])
+            .arguments(&["--node", node.name()])
+            .start_in_cluster()
+    }
+
+    /// What `kubectl get KIND -n NAMESPACE NAME -o jsonpath=PATH` prints.
+    pub fn get(&self, object: &str, namespace: &str, path: &str) -> String {
+        let path = format!("jsonpath={path}");
+        let output = self
+            .server
+            .kubectl(&["get", object, "-n", namespace, "-o", &path]);
+        output.stdout
+    }
+
+    /// The address in a Service's status.
+    pub fn address(&self, service: &str, namespace: &str) -> String {
+        let path = "{.status.loadBalancer.ingress[*].ip}";
+        self.get(&format!("service/{service}"), namespace, path)
+    }
+
+    pub fn wait_for_address(&self, service: &str, namespace: &str, address: &str) {
+        eventually(&format!("{service} has {address}"), PATIENCE, || {
+            (self.address(service, namespace) == address).then_some(())
+        });
+    }
+
+    /// Waits until the client gets a page that contains a text.
+    pub fn wait_for_page(&self, url: &str, text: &str) {
+        eventually(&format!("{url} says {text}"), DEADLINE, || {
+            let output = self.client.exec(["curl", "-sS", "--max-time", "2", url]);
+            output.stdout.contains(text).then_some(())
+        });
+    }
+
+    /// Names and versions of all Services, from which any write shows.
+    pub fn versions(&self) -> String {
+        let path = "{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}";
+        let path = format!("jsonpath={path}");
+        self.server
+            .kubectl(&["get", "services", "-A", "-o", &path])
+            .ok()
+    }
+
+    /// The node that deals addresses.
+    pub fn leader(&self) -> String {
+        self.get(
+            "lease/gatehouse-allocator",
+            "gatehouse-system",
+            "{.spec.holderIdentity}",
+        )
+    }
+}
