@@ -265,7 +265,7 @@ mod tests {
         let mut trailers = Fields::new();
         trailers.append("Grpc-Status", b"0");
         trailers.append("grpc-message", b"a b");
-        let want = b"\x80\0\0\0\x1fgrpc-status:0\r\ngrpc-message:a b\r\n";
+        let want = b"\x80\0\0\0\x21grpc-status:0\r\ngrpc-message:a b\r\n";
         let plain = Conversion::Answer { text: false };
         assert_eq!(plain.end(Some(&trailers)), Ok(want.to_vec()));
         let text = Conversion::Answer { text: true };
