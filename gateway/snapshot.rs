@@ -152,8 +152,8 @@ pub struct Route {
     pub matcher: Matcher,
     /// What happens before the action; none for most routes.
     pub filters: Option<Box<Filters>>,
-    /// What it does.
-    pub action: Action,
+    /// What it does; the routes of one rule share it.
+    pub action: Arc<Action>,
     /// Edits of the request that the route asks for.
     pub request_edits: Box<[Edit]>,
     /// Edits of the response that the route asks for.
@@ -164,7 +164,7 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Filters {
     /// Faults injected on purpose.
-    pub fault: Option<Fault>,
+    pub fault: Option<Arc<Fault>>,
     /// What browsers are told about other origins.
     pub cors: Option<Arc<CorsPolicy>>,
 }
@@ -442,20 +442,20 @@ pub(crate) fn test_route(matcher: Matcher) -> Route {
                 delegate: None,
             },
             matches: model::RouteMatch::default(),
-            action: model::Action::DirectResponse(Box::new(model::DirectResponse {
+            action: model::Action::DirectResponse(Arc::new(model::DirectResponse {
                 status: 200,
                 body: Vec::new(),
             })),
-            headers: model::HeaderEdits::default(),
+            headers: None,
             fault: None,
             cors: None,
         }),
         matcher,
         filters: None,
-        action: Action::DirectResponse {
+        action: Arc::new(Action::DirectResponse {
             status: 200,
             body: Box::default(),
-        },
+        }),
         request_edits: Box::default(),
         response_edits: Box::default(),
     }

@@ -6,6 +6,7 @@ pub mod gateway_api;
 pub mod istio;
 pub mod jsonpb;
 pub mod metallb;
+pub mod rare;
 pub mod shape;
 pub mod webhook;
 pub mod workload;

@@ -41,7 +41,9 @@ pub(super) fn check(
     }
     let nothing = HashSet::new();
     let mut budget = MOST_COMPARED;
-    for service in &configuration.services.all {
+    let to_look_at = read.to_look_at(Look::Reachable);
+    let services = configuration.services.all.iter();
+    for service in services.filter(|service| to_look_at.contains_key(&*service.key)) {
         // For sidecars alone: what they find is not known here.
         if service.gateways.is_empty() && !service.hosts.is_empty() {
             continue;

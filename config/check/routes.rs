@@ -16,10 +16,11 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
         .iter()
         .map(|gateway| &*gateway.key)
         .collect();
-    let delegates = named_delegates(configuration);
+    let mut delegates = None;
     for service in &configuration.services.all {
         // Without hosts it is a delegate, whose root names the Gateway.
         if service.hosts.is_empty() {
+            let delegates = delegates.get_or_insert_with(|| named_delegates(configuration));
             if !delegates.contains(&*service.key) {
                 report.on("VirtualService", &service.key).add(
                     codes::IDLE_DELEGATE,

@@ -22,13 +22,13 @@ pub struct Route {
     pub origin: RouteOrigin,
     /// When it applies.
     pub matches: RouteMatch,
-    /// What it does.
+    /// What it does; the routes of one rule share it.
     pub action: Action,
     /// Header edits of the HTTPRoute (`headers`) and of its only destination, applied for every
-    /// action.
-    pub headers: HeaderEdits,
+    /// action; none for most routes.
+    pub headers: Option<Arc<HeaderEdits>>,
     /// Faults injected before anything else is done.
-    pub fault: Option<Fault>,
+    pub fault: Option<Arc<Fault>>,
     /// What browsers are told about other origins, whatever the action.
     pub cors: Option<Arc<CorsPolicy>>,
 }
@@ -159,11 +159,23 @@ pub struct HeaderMatch {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Send the request on.
-    Forward(Box<Forward>),
+    Forward(Arc<Forward>),
     /// Answer with a redirect.
-    Redirect(Box<Redirect>),
+    Redirect(Arc<Redirect>),
     /// Answer here.
-    DirectResponse(Box<DirectResponse>),
+    DirectResponse(Arc<DirectResponse>),
+}
+
+impl Action {
+    /// Whether both are one and the same, not merely equal.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Forward(one), Self::Forward(other)) => Arc::ptr_eq(one, other),
+            (Self::Redirect(one), Self::Redirect(other)) => Arc::ptr_eq(one, other),
+            (Self::DirectResponse(one), Self::DirectResponse(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 /// Sending a request on.

@@ -76,7 +76,7 @@ impl Sources {
                 may_allocate,
                 changes,
             } = cluster.load();
-            let twice = gathered.resources.add(&resources);
+            let twice = gathered.resources.add_all(&resources);
             let acting = twice.iter().filter(|object| object.kind().acts());
             let twice: Vec<_> = acting
                 .map(|object| defined_twice(object, &gathered.resources))

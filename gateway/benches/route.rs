@@ -24,11 +24,11 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
                 delegate: None,
             },
             matches: model::RouteMatch::default(),
-            action: model::Action::DirectResponse(Box::new(model::DirectResponse {
+            action: model::Action::DirectResponse(Arc::new(model::DirectResponse {
                 status: 200,
                 body: Vec::new(),
             })),
-            headers: model::HeaderEdits::default(),
+            headers: None,
             fault: None,
             cors: None,
         }),
@@ -37,10 +37,10 @@ fn route(path: Path, conditions: Option<Conditions>) -> Route {
             conditions: conditions.map(Arc::new),
         },
         filters: None,
-        action: Action::DirectResponse {
+        action: Arc::new(Action::DirectResponse {
             status: 200,
             body: Box::default(),
-        },
+        }),
         request_edits: Box::default(),
         response_edits: Box::default(),
     }

@@ -18,8 +18,8 @@ use crate::observe::labels::LabelTable;
 use crate::observe::route_stats;
 use crate::route::{HostTable, Matcher, Path};
 use crate::snapshot::{
-    Cluster, ClusterId, Endpoint, EndpointTls, Filters, HostId, Listener, Route, Server, ServerId,
-    Serves, Snapshot, VirtualHost,
+    Action, Cluster, ClusterId, Endpoint, EndpointTls, Filters, HostId, Listener, Route, Server,
+    ServerId, Serves, Snapshot, VirtualHost,
 };
 use crate::tls::{self, Chain, Ends, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
@@ -193,7 +193,8 @@ fn compile_hosts(
     hosts: &[model::VirtualHost],
     port: u16,
 ) -> HostTable {
-    let mut table = HostTable::default();
+    let mut table = HostTable::with_capacity(hosts.len());
+    snapshot.hosts.reserve(hosts.len());
     for host in hosts {
         let model::VirtualHost {
             domain,
@@ -201,43 +202,61 @@ fn compile_hosts(
             require_tls,
         } = host;
         table.insert(domain, HostId(u32_from(snapshot.hosts.len())));
+        let route_lists::Compiled { list, has_names } = lists.compiled(routes);
         snapshot.hosts.push(VirtualHost {
-            stat_names: stat_names(routes, domain, port),
+            stat_names: has_names.then(|| stat_names(routes, domain, port)),
             require_tls: *require_tls,
-            routes: lists.compiled(routes),
+            routes: list,
         });
     }
     table
 }
 
-/// The names that routes with a `statPrefix` are counted under; none where there is no such route.
+/// The names that routes with a `statPrefix` are counted under.
 fn stat_names(
     routes: &[Arc<model::Route>],
     domain: &model::Domain,
     port: u16,
-) -> Option<Box<[Option<Arc<str>>]>> {
-    let prefix = |route: &Arc<model::Route>| route.matches.stat_prefix.is_some();
-    if !routes.iter().any(prefix) {
-        return None;
-    }
+) -> Box<[Option<Arc<str>>]> {
     let domain = domain.to_string();
     let name = |route: &Arc<model::Route>| {
         let prefix = route.matches.stat_prefix.as_deref()?;
         Some(route_stats::stem(&domain, port, prefix))
     };
-    Some(routes.iter().map(name).collect())
+    routes.iter().map(name).collect()
 }
 
-fn compile_route(route: &Arc<model::Route>) -> Route {
+/// The compiled forms of a list of routes.
+fn compile_routes(routes: &[Arc<model::Route>]) -> Box<[Route]> {
+    let mut compiled: Vec<Route> = Vec::with_capacity(routes.len());
+    for route in routes {
+        // The routes of one rule follow each other and do the same; an edit may hold their name.
+        let same = compiled.last().filter(|before| {
+            before.source.action.is(&route.action) && before.source.name == route.name
+        });
+        let action = match same {
+            Some(before) => Arc::clone(&before.action),
+            None => Arc::new(action::compile(&route.action, &route.name)),
+        };
+        compiled.push(compile_route(route, action));
+    }
+    compiled.into()
+}
+
+fn compile_route(route: &Arc<model::Route>, action: Arc<Action>) -> Route {
     let model::Route {
         name,
         origin: _,
         matches,
-        action,
+        action: _, // compiled by `compile_routes`
         headers,
         fault,
         cors,
     } = &**route;
+    let edits = |edits: fn(&model::HeaderEdits) -> &[model::HeaderEdit]| {
+        let of_route = headers.as_deref().map_or(&[][..], edits);
+        edits::compile(of_route, name)
+    };
     let filters = (fault.is_some() || cors.is_some()).then(|| {
         Box::new(Filters {
             fault: fault.clone(),
@@ -248,9 +267,9 @@ fn compile_route(route: &Arc<model::Route>) -> Route {
         source: Arc::clone(route),
         matcher: compile_matcher(matches),
         filters,
-        action: action::compile(action, name),
-        request_edits: edits::compile(&headers.request, name),
-        response_edits: edits::compile(&headers.response, name),
+        action,
+        request_edits: edits(|headers| &headers.request),
+        response_edits: edits(|headers| &headers.response),
     }
 }
 

@@ -4,16 +4,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use gatehouse_config::model;
 
-use crate::compile::compile_route;
+use crate::compile::compile_routes;
 use crate::route::RouteList;
 
 /// The compiled lists of the newest generation, by the list of the model that each was made from.
 #[derive(Debug, Default)]
 pub struct RouteLists {
-    known: HashMap<usize, Known>,
+    known: HashMap<usize, Known, RandomState>,
     compiled: u64,
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -21,13 +23,22 @@ struct Known {
     /// Held so that no other list takes its address.
     source: Arc<[Arc<model::Route>]>,
     list: Arc<RouteList>,
+    has_names: bool,
+    /// The last generation that used it.
+    used: u64,
 }
 
 /// The lists of the generation that is being built; what it does not use is forgotten with it.
 #[derive(Debug)]
 pub(super) struct Generation<'a> {
-    before: HashMap<usize, Known>,
     lists: &'a mut RouteLists,
+}
+
+/// A list of the model in its compiled form.
+pub(super) struct Compiled {
+    pub(super) list: Arc<RouteList>,
+    /// Whether some of its routes have a `statPrefix`.
+    pub(super) has_names: bool,
 }
 
 impl RouteLists {
@@ -37,35 +48,55 @@ impl RouteLists {
     }
 
     pub(super) fn next_generation(&mut self) -> Generation<'_> {
-        Generation {
-            before: std::mem::take(&mut self.known),
-            lists: self,
-        }
+        self.generation += 1;
+        Generation { lists: self }
     }
 }
 
 impl Generation<'_> {
     /// The compiled form of a list.
-    pub(super) fn compiled(&mut self, source: &Arc<[Arc<model::Route>]>) -> Arc<RouteList> {
+    pub(super) fn compiled(&mut self, source: &Arc<[Arc<model::Route>]>) -> Compiled {
         // An empty list has no address of its own.
         if source.is_empty() {
-            return Arc::default();
+            return Compiled {
+                list: Arc::default(),
+                has_names: false,
+            };
         }
         let address = source.as_ptr().addr();
-        let RouteLists { known, compiled } = &mut *self.lists;
+        let RouteLists {
+            known,
+            compiled,
+            generation,
+        } = &mut *self.lists;
         let known = known.entry(address).or_insert_with(|| {
-            self.before.remove(&address).unwrap_or_else(|| {
-                *compiled += 1;
-                Known {
-                    source: Arc::clone(source),
-                    list: Arc::new(RouteList::new(source.iter().map(compile_route).collect())),
-                }
-            })
+            *compiled += 1;
+            Known {
+                source: Arc::clone(source),
+                list: Arc::new(RouteList::new(compile_routes(source))),
+                has_names: source
+                    .iter()
+                    .any(|route| route.matches.stat_prefix.is_some()),
+                used: 0,
+            }
         });
         debug_assert!(
             Arc::ptr_eq(&known.source, source),
             "an address means one list"
         );
-        Arc::clone(&known.list)
+        known.used = *generation;
+        Compiled {
+            list: Arc::clone(&known.list),
+            has_names: known.has_names,
+        }
+    }
+}
+
+impl Drop for Generation<'_> {
+    fn drop(&mut self) {
+        let RouteLists {
+            known, generation, ..
+        } = &mut *self.lists;
+        known.retain(|_, known| known.used == *generation);
     }
 }

@@ -102,14 +102,14 @@ fn route(path: MatchedPath) -> Route {
             path,
             ..RouteMatch::default()
         },
-        action: Action::Forward(Box::new(Forward {
+        action: Action::Forward(Arc::new(Forward {
             destinations: vec![destination],
             rewrite: Rewrite::default(),
             timeout: None,
             retry: Some(Arc::new(retry)),
             mirrors: Vec::new(),
         })),
-        headers: HeaderEdits::default(),
+        headers: None,
         fault: None,
         cors: None,
     }

@@ -32,7 +32,7 @@ impl HttpConnection {
             }
             if let Some(status) = injection.abort {
                 let reply = Reply::fault(status);
-                let Action::Forward(forward) = &route.action else {
+                let Action::Forward(forward) = &*route.action else {
                     return ControlFlow::Break(self.reply(reply, &[]).await);
                 };
                 // The destination was chosen with the route: its edits and its name count.

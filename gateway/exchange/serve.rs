@@ -263,7 +263,7 @@ impl HttpConnection {
                 {
                     return next;
                 }
-                match &route.action {
+                match &*route.action {
                     Action::Redirect(to) => {
                         let location = redirect::location(
                             to,

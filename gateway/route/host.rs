@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use gatehouse_config::model::Domain;
 
 use crate::snapshot::HostId;
@@ -10,9 +11,9 @@ use crate::snapshot::HostId;
 /// whatever else names lead to.
 #[derive(Debug)]
 pub struct HostTable<T = HostId> {
-    exact: HashMap<Box<[u8]>, T>,
+    exact: HashMap<Box<[u8]>, T, RandomState>,
     /// `.example.com` of `*.example.com`: found by cutting the host at its dots.
-    suffix: HashMap<Box<[u8]>, T>,
+    suffix: HashMap<Box<[u8]>, T, RandomState>,
     /// Wildcards that do not begin at a dot (`*-x.example.com`), longest first.
     partial: Vec<(Box<[u8]>, T)>,
     any: Option<T>,
@@ -24,8 +25,8 @@ const MAX_HOST: usize = 256;
 impl<T> Default for HostTable<T> {
     fn default() -> Self {
         Self {
-            exact: HashMap::new(),
-            suffix: HashMap::new(),
+            exact: HashMap::default(),
+            suffix: HashMap::default(),
             partial: Vec::new(),
             any: None,
         }
@@ -33,6 +34,13 @@ impl<T> Default for HostTable<T> {
 }
 
 impl<T: Copy> HostTable<T> {
+    /// A table for this many domains.
+    pub fn with_capacity(domains: usize) -> Self {
+        let mut table = Self::default();
+        table.exact.reserve(domains);
+        table
+    }
+
     /// Adds a domain; the first of equal ones stays.
     pub fn insert(&mut self, domain: &Domain, host: T) {
         match domain {

@@ -335,9 +335,9 @@ impl Explainer<'_> {
                 return;
             }
         }
-        let is_sent = matches!(route.action, Action::Forward(_));
+        let is_sent = matches!(*route.action, Action::Forward(_));
         self.explanation.edits(route, is_sent);
-        match &route.action {
+        match &*route.action {
             Action::Redirect(to) => {
                 let location = redirect::location(to, head, scheme, &route.matcher.path);
                 self.explanation.redirected(to.code, &location);

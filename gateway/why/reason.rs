@@ -166,7 +166,7 @@ pub(crate) fn reason(
         }
         Some(id) => {
             let route = snapshot.route(id);
-            let crate::snapshot::Action::Forward(forward) = &route.action else {
+            let crate::snapshot::Action::Forward(forward) = &*route.action else {
                 return None;
             };
             // The destination that the exchange chose: a cluster, or one that is not known.

@@ -6,12 +6,13 @@ use k8s_openapi::ByteString;
 
 use crate::api::istio::virtual_service::Destination;
 use crate::api::jsonpb::{Duration, enumeration, message};
+use crate::api::rare::Rare;
 
 message! {
     /// One rule of `spec.http`.
     pub struct HttpRoute {
         /// Its name in logs.
-        pub name: String,
+        pub name: Rare<String>,
         /// Any of them must match; none matches all.
         #[serde(rename = "match")]
         pub matches: Vec<HttpMatch>,
@@ -41,7 +42,7 @@ message! {
         #[serde(alias = "mirror_percentage")]
         pub mirror_percentage: Option<Percent>,
         /// Several copies.
-        pub mirrors: Vec<Mirror>,
+        pub mirrors: Rare<Vec<Mirror>>,
         /// Answers to browsers about other origins.
         #[serde(alias = "cors_policy")]
         pub cors_policy: Option<Box<CorsPolicy>>,
@@ -54,7 +55,7 @@ message! {
     /// When a rule applies; all conditions must hold.
     pub struct HttpMatch {
         /// A name, appended to the rule's in logs.
-        pub name: String,
+        pub name: Rare<String>,
         /// On the path.
         pub uri: Option<Box<StringMatch>>,
         /// On the scheme.
@@ -64,29 +65,29 @@ message! {
         /// On the Host as sent.
         pub authority: Option<Box<StringMatch>>,
         /// On headers; an empty condition means present.
-        pub headers: BTreeMap<String, Box<StringMatch>>,
+        pub headers: Rare<BTreeMap<String, Box<StringMatch>>>,
         /// The listener's port as written.
         pub port: u32,
         /// Compared with the gateway's own labels.
         #[serde(alias = "source_labels")]
-        pub source_labels: BTreeMap<String, String>,
+        pub source_labels: Rare<BTreeMap<String, String>>,
         /// The Gateways, in place of the VirtualService's.
-        pub gateways: Vec<String>,
+        pub gateways: Rare<Vec<String>>,
         /// On query parameters; an empty condition means present.
         #[serde(alias = "query_params")]
-        pub query_params: BTreeMap<String, Box<StringMatch>>,
+        pub query_params: Rare<BTreeMap<String, Box<StringMatch>>>,
         /// Compare exact and prefix paths without case.
         #[serde(alias = "ignore_uri_case")]
         pub ignore_uri_case: bool,
         /// Headers that must not match.
         #[serde(alias = "without_headers")]
-        pub without_headers: BTreeMap<String, Box<StringMatch>>,
+        pub without_headers: Rare<BTreeMap<String, Box<StringMatch>>>,
         /// Compared with the gateway's own namespace.
         #[serde(alias = "source_namespace")]
-        pub source_namespace: String,
+        pub source_namespace: Rare<String>,
         /// A prefix for statistics of this route.
         #[serde(alias = "stat_prefix")]
-        pub stat_prefix: String,
+        pub stat_prefix: Rare<String>,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::istio::http_route::HttpRoute;
 use crate::api::jsonpb::message;
+use crate::api::rare::Rare;
 
 message! {
     /// `spec` of a VirtualService.
@@ -15,12 +16,12 @@ message! {
         /// HTTP routes; the first that matches wins.
         pub http: Vec<HttpRoute>,
         /// Routes of TLS that is passed through, by SNI.
-        pub tls: Vec<TlsRoute>,
+        pub tls: Rare<Vec<TlsRoute>>,
         /// Routes of plain TCP.
-        pub tcp: Vec<TcpRoute>,
+        pub tcp: Rare<Vec<TcpRoute>>,
         /// The namespaces that see it: `.`, `*` or names; empty means all.
         #[serde(alias = "export_to")]
-        pub export_to: Vec<String>,
+        pub export_to: Rare<Vec<String>>,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::translate::report::{ObjectReport, Report};
 
 pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &mut Report) {
     let spec = FieldPath::root("spec");
-    for (key, object) in &analysis.resources.virtual_services {
+    for (key, object) in &read.to_look_at(Look::Deprecated) {
         read.look(Look::Deprecated, object, report, |report| {
             delays(&object.body.http, &mut report.on("VirtualService", key));
         });

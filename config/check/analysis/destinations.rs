@@ -12,7 +12,7 @@ use crate::codes;
 use crate::finding::Level;
 use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
-use crate::translate::memory::{Look, ReadServices};
+use crate::translate::memory::{Look, ReadServices, Trait};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
 
@@ -49,8 +49,7 @@ pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &m
             targets.anywhere.entry((host, &subset.name)).or_insert(key);
         }
     }
-    let with_subsets = hosts_with_subsets(analysis);
-    for (key, object) in &analysis.resources.virtual_services {
+    for (key, object) in &read.to_look_at(Look::Destinations) {
         // For sidecars alone: what they find is not a gateway's business.
         let service = &object.body;
         if !analysis.settings.offline && service.gateways.is_empty() && !service.hosts.is_empty() {
@@ -62,8 +61,14 @@ pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &m
                 targets.destination(service, key, destination, path, &mut report);
             });
         });
+    }
+    if !read.any(Trait::Subset) {
+        return;
+    }
+    let with_subsets = hosts_with_subsets(analysis);
+    for (key, object) in &analysis.resources.virtual_services {
         let mut report = report.on("VirtualService", key);
-        no_subset(service, key, &with_subsets, &mut report);
+        no_subset(&object.body, key, &with_subsets, &mut report);
     }
 }
 

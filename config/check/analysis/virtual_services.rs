@@ -12,7 +12,7 @@ use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
 use crate::translate::gateway::resolve_hosts;
 use crate::translate::hosts::{ServerHosts, gateway_key};
-use crate::translate::memory::{Look, ReadServices};
+use crate::translate::memory::{Look, ReadServices, Trait};
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::virtual_service::matches::claim;
 
@@ -36,17 +36,18 @@ pub(super) fn check(analysis: &Analysis<'_>, read: &mut ReadServices, report: &m
         by_name.entry(&key.name).or_default().push(key);
     }
     let served = served(analysis);
-    for (key, object) in &resources.virtual_services {
+    for (key, object) in &read.to_look_at(Look::Gateways) {
         read.look(Look::Gateways, object, report, |report| {
             gateways(&object.body, key, &served, &by_name, report);
         });
-        // Who verifies tokens, Pods tell as well: they come and go.
-        claims(
-            analysis,
-            &object.body,
-            key,
-            &mut report.on("VirtualService", key),
-        );
+    }
+    if !read.any(Trait::Claim) {
+        return;
+    }
+    // Who verifies tokens, Pods tell as well: they come and go.
+    for (key, object) in &resources.virtual_services {
+        let report = &mut report.on("VirtualService", key);
+        claims(analysis, &object.body, key, report);
     }
 }
 

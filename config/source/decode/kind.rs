@@ -1,5 +1,6 @@
 //! The kinds that are used, and access to [`Resources`] by kind at run time.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
@@ -89,7 +90,7 @@ macro_rules! kinds {
         impl Resources {
             /// Adds the objects of another source. What both have stays as it is here, and is
             /// returned in the other's version.
-            pub fn add(&mut self, other: &Resources) -> Vec<AnyObject> {
+            pub fn add_all(&mut self, other: &Resources) -> Vec<AnyObject> {
                 let mut twice = Vec::new();
                 $(
                     if self.$field.is_empty() {
@@ -127,6 +128,23 @@ macro_rules! kinds {
                 match object {
                     $(AnyObject::$variant(object) => {
                         self.$field.insert(object.meta.key.clone(), object);
+                    })*
+                }
+            }
+
+            /// Puts an object in, unless there is one of this kind and key: that one is given back.
+            pub fn add(&mut self, object: AnyObject) -> Option<AnyObject> {
+                match object {
+                    $(AnyObject::$variant(object) => {
+                        match self.$field.entry(object.meta.key.clone()) {
+                            Entry::Vacant(place) => {
+                                place.insert(object);
+                                None
+                            }
+                            Entry::Occupied(first) => {
+                                Some(AnyObject::$variant(Arc::clone(first.get())))
+                            }
+                        }
                     })*
                 }
             }

@@ -38,6 +38,9 @@ pub struct Directory {
     texts: BTreeMap<PathBuf, Vec<u8>>,
     files: BTreeMap<PathBuf, FileState>,
     current: Resources,
+    /// Whether `current` is every object of every file: none is defined twice, none was kept from
+    /// before.
+    plain: bool,
 }
 
 /// What a directory holds.
@@ -82,6 +85,7 @@ impl Directory {
             texts: BTreeMap::new(),
             files: BTreeMap::new(),
             current: Resources::default(),
+            plain: true,
         })
     }
 
@@ -134,27 +138,33 @@ impl Directory {
             unreadable,
             ..
         } = self.walk();
-        let mut changed = false;
+        let mut changes = Changes::default();
 
-        self.files.retain(|path, _| {
+        let gone = self.files.extract_if(.., |path, _| {
             let listed = files.binary_search_by(|(file, _)| file.cmp(path)).is_ok();
             let hidden = || {
                 unreadable
                     .iter()
                     .any(|directory| path.starts_with(directory))
             };
-            let keep = listed || hidden();
-            changed |= !keep;
-            keep
+            !listed && !hidden()
         });
+        for (_, state) in gone {
+            changes.gone(state);
+        }
         for (path, news) in self.examine_all(files) {
-            changed |= self.take(path, news);
+            self.take(path, news, &mut changes);
         }
 
-        let resources = self.compose(&mut findings);
-        self.current = resources.clone();
+        self.tell(&mut findings);
+        let changed = changes.any;
+        match self.patched(changes) {
+            Some(resources) => self.current = resources,
+            None => self.compose(&mut findings),
+        }
+        self.tell_not_used(&mut findings);
         Loaded {
-            resources,
+            resources: self.current.clone(),
             findings,
             changed,
         }
@@ -228,67 +238,128 @@ impl Directory {
         }
     }
 
-    /// Takes over what was seen of a file; tells whether anything changed.
-    fn take(&mut self, path: PathBuf, news: News) -> bool {
+    /// Takes over what was seen of a file.
+    fn take(&mut self, path: PathBuf, news: News, changes: &mut Changes) {
         match news {
-            News::Gone => self.files.remove(&path).is_some(),
+            News::Gone => {
+                if let Some(state) = self.files.remove(&path) {
+                    changes.gone(state);
+                }
+            }
             News::Same(stamp) => {
                 if let Some(state) = self.files.get_mut(&path) {
                     state.stamp = stamp;
                 }
-                false
             }
             News::Kept(stamp, finding) => {
-                let Some(state) = self.files.get_mut(&path) else {
-                    return false;
-                };
-                let again = state.refusal.as_ref() == Some(&finding);
-                state.keep_all(stamp, *finding);
-                !again
+                if let Some(state) = self.files.get_mut(&path) {
+                    changes.any |= state.refusal.as_ref() != Some(&finding);
+                    changes.kept = true;
+                    state.keep_all(stamp, *finding);
+                }
             }
             News::Read(state) => {
-                self.files.insert(path, *state);
-                true
+                changes.any = true;
+                changes.kept |= !state.retained.is_empty();
+                changes.added.extend(state.decoded.objects.iter().cloned());
+                if let Some(before) = self.files.insert(path, *state) {
+                    changes.gone(before);
+                }
             }
         }
     }
 
-    /// All objects; of those defined twice, the first one by file name.
-    fn compose(&self, findings: &mut Vec<Finding>) -> Resources {
-        let mut resources = Resources::default();
-        let mut not_used: BTreeMap<(&str, &str), (usize, &NotUsed)> = BTreeMap::new();
+    /// What is wrong with the files, each by itself.
+    fn tell(&self, findings: &mut Vec<Finding>) {
         for state in self.files.values() {
             findings.extend(state.refusal.iter().cloned());
             findings.extend(state.decoded.findings.iter().cloned());
-            for object in &state.decoded.objects {
-                match resources.object(object.kind(), object.key()) {
-                    None => resources.insert(object.clone()),
-                    Some(first) if object.kind().acts() => {
-                        findings.push(defined_twice(object, &first));
-                    }
-                    // Nothing depends on which of the two is looked at.
-                    Some(_) => {}
-                }
-            }
-            for kind in &state.decoded.not_used {
-                let key = (kind.group.as_str(), kind.kind.as_str());
-                not_used.entry(key).or_insert((0, kind)).0 += 1;
-            }
         }
+    }
+
+    /// The kinds that nothing is done with, each once.
+    fn tell_not_used(&self, findings: &mut Vec<Finding>) {
+        let mut not_used: BTreeMap<(&str, &str), (usize, &NotUsed)> = BTreeMap::new();
+        for kind in self
+            .files
+            .values()
+            .flat_map(|state| &state.decoded.not_used)
+        {
+            let key = (kind.group.as_str(), kind.kind.as_str());
+            not_used.entry(key).or_insert((0, kind)).0 += 1;
+        }
+        let not_used = not_used.values();
+        findings.extend(not_used.map(|(count, first)| first.finding(*count)));
+    }
+
+    /// The objects of before with what changed; none where objects stand in each other's way.
+    fn patched(&self, changes: Changes) -> Option<Resources> {
+        let Changes {
+            any,
+            kept,
+            removed,
+            added,
+        } = changes;
+        if !self.plain || kept {
+            return None;
+        }
+        let mut resources = self.current.clone();
+        if !any {
+            return Some(resources);
+        }
+        for object in removed {
+            resources.remove(object.kind(), object.key());
+        }
+        let mut added = added.into_iter();
+        added
+            .all(|object| resources.add(object).is_none())
+            .then_some(resources)
+    }
+
+    /// All objects; of those defined twice, the first one by file name.
+    fn compose(&mut self, findings: &mut Vec<Finding>) {
+        let mut resources = Resources::default();
+        let mut plain = true;
         for state in self.files.values() {
-            for object in &state.retained {
-                if resources.object(object.kind(), object.key()).is_none() {
-                    findings.push(last_good(object));
-                    resources.insert(object.clone());
+            for object in &state.decoded.objects {
+                let Some(first) = resources.add(object.clone()) else {
+                    continue;
+                };
+                plain = false;
+                // Of the others nothing depends on which of the two is looked at.
+                if object.kind().acts() {
+                    findings.push(defined_twice(object, &first));
                 }
             }
         }
-        findings.extend(
-            not_used
-                .values()
-                .map(|(count, first)| first.finding(*count)),
-        );
-        resources
+        for object in self.files.values().flat_map(|state| &state.retained) {
+            plain = false;
+            if resources.add(object.clone()).is_none() {
+                findings.push(last_good(object));
+            }
+        }
+        self.current = resources;
+        self.plain = plain;
+    }
+}
+
+/// What a load found to be different.
+#[derive(Default)]
+struct Changes {
+    /// Whether anything is.
+    any: bool,
+    /// Whether versions from before stay in force.
+    kept: bool,
+    /// Objects of files as they were, and as they are.
+    removed: Vec<AnyObject>,
+    added: Vec<AnyObject>,
+}
+
+impl Changes {
+    fn gone(&mut self, state: FileState) {
+        self.any = true;
+        self.removed.extend(state.decoded.objects);
+        self.removed.extend(state.retained);
     }
 }
 

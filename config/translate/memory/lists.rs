@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::model::Route;
 use crate::resources::ObjectKey;
 use crate::translate::memory::Version;
@@ -17,16 +19,17 @@ pub(crate) type Routes = Arc<[Arc<Route>]>;
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     translation: u64,
-    built: HashMap<ListenerKey, Built>,
+    /// Of each VirtualService for each listener; mostly one.
+    built: HashMap<Version, Vec<Built>, RandomState>,
     joined: HashMap<Vec<usize>, Joined>,
     joined_before: HashMap<Vec<usize>, Joined>,
 }
 
-/// A VirtualService, and the listener.
-type ListenerKey = (Version, Arc<ObjectKey>, u16, bool);
-
 #[derive(Debug)]
 struct Built {
+    gateway: Arc<ObjectKey>,
+    port: u16,
+    has_tls: bool,
     routes: Routes,
     /// The clusters that the routes lead to.
     clusters: Box<[u32]>,
@@ -48,7 +51,10 @@ impl Lists {
     }
 
     pub(super) fn end(&mut self) {
-        self.built.retain(|_, built| built.used == self.translation);
+        self.built.retain(|_, built| {
+            built.retain(|built| built.used == self.translation);
+            !built.is_empty()
+        });
         self.joined_before = HashMap::new();
     }
 
@@ -59,7 +65,15 @@ impl Lists {
         service: &VirtualService,
         listener: Listener<'_>,
     ) -> Option<(Routes, &[u32])> {
-        let built = self.built.get_mut(&listener_key(service, listener))?;
+        let Listener {
+            gateway,
+            port,
+            has_tls,
+        } = listener;
+        let mut built = self.built.get_mut(&service.version)?.iter_mut();
+        let built = built.find(|built| {
+            (built.port, built.has_tls) == (port, has_tls) && built.gateway == *gateway
+        })?;
         built.used = self.translation;
         Some((Arc::clone(&built.routes), &built.clusters))
     }
@@ -72,12 +86,23 @@ impl Lists {
         routes: &Routes,
         clusters: Box<[u32]>,
     ) {
+        let Listener {
+            gateway,
+            port,
+            has_tls,
+        } = listener;
         let built = Built {
+            gateway: Arc::clone(gateway),
+            port,
+            has_tls,
             routes: Arc::clone(routes),
             clusters,
             used: self.translation,
         };
-        self.built.insert(listener_key(service, listener), built);
+        let of_service = self.built.entry(service.version);
+        of_service
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(built);
     }
 
     /// One list of several, made by `join` unless it was made before.
@@ -99,13 +124,4 @@ impl Lists {
         });
         Arc::clone(&joined.routes)
     }
-}
-
-fn listener_key(service: &VirtualService, listener: Listener<'_>) -> ListenerKey {
-    let Listener {
-        gateway,
-        port,
-        has_tls,
-    } = listener;
-    (service.version, Arc::clone(gateway), port, has_tls)
 }

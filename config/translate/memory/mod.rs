@@ -21,7 +21,7 @@ use crate::translate::clusters::KnownClusters;
 use crate::translate::report::Report;
 use crate::translate::virtual_service::VirtualService;
 pub(crate) use lists::{Lists, Routes};
-pub(crate) use read_services::{Look, ReadServices};
+pub(crate) use read_services::{Look, ReadServices, Trait};
 
 /// Numbers the VirtualServices that were read; no two have the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -109,7 +109,7 @@ fn a_delegates_own_fields_win() {
             forward.timeout.map(|timeout| timeout.as_secs()),
             forward.retry.as_ref().map(|retry| retry.attempts),
             format!("{:?}", forward.rewrite.uri),
-            format!("{:?}", route.headers.response),
+            format!("{:?}", route.headers.as_ref().map(|edits| &edits.response)),
             format!("{:?}", route.fault),
             route.cors.as_ref().map(|cors| cors.origins[0].to_string()),
             (name.clone(), forward.mirrors[0].percentage.millionths()),

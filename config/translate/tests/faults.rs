@@ -47,7 +47,7 @@ fn delays_and_aborts_are_read() {
             delay: want_delay,
             abort: want_abort,
         };
-        assert_eq!(route.fault, Some(want), "{text}");
+        assert_eq!(route.fault.as_deref(), Some(&want), "{text}");
     }
 }
 

@@ -188,7 +188,10 @@ fn rfc9112_6_3_fields_of_the_framing_are_not_edited_and_the_rest_is() {
         }
         assert_eq!(found, expected);
         assert!(translation.refused.is_empty());
-        let edits = &routes(&translation, "*")[0].headers;
+        let edits = routes(&translation, "*")[0]
+            .headers
+            .as_deref()
+            .expect("edits");
         for side in [&edits.request, &edits.response] {
             let names: Vec<_> = side
                 .iter()

@@ -33,6 +33,8 @@ fn header_edits_are_in_envoys_order() {
     let found = routes(&translation, "*");
     let text: Vec<_> = found[0]
         .headers
+        .as_deref()
+        .expect("edits")
         .request
         .iter()
         .map(|edit| match edit {
@@ -42,13 +44,16 @@ fn header_edits_are_in_envoys_order() {
         })
         .collect();
     assert_eq!(text, ["-x-r", "-x-q", "=x-a", "=x-b", "+x-c", "+x-d"]);
-    assert_eq!(found[0].headers.response.len(), 1);
+    assert_eq!(
+        found[0].headers.as_deref().expect("edits").response.len(),
+        1
+    );
     assert!(forward(found[0]).destinations[0].headers.is_empty());
     assert_eq!(
         forward(found[0]).rewrite.authority.as_deref(),
         Some("set.lan")
     );
-    let HeaderEdit::Add(_, value) = &found[0].headers.request[4] else {
+    let HeaderEdit::Add(_, value) = &found[0].headers.as_deref().expect("edits").request[4] else {
         panic!("x-c is added")
     };
     assert_eq!(*value, crate::model::HeaderValueTemplate::literal("a%b"));
@@ -89,7 +94,7 @@ fn operators_become_pieces() {
         let literal = |text: &str| ValuePiece::Literal(text.to_owned());
         let pieces = vec![literal("<"), piece, literal(">")];
         assert_eq!(
-            found[0].headers.request,
+            found[0].headers.as_deref().expect("edits").request,
             [HeaderEdit::Set(
                 name("x-a"),
                 crate::model::HeaderValueTemplate { pieces }

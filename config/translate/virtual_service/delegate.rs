@@ -4,10 +4,11 @@
 //! The routes stand where the root's rule stands: order, hosts and Gateways are the root's. One
 //! level only: a delegate that delegates was refused when it was read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::api::istio::http_route::{HttpMatch, HttpRoute, StringMatch};
+use crate::api::rare::Rare;
 use crate::codes;
 use crate::finding::Level;
 use crate::model::DelegateOrigin;
@@ -168,7 +169,7 @@ fn qualified(route: &HttpRoute, namespace: &str, settings: &Settings) -> HttpRou
         destination.host = hosts::qualify(&destination.host, namespace, &settings.cluster_domain);
     }
     for matched in &mut route.matches {
-        for name in &mut matched.gateways {
+        for name in matched.gateways.iter_mut() {
             let ObjectKey {
                 namespace,
                 name: own,
@@ -205,7 +206,7 @@ fn merge(root: &HttpRoute, delegate: HttpRoute) -> Option<HttpRoute> {
         own.or_else(|| root.clone())
     }
     Some(HttpRoute {
-        name: join(&root.name, name),
+        name: join(&root.name, &name),
         matches: merge_matches(&root.matches, matches)?,
         route,
         redirect,
@@ -228,12 +229,12 @@ fn merge(root: &HttpRoute, delegate: HttpRoute) -> Option<HttpRoute> {
     })
 }
 
-fn join(root: &str, own: String) -> String {
-    match (root, own.as_str()) {
+fn join(root: &str, own: &str) -> Rare<String> {
+    Rare::from(match (root, own) {
         (root, "") => root.to_owned(),
-        ("", _) => own,
+        ("", own) => own.to_owned(),
         (root, own) => format!("{root}-{own}"),
-    }
+    })
 }
 
 /// Every pair of matches that go together; none if a match of the delegate goes with none of the
@@ -277,17 +278,18 @@ fn merge_match(root: &HttpMatch, own: &HttpMatch) -> HttpMatch {
     let or = |own: &Option<Box<StringMatch>>, root: &Option<Box<StringMatch>>| {
         own.clone().or_else(|| root.clone())
     };
-    fn union<T: Clone>(
-        root: &std::collections::BTreeMap<String, T>,
-        own: &std::collections::BTreeMap<String, T>,
-    ) -> std::collections::BTreeMap<String, T> {
+    fn union<T: Clone + 'static>(
+        root: &BTreeMap<String, T>,
+        own: &BTreeMap<String, T>,
+    ) -> Rare<BTreeMap<String, T>> {
         let mut all = root.clone();
         all.extend(own.clone());
-        all
+        all.into()
     }
-    let text = |own: &String, root: &String| if own.is_empty() { root } else { own }.clone();
+    let text =
+        |own: &Rare<String>, root: &Rare<String>| if own.is_empty() { root } else { own }.clone();
     HttpMatch {
-        name: join(&root.name, name.clone()),
+        name: join(&root.name, name),
         uri: or(uri, &root.uri),
         scheme: or(scheme, &root.scheme),
         method: or(method, &root.method),

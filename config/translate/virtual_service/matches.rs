@@ -111,7 +111,7 @@ pub(crate) fn parse(
         && !no_claims
         && (!source
             || (labels::is_subset(source_labels, &settings.labels)
-                && (source_namespace.is_empty() || *source_namespace == settings.namespace)));
+                && (source_namespace.is_empty() || **source_namespace == settings.namespace)));
     if let Some(wrong) = labels::wrong(source_labels) {
         report.invalid(
             &path.field("sourceLabels"),
@@ -148,7 +148,7 @@ pub(crate) fn parse(
         query_params: query,
     };
     Match {
-        name: name.clone(),
+        name: name.to_string(),
         route_match: RouteMatch {
             path: matched_path,
             ignore_case: *ignore_uri_case,

@@ -105,9 +105,12 @@ impl VirtualServices {
         let mut by_gateway: HashMap<ObjectKey, Vec<usize>> = HashMap::new();
         for i in visible {
             for gateway in &all[i].gateways {
-                let list = by_gateway.entry(gateway.clone()).or_default();
-                if list.last() != Some(&i) {
-                    list.push(i);
+                match by_gateway.get_mut(gateway) {
+                    Some(list) if list.last() == Some(&i) => {}
+                    Some(list) => list.push(i),
+                    None => {
+                        by_gateway.insert(gateway.clone(), vec![i]);
+                    }
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Action, Forward, HeaderEdits, Mirror, Redirect, Rewrite, Route, RouteOrigin,
+    Action, Fault, Forward, HeaderEdits, Mirror, Redirect, Rewrite, Route, RouteOrigin,
     WeightedDestination,
 };
 use crate::resources::ObjectKey;
@@ -34,12 +34,16 @@ pub(crate) fn build(
 ) -> Vec<Arc<Route>> {
     let mut routes = Vec::new();
     for rule in &service.rules {
+        let mut shared = None;
         for (i, matched) in rule.matches.iter().enumerate() {
             if !matched.concerns(listener.gateway, listener.port) {
                 continue;
             }
-            let Some(action) = action(rule, service, listener, clusters) else {
-                continue;
+            if shared.is_none() {
+                shared = Shared::new(rule, service, listener, clusters);
+            }
+            let Some(shared) = &shared else {
+                break;
             };
             let matched_index = (!rule.unconditional).then_some(i);
             routes.push(Arc::new(route(
@@ -47,7 +51,7 @@ pub(crate) fn build(
                 rule,
                 matched,
                 matched_index,
-                action,
+                shared,
             )));
             if matched.is_catch_all() {
                 return routes;
@@ -57,25 +61,49 @@ pub(crate) fn build(
     routes
 }
 
+/// What all routes of a rule have in common: most of it, and there may be many of them.
+struct Shared {
+    action: Action,
+    headers: Option<Arc<HeaderEdits>>,
+    fault: Option<Arc<Fault>>,
+}
+
+impl Shared {
+    /// None for a rule that does nothing by itself.
+    fn new(
+        rule: &Rule,
+        service: &VirtualService,
+        listener: Listener<'_>,
+        clusters: &mut Clusters<'_>,
+    ) -> Option<Self> {
+        // The edits of a single destination are the route's own, as istiod lays them out.
+        let inner = match &rule.action {
+            RuleAction::Forward(forward) => match forward.destinations.as_slice() {
+                [single] if forward.single => Some(&single.headers),
+                _ => None,
+            },
+            _ => None,
+        };
+        let headers = edits(&rule.headers, inner);
+        Some(Self {
+            action: action(rule, service, listener, clusters)?,
+            headers: (!headers.is_empty()).then(|| Arc::new(headers)),
+            fault: rule.fault.clone().map(Arc::new),
+        })
+    }
+}
+
 fn route(
     service: &VirtualService,
     rule: &Rule,
     matched: &Match,
     matched_index: Option<usize>,
-    action: Action,
+    shared: &Shared,
 ) -> Route {
     let name = if matched.name.is_empty() {
         rule.name.clone()
     } else {
         format!("{}.{}", rule.name, matched.name)
-    };
-    // The edits of a single destination are the route's own, as istiod lays them out.
-    let inner = match &rule.action {
-        RuleAction::Forward(forward) => match forward.destinations.as_slice() {
-            [single] if forward.single => Some(&single.headers),
-            _ => None,
-        },
-        _ => None,
     };
     Route {
         name,
@@ -90,9 +118,9 @@ fn route(
             delegate: rule.delegate.as_ref().map(|d| d.origin.clone()),
         },
         matches: matched.route_match.clone(),
-        action,
-        headers: edits(&rule.headers, inner),
-        fault: rule.fault.clone(),
+        action: shared.action.clone(),
+        headers: shared.headers.clone(),
+        fault: shared.fault.clone(),
         cors: rule.cors.clone(),
     }
 }
@@ -114,12 +142,12 @@ fn action(
         // Its rules were put in its place, or could not be.
         RuleAction::Delegate(_) => None,
         RuleAction::DirectResponse(response) => {
-            Some(Action::DirectResponse(Box::new(response.clone())))
+            Some(Action::DirectResponse(Arc::new(response.clone())))
         }
-        RuleAction::Redirect(redirect) => Some(Action::Redirect(Box::new(self::redirect(
+        RuleAction::Redirect(redirect) => Some(Action::Redirect(Arc::new(self::redirect(
             redirect, listener,
         )))),
-        RuleAction::Forward(forward) => Some(Action::Forward(Box::new(self::forward(
+        RuleAction::Forward(forward) => Some(Action::Forward(Arc::new(self::forward(
             forward, service, listener, clusters,
         )))),
     }

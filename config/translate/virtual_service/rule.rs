@@ -178,7 +178,7 @@ pub(crate) fn parse(
         })
     };
     Rule {
-        name: name.clone(),
+        name: name.to_string(),
         index,
         matches: parsed,
         unconditional,
