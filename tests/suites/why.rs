@@ -302,7 +302,8 @@ fn what_should_be_secret_is_not_sent_in_plain_text() {
     // It speaks no TLS: whatever comes first, it complains in plain text.
     let upstream = Upstream::start(|mut incoming| {
         incoming.exactly(5)?;
-        incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        incoming.until_closed().map(drop)
     });
     let rule = "apiVersion: networking.istio.io/v1
 kind: DestinationRule
