@@ -12,6 +12,7 @@ mod limited;
 pub(crate) mod mirror;
 mod multiplexed;
 pub mod record;
+mod relay;
 pub(crate) mod reply;
 mod response;
 mod retry;
