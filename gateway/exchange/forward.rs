@@ -331,7 +331,7 @@ impl HttpConnection {
         request: &mut Transfer,
         deadlines: &mut Deadlines,
         retry: Option<&Retry>,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<Box<Upstream>, Failure> {
         let to = view.snapshot.cluster(cluster);
         let purpose = &self.purpose(to);
         let mut upstream = match &to.breaker {
@@ -399,7 +399,7 @@ impl HttpConnection {
         state: &Rc<EndpointState>,
         purpose: &Purpose,
         deadlines: &Deadlines,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<Box<Upstream>, Failure> {
         let to = view.snapshot.cluster(cluster);
         let limit = to.connect_timeout;
         let left = deadlines

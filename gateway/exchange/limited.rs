@@ -59,7 +59,7 @@ impl HttpConnection {
         state: &Rc<EndpointState>,
         purpose: &Purpose,
         deadlines: &Deadlines,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<Box<Upstream>, Failure> {
         // Those that wait come first.
         if state.waiting.get() == 0
             && let Some(idle) = Upstream::idle(state, purpose)
@@ -97,9 +97,9 @@ impl HttpConnection {
     /// Puts the request on a connection, within the limit of requests.
     fn attach(
         &mut self,
-        mut upstream: Upstream,
+        mut upstream: Box<Upstream>,
         breaker: &CircuitBreaker,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<Box<Upstream>, Failure> {
         match breaker.take(Resource::Request) {
             Some(slot) => {
                 upstream.request = Some(slot);

@@ -60,7 +60,7 @@ impl HttpConnection {
         state: &Rc<EndpointState>,
         purpose: &Purpose,
         deadlines: &Deadlines,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<Box<Upstream>, Failure> {
         let to = view.snapshot.cluster(cluster);
         let place = self.place(view, cluster, state, purpose, deadlines).await?;
         let slot = match &to.breaker {
@@ -141,7 +141,7 @@ impl HttpConnection {
             };
             let _connecting = Connecting::new(&connections);
             let connected = self.connect(view, cluster, state, purpose, deadlines);
-            let (stream, _) = connected.await?.into_stream();
+            let stream = connected.await?.into_stream();
             let making = Making {
                 purpose: purpose.clone(),
                 counted,

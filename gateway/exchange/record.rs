@@ -170,6 +170,7 @@ impl Exchange {
         self.forwarded = now;
         self.started_at = wall;
         self.duration = Duration::ZERO;
+        self.response.clear();
         self.status = 0;
         self.flags = ResponseFlags::default();
         self.details = "";

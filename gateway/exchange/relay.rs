@@ -32,7 +32,7 @@ impl HttpConnection {
         view: &View,
         route: &Route,
         to: &WeightedDestination,
-        upstream: Upstream,
+        upstream: Box<Upstream>,
         request: Transfer,
         deadlines: &Deadlines,
     ) -> Next {
@@ -280,7 +280,7 @@ impl HttpConnection {
 /// A response under way, and the rest of its request.
 #[derive(Debug)]
 struct Relay {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     request: Transfer,
     response: Transfer,
     send_failed: bool,
@@ -352,7 +352,7 @@ impl Relay {
         } else {
             NO_SPLICE
         };
-        let Upstream { stream, input, .. } = upstream;
+        let Upstream { stream, input, .. } = &mut **upstream;
         match response.poll(cx, stream, input, client, splice_from) {
             Poll::Ready(Ok(Progress::Done)) => return Poll::Ready(Ok(Moved::Done)),
             Poll::Ready(Ok(Progress::Splice(left))) => return Poll::Ready(Ok(Moved::Splice(left))),

@@ -12,7 +12,7 @@ use gatehouse_config::model::ServerHeader;
 use crate::exchange::forward::Next;
 use crate::exchange::grpc_web::GrpcWeb;
 use crate::exchange::reply::Reply;
-use crate::exchange::upgrade::{Switched, Tunnel};
+use crate::exchange::upgrade::Switched;
 use crate::exchange::wait::Head;
 use crate::exchange::{Connection, Exchange, GrpcCall, Protocol, ResponseFlags, decide, grpc};
 use crate::filter::{headers, redirect};
@@ -51,14 +51,20 @@ pub struct HttpConnection {
 /// What became of a stream's request.
 #[derive(Debug)]
 pub enum Served {
-    /// It is over; the client broke it off or not.
+    /// It is over.
     Over {
-        /// It did.
+        /// The client broke it off.
         left: bool,
+        /// Both sides came to their ends, and the next stream may follow.
+        again: bool,
     },
-    /// It goes on as a tunnel.
-    Switched(Box<Tunnel>),
+    /// It was served by this view, and goes on as a [tunnel](HttpConnection::into_tunnel).
+    Switched(Rc<View>),
 }
+
+/// The most memory that is kept from one stream for the next, of each of a head and a buffer: more
+/// is needed by few.
+const KEPT: usize = 4 * 1024;
 
 impl HttpConnection {
     /// A connection that was accepted at `slot`.
@@ -79,15 +85,14 @@ impl HttpConnection {
         }
     }
 
-    /// One stream of a connection of HTTP/2.
-    pub fn of_stream(
+    /// For streams of a connection of HTTP/2, one after the other.
+    pub fn of_streams(
         worker: Rc<Worker>,
         slot: Rc<Slot>,
-        frames: Box<Frames>,
         connection: &Rc<Connection>,
         scheme: &'static str,
     ) -> Self {
-        let stream = Stream::Http2(frames);
+        let stream = Stream::Http2(Box::new(Frames::none()));
         Self::of(worker, slot, stream, Rc::clone(connection), scheme)
     }
 
@@ -171,18 +176,28 @@ impl HttpConnection {
         }
     }
 
-    /// Serves the one request of a stream of HTTP/2.
-    pub async fn serve_stream(mut self, head: Result<RequestHead, RequestError>) -> Served {
+    /// Where the head of the next stream's request is to be put.
+    pub fn next_request(&mut self) -> &mut RequestHead {
+        &mut self.exchange.request
+    }
+
+    /// Takes a stream of HTTP/2, whose head was put into [`next_request`](Self::next_request).
+    pub fn begin_stream(&mut self, frames: Frames) {
+        match &mut self.stream {
+            // In the memory of the last one.
+            Stream::Http2(last) => **last = frames,
+            other => *other = Stream::Http2(Box::new(frames)),
+        }
+    }
+
+    /// Serves the one request of the stream that was [begun](Self::begin_stream).
+    pub async fn serve_stream(&mut self, head: Result<(), RequestError>) -> Served {
         let next = match head {
-            Ok(head) => {
-                self.exchange.request = head;
+            Ok(()) => {
                 let view = self.worker.view();
                 let next = self.exchange(&view).await;
                 if next == Next::Switched {
-                    return match self.into_tunnel(view) {
-                        Some(tunnel) => Served::Switched(Box::new(tunnel)),
-                        None => Served::Over { left: false },
-                    };
+                    return Served::Switched(view);
                 }
                 self.record(&view);
                 next
@@ -193,13 +208,40 @@ impl HttpConnection {
                 self.refuse(Reply::malformed(&error)).await
             }
         };
-        let broke_off = next == Next::Close && !self.exchange.flags.is_empty();
-        if broke_off && let Some(frames) = self.stream.frames() {
+        let flags = self.exchange.flags;
+        if next == Next::Close
+            && !flags.is_empty()
+            && let Some(frames) = self.stream.frames()
+        {
             frames.reset(h2::Reason::INTERNAL_ERROR);
         }
         Served::Over {
-            left: self.exchange.flags.contains(ResponseFlags::DC),
+            left: flags.contains(ResponseFlags::DC),
+            again: next == Next::Keep,
         }
+    }
+
+    /// Lets go of the stream that was served, and of what is large.
+    pub fn end_stream(&mut self) {
+        self.begin_stream(Frames::none());
+        self.input.clear();
+        self.give_back_input();
+        self.output.clear();
+        if self.output.capacity() > KEPT {
+            self.output = Vec::new();
+        }
+        self.exchange.request.fields_mut().trim(KEPT);
+        self.exchange.response.fields_mut().trim(KEPT);
+    }
+
+    /// When the last exchange was over, as it is on record.
+    pub fn ended_at(&self) -> Instant {
+        self.exchange.started + self.exchange.duration
+    }
+
+    /// Its timer, which is of no use to the connection while it serves nothing.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
     }
 
     /// Answers something that is no request; nothing of an earlier one is left to be seen.
@@ -291,6 +333,7 @@ impl HttpConnection {
             self.exchange.protocol = Protocol::Http2;
         }
         self.exchange.connection = Rc::clone(&self.connection);
+        self.exchange.scheme = self.scheme;
     }
 
     /// Judges and cleans the request; gives the scheme that the client used.

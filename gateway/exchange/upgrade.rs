@@ -20,7 +20,7 @@ impl HttpConnection {
     /// Writes the 101 and what each side sent ahead.
     pub(super) async fn switch(
         &mut self,
-        mut upstream: Upstream,
+        mut upstream: Box<Upstream>,
         request: Transfer,
         mut response: Transfer,
     ) -> Next {
@@ -59,7 +59,7 @@ impl HttpConnection {
     }
 
     /// The connection as one that carries bytes, once it has switched.
-    pub(super) fn into_tunnel(mut self, view: Rc<View>) -> Option<Tunnel> {
+    pub fn into_tunnel(mut self, view: Rc<View>) -> Option<Tunnel> {
         let switched = self.switched.take()?;
         self.exchange.request.fields_mut().shrink();
         self.exchange.response.fields_mut().shrink();
@@ -74,7 +74,7 @@ impl HttpConnection {
 /// What is left of an exchange that has switched to another protocol.
 #[derive(Debug)]
 pub(super) struct Switched {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     /// Bytes that the client had sent ahead.
     received: u64,
     /// Bytes that the upstream had sent ahead.

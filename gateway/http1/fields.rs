@@ -41,6 +41,14 @@ impl Fields {
         self.list.shrink_to_fit();
     }
 
+    /// Removes everything, and keeps the memory unless it is more than `most` bytes.
+    pub fn trim(&mut self, most: usize) {
+        self.clear();
+        if self.buf.len() + self.list.capacity() * size_of::<Field>() > most {
+            *self = Self::default();
+        }
+    }
+
     /// No fields.
     pub fn new() -> Self {
         Self::default()
@@ -188,6 +196,15 @@ impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let live = self.list.iter().filter(|field| !field.removed);
         live.map(|field| (field.name.of(&self.buf), field.value.of(&self.buf)))
+    }
+
+    /// The same with what is known of each name.
+    pub fn iter_known(&self) -> impl Iterator<Item = (KnownName, &[u8], &[u8])> {
+        let live = self.list.iter().filter(|field| !field.removed);
+        live.map(|field| {
+            let (name, value) = (field.name.of(&self.buf), field.value.of(&self.buf));
+            (field.known, name, value)
+        })
     }
 
     /// How many fields there are.

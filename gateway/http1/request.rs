@@ -34,10 +34,16 @@ impl RequestHead {
     /// A head that did not come from HTTP/1 bytes. Nothing is checked.
     pub fn new(method: &[u8], target: &[u8], authority: &[u8]) -> Self {
         let mut head = Self::default();
-        head.set_method(method);
-        head.set_target(target);
-        head.set_authority(authority);
+        head.restart(method, target, authority);
         head
+    }
+
+    /// As [`new`](Self::new), in the memory of a head that is over.
+    pub fn restart(&mut self, method: &[u8], target: &[u8], authority: &[u8]) {
+        self.clear();
+        self.set_method(method);
+        self.set_target(target);
+        self.set_authority(authority);
     }
 
     /// Decodes the head at the start of `input`; `false` when more bytes are needed.

@@ -35,29 +35,34 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A client's stream, whose request's head was taken.
-    pub fn from_client(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    /// No stream yet, or none any longer.
+    pub fn none() -> Self {
         Self {
-            receive: Some(body),
+            receive: None,
             piece: Bytes::new(),
             trailers: None,
-            respond: Some(respond),
+            respond: None,
             answer: None,
             send: None,
             broken: None,
         }
     }
 
+    /// A client's stream, whose request's head was taken.
+    pub fn from_client(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        Self {
+            receive: Some(body),
+            respond: Some(respond),
+            ..Self::none()
+        }
+    }
+
     /// A stream to an endpoint, whose request's head was sent.
     pub fn to_upstream(answer: ResponseFuture, send: SendStream<Bytes>) -> Self {
         Self {
-            receive: None,
-            piece: Bytes::new(),
-            trailers: None,
-            respond: None,
             answer: Some(answer),
             send: Some(send),
-            broken: None,
+            ..Self::none()
         }
     }
 

@@ -3,23 +3,30 @@
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{Method, StatusCode, Uri, uri};
 
 use crate::http1::{
     BodyLength, Fields, KnownName, Limits, RequestError, RequestHead, ResponseHead,
     is_valid_authority, is_valid_target,
 };
+use crate::http2::names::{Name, name_of};
 
-/// A request's head; `ends` where no body follows.
+/// Puts a request's head into `head`, in place of the one that was there; `ends` where no body
+/// follows.
 ///
 /// # Errors
 ///
-/// What RFC 9113 §8.3.1 or RFC 9110 forbids and h2 lets through.
-pub fn request(parts: &Parts, ends: bool, limits: &Limits) -> Result<RequestHead, RequestError> {
-    let fields = &parts.headers;
+/// What RFC 9113 §8.3.1 or RFC 9110 forbids and h2 lets through. `head` is as it was then.
+pub fn request<B>(
+    request: &http::Request<B>,
+    ends: bool,
+    limits: &Limits,
+    head: &mut RequestHead,
+) -> Result<(), RequestError> {
+    let (fields, uri) = (request.headers(), request.uri());
+    let is_connect = request.method() == Method::CONNECT;
     let host = fields.get(http::header::HOST).map(HeaderValue::as_bytes);
-    let authority = parts.uri.authority();
+    let authority = uri.authority();
     let authority = authority
         .map(|authority| authority.as_str().as_bytes())
         .or(host)
@@ -27,40 +34,40 @@ pub fn request(parts: &Parts, ends: bool, limits: &Limits) -> Result<RequestHead
     if !is_valid_authority(authority) {
         return Err(RequestError::Host);
     }
-    let asks_for = parts.extensions.get::<Protocol>();
+    let asks_for = request.extensions().get::<Protocol>();
     // RFC 8441: what was a GET with an Upgrade.
     let method = match asks_for {
         Some(_) => b"GET",
-        None => parts.method.as_str().as_bytes(),
+        None => request.method().as_str().as_bytes(),
     };
-    let target = match parts.uri.path_and_query() {
-        _ if parts.method == Method::CONNECT && asks_for.is_none() => authority,
+    let target = match uri.path_and_query() {
+        _ if is_connect && asks_for.is_none() => authority,
         Some(target) => target.as_str().as_bytes(),
         None => b"/",
     };
-    if parts.method != Method::CONNECT && !is_valid_target(method, target) {
+    if !is_connect && !is_valid_target(method, target) {
         return Err(RequestError::Target);
     }
     if fields.len() > limits.fields {
         return Err(RequestError::TooManyFields);
     }
-    let mut head = RequestHead::new(method, target, authority);
-    copy(fields, head.fields_mut());
-    join_cookies(head.fields_mut());
-    if let Some(protocol) = asks_for {
-        head.offer_upgrade(protocol.as_str());
-        return Ok(head);
-    }
-    head.set_body(match fields.get(http::header::CONTENT_LENGTH) {
-        _ if ends => BodyLength::Empty,
+    let body = match fields.get(http::header::CONTENT_LENGTH) {
+        _ if ends || asks_for.is_some() => BodyLength::Empty,
         None => BodyLength::Chunked,
         Some(length) => match length.to_str().ok().and_then(|text| text.parse().ok()) {
             None => return Err(RequestError::ContentLength),
             Some(0) => BodyLength::Empty,
             Some(length) => BodyLength::Length(length),
         },
-    });
-    Ok(head)
+    };
+    head.restart(method, target, authority);
+    copy(fields, head.fields_mut());
+    join_cookies(head.fields_mut());
+    if let Some(protocol) = asks_for {
+        head.offer_upgrade(protocol.as_str());
+    }
+    head.set_body(body);
+    Ok(())
 }
 
 /// Several cookie fields are one for HTTP/1.1 (RFC 9113 §8.2.3).
@@ -160,25 +167,16 @@ fn copy(map: &HeaderMap, fields: &mut Fields) {
     }
 }
 
-/// Fields of one connection of HTTP/1.1 mean nothing in HTTP/2 (RFC 9113 §8.2.2).
 fn to_headers(fields: &Fields, map: &mut HeaderMap) {
     map.reserve(fields.len());
-    for (name, value) in fields.iter() {
-        let own = [
-            KnownName::Connection,
-            KnownName::KeepAlive,
-            KnownName::ProxyConnection,
-            KnownName::TransferEncoding,
-            KnownName::Upgrade,
-            KnownName::Host,
-        ];
-        if own.contains(&KnownName::of(name)) {
-            continue;
-        }
+    for (known, name, value) in fields.iter_known() {
+        let name = match name_of(known) {
+            Name::Ready(name) => Ok(name.clone()),
+            Name::Other => HeaderName::from_bytes(name),
+            Name::Left => continue,
+        };
         // What cannot be said in HTTP/2 cannot have come in by HTTP/1.1 either.
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        {
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
             map.append(name, value);
         }
     }
@@ -189,8 +187,15 @@ mod tests {
     use super::*;
     use crate::http1::ResponseLength;
 
-    fn parts(request: http::request::Builder) -> Parts {
-        request.body(()).unwrap().into_parts().0
+    /// The head of a request, in place of another's.
+    fn head_of(request: http::request::Builder, ends: bool) -> Result<RequestHead, RequestError> {
+        let request = request.body(()).unwrap();
+        let mut head = RequestHead::new(b"PUT", b"/earlier", b"earlier.lan");
+        head.fields_mut().append("x-earlier", b"1");
+        head.offer_upgrade("earlier");
+        head.set_body(BodyLength::Length(9));
+        super::request(&request, ends, &Limits::default(), &mut head)?;
+        Ok(head)
     }
 
     #[test]
@@ -202,7 +207,7 @@ mod tests {
             .header("cookie", "b=2")
             .header("host", "other.lan")
             .header("content-length", "5");
-        let head = request(&parts(builder), false, &Limits::default()).unwrap();
+        let head = head_of(builder, false).unwrap();
         assert_eq!(head.method(), b"POST");
         assert_eq!(head.target(), b"/x?y=1");
         assert_eq!(head.authority(), b"a.lan");
@@ -210,6 +215,7 @@ mod tests {
         let fields: Vec<_> = head.fields().iter().collect();
         assert_eq!(fields.len(), 2, "{fields:?}");
         assert_eq!(head.fields().get("cookie"), Some(&b"a=1; b=2"[..]));
+        assert_eq!(head.upgrade(), None);
     }
 
     #[test]
@@ -218,7 +224,7 @@ mod tests {
             .method("CONNECT")
             .uri("https://a.lan/chat");
         builder = builder.extension(Protocol::from_static("websocket"));
-        let head = request(&parts(builder), false, &Limits::default()).unwrap();
+        let head = head_of(builder, false).unwrap();
         assert_eq!(head.method(), b"GET");
         assert_eq!(head.upgrade(), Some(&b"websocket"[..]));
         assert_eq!(head.body(), BodyLength::Empty);
@@ -230,7 +236,7 @@ mod tests {
     #[test]
     fn what_names_no_host_is_refused() {
         let builder = http::Request::builder().method("GET").uri("/");
-        let refused = request(&parts(builder), true, &Limits::default());
+        let refused = head_of(builder, true);
         assert_eq!(refused.unwrap_err(), RequestError::HostMissing);
     }
 

@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! client ─► server::serve ─► Frames ─► exchange ─► Frames ─► client::Connections ─► endpoint
-//!                            (one stream each)
+//!                            (one stream each, in a seat)
 //! ```
 
 pub mod client;
 pub mod flood;
 pub mod frames;
 pub mod heads;
+mod names;
+mod seats;
 pub mod server;
 
 pub use frames::Frames;

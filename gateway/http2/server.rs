@@ -1,4 +1,5 @@
-//! Connections of HTTP/2 clients: each request becomes an exchange in a task of its own.
+//! Connections of HTTP/2 clients: each request becomes an exchange in a task that serves one at a
+//! time, and then takes a [seat](crate::http2::seats) until the next one comes.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -9,19 +10,19 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
-use http::Request;
+use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::{Connection, HttpConnection, Served};
-use crate::http1::ReadBuffer;
+use crate::http1::{ReadBuffer, RequestError};
 use crate::http2::flood::Flood;
+use crate::http2::seats::{Asked, Seat, Seats};
 use crate::http2::{CONNECTION_WINDOW, Frames, SEND_BUFFER, STREAM_WINDOW, heads};
 use crate::net::Stream;
 use crate::worker::Worker;
 use crate::worker::listener::Slot;
 use crate::worker::timer::Timer;
+use crate::worker::view::View;
 
 /// Requests under way on one connection (RFC 9113 §6.5.2 advises at least 100).
 const MAX_STREAMS: u32 = 256;
@@ -43,6 +44,8 @@ pub struct Shared {
     resets: Cell<u32>,
     counted_from: Cell<Instant>,
     last_used: Cell<Instant>,
+    /// Tasks that have nothing to serve.
+    seats: Seats,
     /// Frames that carry nothing.
     flood: RefCell<Flood>,
 }
@@ -65,6 +68,7 @@ pub async fn serve(
         resets: Cell::new(0),
         counted_from: Cell::new(now),
         last_used: Cell::new(now),
+        seats: Seats::default(),
         flood: RefCell::new(Flood::new(worker.settings.http2_idle_frames, now)),
         worker: Rc::clone(&worker),
     });
@@ -89,6 +93,7 @@ pub async fn serve(
         worker.with_metrics(|metrics| metrics.refused("http2.preface"));
         return;
     };
+    let _closing = shared.seats.closed_at_the_end();
     let timer = worker.wheel.timer();
     // Since when the client knows that it has to go.
     let mut ending = None;
@@ -96,7 +101,6 @@ pub async fn serve(
     loop {
         let event = poll_fn(|cx| shared.poll(cx, &mut connection, &timer, ending)).await;
         match event {
-            Event::Request(request, respond) => shared.begin(request, respond),
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => {
                 tracing::debug!(peer = %shared.connection.peer, %error, "HTTP/2 connection broke");
@@ -124,9 +128,7 @@ pub async fn serve(
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "never kept")]
 enum Event {
-    Request(Request<RecvStream>, SendResponse<Bytes>),
     /// Too much of what a client may do within this limit.
     Flood(&'static str),
     /// Idle for too long, or drained.
@@ -135,25 +137,26 @@ enum Event {
 }
 
 impl Shared {
+    /// Begins what is asked for, until something else happens.
     fn poll(
-        &self,
+        self: &Rc<Self>,
         cx: &mut Context<'_>,
         connection: &mut h2::server::Connection<Io, Bytes>,
         timer: &Timer,
         ending: Option<Instant>,
     ) -> Poll<Event> {
-        if ending.is_none()
-            && let Some(limit) = self.flooded()
-        {
-            return Poll::Ready(Event::Flood(limit));
-        }
-        match connection.poll_accept(cx) {
-            Poll::Ready(Some(Ok((request, respond)))) => {
-                return Poll::Ready(Event::Request(request, respond));
+        loop {
+            if ending.is_none()
+                && let Some(limit) = self.flooded()
+            {
+                return Poll::Ready(Event::Flood(limit));
             }
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Err(error))),
-            Poll::Ready(None) => return Poll::Ready(Event::Ended(Ok(()))),
-            Poll::Pending => {}
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok(asked))) => self.begin(asked),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(Event::Ended(Ok(()))),
+                Poll::Pending => break,
+            }
         }
         if ending.is_none()
             && let Some(limit) = self.flooded()
@@ -209,41 +212,73 @@ impl Shared {
         timer.set_at(Some(Instant::now() + pause));
     }
 
-    fn begin(self: &Rc<Self>, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
-        let (parts, body) = request.into_parts();
-        let mut head = heads::request(&parts, body.is_end_stream(), &self.worker.limits());
-        if let Ok(head) = &mut head
-            && head.upgrade().is_some()
-        {
-            heads::add_websocket_key(head, || self.worker.random.below(64));
-        }
-        let frames = Box::new(Frames::from_client(body, respond));
+    fn begin(self: &Rc<Self>, asked: Asked) {
         self.active.set(self.active.get() + 1);
-        let shared = Rc::clone(self);
-        let exchange = HttpConnection::of_stream(
+        if let Some(asked) = self.seats.ask(asked) {
+            let (shared, seat) = (Rc::clone(self), Seat::with(asked));
+            tokio::task::spawn_local(async move { shared.serve_in(seat).await });
+        }
+    }
+
+    /// Serves what is asked for in this seat, one stream after the other.
+    async fn serve_in(self: Rc<Self>, seat: Rc<Seat>) {
+        let mut connection = HttpConnection::of_streams(
             Rc::clone(&self.worker),
             Rc::clone(&self.slot),
-            frames,
             &self.connection,
             self.scheme,
         );
-        tokio::task::spawn_local(async move {
-            match exchange.serve_stream(head).await {
-                Served::Over { left } => shared.ended(left),
-                Served::Switched(tunnel) => {
-                    tokio::task::spawn_local(async move {
-                        let left = tunnel.carry().await;
-                        shared.ended(left);
-                    });
+        while let Some(head) = self.take(&seat, &mut connection) {
+            match connection.serve_stream(head).await {
+                Served::Over { left, again } => {
+                    let now = connection.ended_at();
+                    connection.end_stream();
+                    self.ended(left, now);
+                    let seats = &self.seats;
+                    if !again
+                        || !seats
+                            .wait(&seat, &self.worker, connection.timer(), now)
+                            .await
+                    {
+                        return;
+                    }
                 }
+                Served::Switched(view) => return self.carry(connection, view),
             }
+        }
+    }
+
+    /// Makes `connection` one of the stream that is asked for, if one is.
+    fn take(
+        &self,
+        seat: &Seat,
+        connection: &mut HttpConnection,
+    ) -> Option<Result<(), RequestError>> {
+        let (request, respond) = seat.take()?;
+        let ends = request.body().is_end_stream();
+        let head = connection.next_request();
+        let outcome = heads::request(&request, ends, &self.worker.limits(), head);
+        if outcome.is_ok() && head.upgrade().is_some() {
+            heads::add_websocket_key(head, || self.worker.random.below(64));
+        }
+        connection.begin_stream(Frames::from_client(request.into_body(), respond));
+        Some(outcome)
+    }
+
+    /// Carries what a stream switched to, in a task that has nothing of an exchange's.
+    fn carry(self: Rc<Self>, connection: HttpConnection, view: Rc<View>) {
+        let Some(tunnel) = connection.into_tunnel(view) else {
+            return self.ended(false, Instant::now());
+        };
+        tokio::task::spawn_local(async move {
+            let left = tunnel.carry().await;
+            self.ended(left, Instant::now());
         });
     }
 
     /// An exchange is over; `was_left` where the client did not wait for its end.
-    fn ended(&self, was_left: bool) {
+    fn ended(&self, was_left: bool, now: Instant) {
         self.active.set(self.active.get().saturating_sub(1));
-        let now = Instant::now();
         self.last_used.set(now);
         if was_left {
             if now.duration_since(self.counted_from.get()) > RESET_WINDOW {

@@ -19,7 +19,8 @@ use crate::upstream::endpoint::Lifetimes;
 /// How many idle connections one worker keeps to one endpoint.
 const MAX_IDLE: usize = 1024;
 
-/// A connection to an endpoint, in use by one exchange. Counts as an active request.
+/// A connection to an endpoint, in use by one exchange. Counts as an active request. It is boxed for
+/// its whole life: it goes from hand to hand.
 #[derive(Debug)]
 pub struct Upstream {
     /// The socket.
@@ -30,7 +31,8 @@ pub struct Upstream {
     pub local: Option<SocketAddr>,
     /// Whether it served a request before; if it fails now, the endpoint may just have closed it.
     pub reused: bool,
-    active: Active,
+    /// None while it is idle, for idle connections lie in the endpoint.
+    active: Option<Active>,
     life: Life,
     /// A request under way, where those are limited.
     pub request: Option<Slot>,
@@ -129,16 +131,14 @@ impl Drop for Active {
 /// An idle connection. It has no unread bytes.
 #[derive(Debug)]
 pub struct Idle {
-    stream: Stream,
-    local: Option<SocketAddr>,
     since: Instant,
-    life: Life,
+    upstream: Box<Upstream>,
 }
 
 impl Upstream {
     /// The most recently used idle connection that is still open, of those that were made for
     /// this.
-    pub fn idle(endpoint: &Rc<EndpointState>, purpose: &Purpose) -> Option<Self> {
+    pub fn idle(endpoint: &Rc<EndpointState>, purpose: &Purpose) -> Option<Box<Self>> {
         let lifetimes = endpoint.lifetimes.get();
         loop {
             let idle = {
@@ -146,64 +146,58 @@ impl Upstream {
                 if purpose.is_common() {
                     all.pop()?
                 } else {
-                    let own = |idle: &Idle| idle.life.purpose == *purpose;
+                    let own = |idle: &Idle| idle.upstream.life.purpose == *purpose;
                     let place = all.iter().rposition(own)?;
                     all.remove(place)
                 }
             };
-            if idle.life.purpose != *purpose {
+            if idle.upstream.life.purpose != *purpose {
                 continue; // made for what the cluster was before
             }
             let fresh = !lifetimes.exact || idle.is_young(&lifetimes, Instant::now());
             if fresh && idle.is_open() {
-                return Some(Self {
-                    stream: idle.stream,
-                    input: ReadBuffer::new(),
-                    local: idle.local,
-                    reused: true,
-                    active: Active::new(endpoint),
-                    life: idle.life,
-                    request: None,
-                    place: None,
-                });
+                let mut upstream = idle.upstream;
+                upstream.reused = true;
+                upstream.active = Some(Active::new(endpoint));
+                return Some(upstream);
             }
         }
     }
 
     /// A new connection.
-    pub fn new(stream: Stream, endpoint: &Rc<EndpointState>) -> io::Result<Self> {
+    pub fn new(stream: Stream, endpoint: &Rc<EndpointState>) -> io::Result<Box<Self>> {
         let local = match endpoint.address {
             EndpointAddress::Inet(_) => Some(stream.local_addr()?),
             EndpointAddress::Unix(_) => None,
         };
         let made = endpoint.lifetimes.get().total.map(|_| Instant::now());
-        Ok(Self {
+        Ok(Box::new(Self {
             stream,
             input: ReadBuffer::new(),
             local,
             reused: false,
-            active: Active::new(endpoint),
+            active: Some(Active::new(endpoint)),
             life: Life {
                 made,
                 ..Life::default()
             },
             request: None,
             place: None,
-        })
+        }))
     }
 
     /// A request on a connection of HTTP/2, whose head was sent.
-    pub fn of_stream(frames: Frames, place: Place, endpoint: &Rc<EndpointState>) -> Self {
-        Self {
+    pub fn of_stream(frames: Frames, place: Place, endpoint: &Rc<EndpointState>) -> Box<Self> {
+        Box::new(Self {
             stream: Stream::Http2(Box::new(frames)),
             input: ReadBuffer::new(),
             local: place.local(),
             reused: false,
-            active: Active::new(endpoint),
+            active: Some(Active::new(endpoint)),
             life: Life::default(),
             request: None,
             place: Some(place),
-        }
+        })
     }
 
     /// Notes the limit that a new connection counts towards, and what it was made for.
@@ -214,41 +208,36 @@ impl Upstream {
 
     /// Gives the connection back. The caller says that the last response was read to its end and
     /// that both sides want to keep the connection.
-    pub fn release(mut self, now: Instant) {
+    pub fn release(mut self: Box<Self>, now: Instant) {
         self.life.served = self.life.served.saturating_add(1);
         self.put_back(now);
     }
 
     /// Gives back a connection that served nothing.
-    pub fn put_back(self, now: Instant) {
+    pub fn put_back(mut self: Box<Self>, now: Instant) {
         if !self.input.is_empty() || self.place.is_some() {
             return; // bytes that nobody asked for: never used again
         }
-        let Self {
-            stream,
-            local,
-            active,
-            life,
-            request,
-            ..
-        } = self;
         // Before a request that waits is woken.
-        drop(request);
+        drop(self.request.take());
+        let Some(active) = self.active.take() else {
+            return; // it is idle, and lies where it belongs
+        };
         let endpoint = &active.0;
+        self.input = ReadBuffer::new();
         let idle = Idle {
-            stream,
-            local,
             since: now,
-            life,
+            upstream: self,
         };
         let lifetimes = endpoint.lifetimes.get();
-        if idle.life.served >= lifetimes.requests
+        let life = &idle.upstream.life;
+        if life.served >= lifetimes.requests
             || !idle.is_young(&lifetimes, now)
-            || idle.life.purpose.tls != endpoint.tls.get()
+            || life.purpose.tls != endpoint.tls.get()
         {
             return;
         }
-        let limited = idle.life.counted.is_some();
+        let limited = life.counted.is_some();
         let mut all = endpoint.idle.borrow_mut();
         if all.len() < MAX_IDLE {
             all.push(idle);
@@ -259,16 +248,16 @@ impl Upstream {
         }
     }
 
-    /// The socket, for a connection that changes its protocol, and the mark that keeps it counted.
-    pub fn into_stream(self) -> (Stream, Active) {
-        (self.stream, self.active)
+    /// The socket, for a connection that becomes one of HTTP/2: what goes over it is counted there.
+    pub fn into_stream(self) -> Stream {
+        self.stream
     }
 }
 
 impl Idle {
     /// Whether its time is not over.
     fn is_young(&self, lifetimes: &Lifetimes, now: Instant) -> bool {
-        let made = self.life.made.zip(lifetimes.total);
+        let made = self.upstream.life.made.zip(lifetimes.total);
         now.duration_since(self.since) < lifetimes.idle
             && made.is_none_or(|(made, total)| now.duration_since(made) < total)
     }
@@ -276,7 +265,7 @@ impl Idle {
     /// Nothing arrived and the other side did not close. Makes a system call only where the poller
     /// has reported something.
     fn is_open(&self) -> bool {
-        self.stream.is_quiet()
+        self.upstream.stream.is_quiet()
     }
 }
 

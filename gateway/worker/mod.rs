@@ -175,6 +175,8 @@ pub struct Worker {
     pub copies: Copies,
     /// Endpoints that are looked up for single requests.
     pub dynamic: DynamicEndpoints,
+    /// Tasks of HTTP/2 that wait for a stream.
+    pub idle_seats: Cell<usize>,
     /// Pipes for splicing.
     pub pipes: Rc<Pipes>,
     view: RefCell<Rc<View>>,
@@ -208,6 +210,7 @@ impl Worker {
             random: Random::new(),
             buffers: Buffers::default(),
             copies: Copies::default(),
+            idle_seats: Cell::new(0),
             pipes: Rc::default(),
             view: RefCell::new(Rc::new(View::empty())),
             states: RefCell::default(),

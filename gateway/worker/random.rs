@@ -52,13 +52,12 @@ impl Random {
             & !(0xc000_u128 << 48)
             | (0x4000_u128 << 64)
             | (0x8000_u128 << 48);
+        /// Where each byte is written.
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let mut text = [b'-'; 36];
-        let mut shift = 128;
-        for (i, byte) in text.iter_mut().enumerate() {
-            if !matches!(i, 8 | 13 | 18 | 23) {
-                shift -= 4;
-                *byte = HEX[(bits >> shift) as usize & 15];
-            }
+        for (byte, place) in bits.to_be_bytes().into_iter().zip(PLACES) {
+            text[place] = HEX[usize::from(byte >> 4)];
+            text[place + 1] = HEX[usize::from(byte & 15)];
         }
         text
     }
