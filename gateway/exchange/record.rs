@@ -194,3 +194,24 @@ impl Exchange {
         self.imposed.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that leaves before it is answered must not be recorded with another's answer.
+    #[test]
+    fn an_exchange_begins_without_the_answer_of_the_last() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let mut exchange = Exchange::new(Rc::new(Connection {
+            peer: address,
+            local: address,
+            tls: None,
+        }));
+        exchange.response.set_status(200);
+        exchange.response.fields_mut().append("x-of", b"the last");
+        exchange.begin(Instant::now(), SystemTime::now());
+        assert_eq!(exchange.response.status(), 0);
+        assert_eq!(exchange.response.fields().get("x-of"), None);
+    }
+}

@@ -81,7 +81,11 @@ impl Seats {
             return Poll::Ready(true);
         }
         if self.over.get() || timer.poll_expired(cx).is_ready() {
-            self.idle.borrow_mut().retain(|one| !Rc::ptr_eq(one, seat));
+            let mut idle = self.idle.borrow_mut();
+            idle.retain(|one| !Rc::ptr_eq(one, seat));
+            if idle.is_empty() {
+                *idle = Vec::new();
+            }
             return Poll::Ready(false);
         }
         seat.register(cx.waker());

@@ -234,12 +234,11 @@ impl Shared {
                     let now = connection.ended_at();
                     connection.end_stream();
                     self.ended(left, now);
-                    let seats = &self.seats;
-                    if !again
-                        || !seats
-                            .wait(&seat, &self.worker, connection.timer(), now)
-                            .await
-                    {
+                    if !again {
+                        return;
+                    }
+                    let timer = connection.timer();
+                    if !self.seats.wait(&seat, &self.worker, timer, now).await {
                         return;
                     }
                 }

@@ -153,6 +153,58 @@ fn a_request_is_the_same_in_every_pair_of_versions() {
     }
 }
 
+/// The task that served a request serves the next one of its connection.
+#[test]
+fn a_request_sees_nothing_of_the_one_before() {
+    let setting = start();
+    run(async {
+        let mut requests = connect(setting.front.address).await;
+        for path in ["/x", "/h2/x"] {
+            for before in ["served", "refused", "left"] {
+                let asked = request("POST", path)
+                    .header("x-earlier", "e".repeat(10_000))
+                    .header("te", "trailers")
+                    .header("x-echo-header", "x-more=yes")
+                    .header("x-echo-trailer", "x-end=yes");
+                match before {
+                    "served" => {
+                        let body = Bytes::from(vec![7; 300_000]);
+                        let (head, ..) = ask(&mut requests, asked, Some(body), None).await;
+                        assert_eq!(head.headers["x-more"], "yes");
+                    }
+                    "refused" => {
+                        let asked = asked.header("x-echo-early", "yes");
+                        let body = Bytes::from_static(b"half");
+                        let asked = asked.body(()).expect("a request");
+                        let (answer, mut send) = requests.send_request(asked, false).expect("sent");
+                        send.send_data(body, false).expect("sent");
+                        let head = answer.await.expect("an answer");
+                        assert_eq!(head.headers()["x-more"], "yes");
+                    }
+                    _ => {
+                        let asked = asked.header("x-echo-delay", "30");
+                        let asked = asked.body(()).expect("a request");
+                        let (_answer, mut send) =
+                            requests.send_request(asked, false).expect("sent");
+                        send.send_reset(Reason::CANCEL);
+                    }
+                }
+                let (head, body, trailers) =
+                    ask(&mut requests, request("GET", path), None, None).await;
+                assert_eq!(head.status, StatusCode::OK, "{path} {before}");
+                assert!(!head.headers.contains_key("x-more"), "{path} {before}");
+                assert!(trailers.is_none(), "{path} {before}: {trailers:?}");
+                let echo: Value = serde_json::from_slice(&body).expect("JSON");
+                assert_eq!(echo["method"], "GET", "{path} {before}");
+                assert_eq!(echo["body_bytes"], 0, "{path} {before}");
+                for name in ["x-earlier", "te", "x-echo-header", "content-length"] {
+                    assert!(seen(&echo, name).is_empty(), "{path} {before}: {echo}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn trailers_go_both_ways_and_a_call_is_counted() {
     let setting = start();
