@@ -433,7 +433,7 @@ pub(crate) fn test_route(matcher: Matcher) -> Route {
 
     Route {
         source: Arc::new(model::Route {
-            name: String::new(),
+            name: Box::default(),
             origin: model::RouteOrigin {
                 virtual_service: Arc::default(),
                 rule: 0,

@@ -11,6 +11,7 @@
 mod allocation;
 mod capabilities;
 mod cluster;
+mod heap;
 mod limits;
 pub mod logging;
 mod notify;
@@ -215,6 +216,7 @@ async fn serve(
             () = cluster_changed(watched.as_ref()) => control.reload(false),
             () = leader_changed(&mut leading) => control.reload(true),
             _ = retry.tick() => {
+                control.give_memory_back();
                 control.retry_listeners();
                 control.show().await;
             }

@@ -26,6 +26,7 @@ use gatehouse_lb_speaker::{
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
+use crate::daemon::heap;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
@@ -61,6 +62,8 @@ pub struct Control {
     pub(super) standing: Vec<Finding>,
     pub(super) watching: Option<Finding>,
     pub(super) logged: BTreeSet<String>,
+    /// Whether anything was translated since memory was given back.
+    pub(super) has_spare_memory: bool,
 }
 
 /// The running parts that the control thread steers.
@@ -134,6 +137,7 @@ impl Control {
             standing: Vec::new(),
             watching: None,
             logged: BTreeSet::new(),
+            has_spare_memory: false,
             settings,
         };
         control.open_state();
@@ -265,6 +269,14 @@ impl Control {
             "configuration in force"
         );
         self.publish(&[]);
+        self.has_spare_memory = true;
+    }
+
+    /// Gives back what reloads needed for a moment; for a quiet time, since it takes a while.
+    pub fn give_memory_back(&mut self) {
+        if std::mem::take(&mut self.has_spare_memory) {
+            heap::give_back();
+        }
     }
 
     /// Translates; objects that are refused fall back to their last good version.

@@ -249,7 +249,7 @@ fn route_row(model: &Model, route: &Route) -> RouteRow {
         destinations,
         origin: route.origin.place(),
         virtual_service: route.origin.virtual_service.to_string(),
-        name: route.name.clone(),
+        name: route.name.to_string(),
     }
 }
 

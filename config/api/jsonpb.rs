@@ -159,6 +159,16 @@ plain_fields!(
     serde_json::Value: "anything"
 );
 
+impl Field for Box<str> {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::read(deserializer).map(String::into_boxed_str)
+    }
+
+    fn shape() -> Shape {
+        String::shape()
+    }
+}
+
 impl Field for ByteString {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();

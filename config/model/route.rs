@@ -7,7 +7,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use crate::model::{
-    CorsPolicy, Destination, Fault, FullMatch, HeaderEdits, HeaderName, Pattern, Percent,
+    ClusterIndex, CorsPolicy, Destination, Fault, FullMatch, HeaderEdits, HeaderName, Pattern,
+    Percent,
 };
 use crate::resources::ObjectKey;
 
@@ -17,7 +18,7 @@ use crate::resources::ObjectKey;
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Envoy's route name: the rule's `name`, or `name.matchName`; empty when unnamed.
-    pub name: String,
+    pub name: Box<str>,
     /// Where it was written.
     pub origin: RouteOrigin,
     /// When it applies.
@@ -39,9 +40,9 @@ pub struct RouteOrigin {
     /// The VirtualService.
     pub virtual_service: Arc<ObjectKey>,
     /// The index in `spec.http`.
-    pub rule: usize,
+    pub rule: u32,
     /// The index in `spec.http[].match`; none for a rule without matches.
-    pub matched: Option<usize>,
+    pub matched: Option<u32>,
     /// Of the rule (the delegate's, where it has one); none for objects from an API server.
     pub position: Option<Line>,
     /// The VirtualService that the rule was delegated to.
@@ -78,7 +79,7 @@ pub struct DelegateOrigin {
     /// The delegate.
     pub virtual_service: Arc<ObjectKey>,
     /// The index in its `spec.http`.
-    pub rule: usize,
+    pub rule: u32,
 }
 
 /// All conditions of one HTTPMatchRequest; every one must hold.
@@ -139,11 +140,11 @@ pub enum MatchedPath {
     #[default]
     Any,
     /// The whole path.
-    Exact(String),
+    Exact(Box<str>),
     /// A plain string prefix: `/foo` matches `/foobar`.
-    Prefix(String),
+    Prefix(Box<str>),
     /// A full match of the path.
-    Regex(FullMatch),
+    Regex(Arc<FullMatch>),
 }
 
 /// A condition on a header.
@@ -191,6 +192,38 @@ pub struct Forward {
     pub retry: Option<Arc<Retry>>,
     /// Where copies go.
     pub mirrors: Vec<Mirror>,
+}
+
+impl Forward {
+    /// The cluster that every request goes to, just as the route leaves it; none where more is
+    /// done, or where the cluster is not known.
+    pub fn plainly_to(&self) -> Option<ClusterIndex> {
+        let Self {
+            destinations,
+            rewrite: Rewrite { uri, authority },
+            timeout: _,
+            retry: _,
+            mirrors,
+        } = self;
+        let [only] = destinations.as_slice() else {
+            return None;
+        };
+        let WeightedDestination {
+            destination,
+            weight: _,
+            authority: own_authority,
+            headers,
+        } = only;
+        let as_it_is = uri.is_none()
+            && authority.is_none()
+            && own_authority.is_none()
+            && headers.is_empty()
+            && mirrors.is_empty();
+        match destination {
+            Destination::Cluster(index) if as_it_is => Some(*index),
+            _ => None,
+        }
+    }
 }
 
 /// `mirror` and `mirrors`: where a copy of some requests goes; its answer is thrown away.

@@ -1,11 +1,13 @@
 //! The clusters that routes use, each built once.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{
-    Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, Http2, TransportProtocol,
-    UpstreamProtocol, UpstreamTls,
+    Cluster, ClusterIndex, ClusterPolicy, Destination, DestinationLabels, Forward, Http2,
+    TransportProtocol, UpstreamProtocol, UpstreamTls,
 };
 use crate::resolved::NameUse;
 use crate::resources::Resources;
@@ -29,6 +31,8 @@ pub(crate) struct KnownClusters {
     /// Those that the newest translation leads to.
     used: Vec<bool>,
     by_name: HashMap<String, Destination>,
+    /// What sends requests plainly to one of them, by cluster and timeout.
+    plain: HashMap<(ClusterIndex, Option<Duration>), Arc<Forward>>,
 }
 
 #[derive(Debug)]
@@ -121,6 +125,18 @@ impl<'a> Clusters<'a> {
         self.led_to.sort_unstable();
         self.led_to.dedup();
         std::mem::take(&mut self.led_to).into()
+    }
+
+    /// The same for all routes that do the same: most do nothing but send requests to one cluster,
+    /// and there may be tens of thousands of them.
+    pub(crate) fn shared(&mut self, forward: Forward) -> Arc<Forward> {
+        let Some(cluster) = forward.plainly_to() else {
+            return Arc::new(forward);
+        };
+        match self.known.plain.entry((cluster, forward.timeout)) {
+            Entry::Occupied(known) if known.get().retry == forward.retry => Arc::clone(known.get()),
+            entry => Arc::clone(entry.insert_entry(Arc::new(forward)).get()),
+        }
     }
 
     /// Routes that were built before lead to these.

@@ -15,7 +15,7 @@ use regex::bytes::Regex;
 fn route(path: Path, conditions: Option<Conditions>) -> Route {
     Route {
         source: Arc::new(model::Route {
-            name: String::new(),
+            name: Box::default(),
             origin: model::RouteOrigin {
                 virtual_service: Arc::default(),
                 rule: 0,
@@ -58,7 +58,7 @@ fn thousand() -> Vec<Route> {
                 2 => {
                     let regex = format!("^(?:/service-{i}/[a-z]+/[0-9]+)$");
                     let compiled = Regex::new(&regex).expect("it is one");
-                    route(Path::Regex(FullMatch::new(compiled, &regex)), None)
+                    route(Path::Regex(FullMatch::new(compiled, &regex).into()), None)
                 }
                 _ => {
                     let header = HeaderMatch {

@@ -227,7 +227,10 @@ fn stat_names(
 }
 
 /// The compiled forms of a list of routes.
-fn compile_routes(routes: &[Arc<model::Route>]) -> Box<[Route]> {
+fn compile_routes(
+    routes: &[Arc<model::Route>],
+    actions: &mut route_lists::PlainActions,
+) -> Box<[Route]> {
     let mut compiled: Vec<Route> = Vec::with_capacity(routes.len());
     for route in routes {
         // The routes of one rule follow each other and do the same; an edit may hold their name.
@@ -236,7 +239,7 @@ fn compile_routes(routes: &[Arc<model::Route>]) -> Box<[Route]> {
         });
         let action = match same {
             Some(before) => Arc::clone(&before.action),
-            None => Arc::new(action::compile(&route.action, &route.name)),
+            None => actions.compiled(&route.action, &route.name),
         };
         compiled.push(compile_route(route, action));
     }

@@ -40,9 +40,9 @@ fn main() -> std::io::Result<()> {
 
 fn model(port: u16) -> Model {
     let paths = [
-        MatchedPath::Exact("/productpage".to_owned()),
-        MatchedPath::Prefix("/static".to_owned()),
-        MatchedPath::Prefix("/big".to_owned()),
+        MatchedPath::Exact("/productpage".into()),
+        MatchedPath::Prefix("/static".into()),
+        MatchedPath::Prefix("/big".into()),
     ];
     let routes = paths
         .into_iter()
@@ -90,7 +90,7 @@ fn route(path: MatchedPath) -> Route {
         remote_localities: false,
     };
     Route {
-        name: String::new(),
+        name: Box::default(),
         origin: RouteOrigin {
             virtual_service: Arc::new(ObjectKey::new("default", "bookinfo")),
             rule: 0,

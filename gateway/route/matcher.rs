@@ -47,7 +47,7 @@ pub enum Path {
     /// A plain string prefix, without ASCII case.
     PrefixIgnoreCase(Box<[u8]>),
     /// A full match.
-    Regex(FullMatch),
+    Regex(Arc<FullMatch>),
 }
 
 impl Matcher {

@@ -88,7 +88,7 @@ fn random_matcher(random: &Random) -> Matcher {
         2 => Path::PrefixIgnoreCase(text),
         3 => {
             let regex = regex::bytes::Regex::new("^(?:/a.*b)$").unwrap();
-            Path::Regex(FullMatch::new(regex, "/a.*b"))
+            Path::Regex(FullMatch::new(regex, "/a.*b").into())
         }
         4 | 5 => Path::Exact(text),
         _ => Path::Prefix(text),

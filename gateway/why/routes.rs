@@ -26,7 +26,7 @@ pub(super) fn walked(
 fn row(route: &Route, request: &RequestView<'_>, chosen: bool) -> RouteRow {
     let (object, field, position) = place(route);
     RouteRow {
-        name: route.source.name.clone(),
+        name: route.source.name.to_string(),
         object,
         field,
         position,

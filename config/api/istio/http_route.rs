@@ -40,7 +40,7 @@ message! {
         pub mirror_percent: Option<u32>,
         /// The share that is copied.
         #[serde(alias = "mirror_percentage")]
-        pub mirror_percentage: Option<Percent>,
+        pub mirror_percentage: Option<Box<Percent>>,
         /// Several copies.
         pub mirrors: Rare<Vec<Mirror>>,
         /// Answers to browsers about other origins.
@@ -95,11 +95,11 @@ message! {
     /// A condition on a string; at most one is set.
     pub struct StringMatch {
         /// Equal.
-        pub exact: Option<String>,
+        pub exact: Option<Box<str>>,
         /// Begins with.
-        pub prefix: Option<String>,
+        pub prefix: Option<Box<str>>,
         /// Matches as a whole, RE2.
-        pub regex: Option<String>,
+        pub regex: Option<Box<str>>,
     }
 }
 

@@ -107,7 +107,7 @@ message! {
         /// The host; a short name lies in the VirtualService's namespace.
         pub host: String,
         /// A subset of the host's DestinationRule.
-        pub subset: String,
+        pub subset: Rare<String>,
         /// The port; may be left out where the service has one only.
         pub port: Option<PortSelector>,
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::api::istio::VirtualService as Api;
+use crate::api::rare::Rare;
 use crate::finding::Finding;
 use crate::resources::{Object, ObjectKey, ObjectRef};
 use crate::source::Kind;
@@ -60,7 +61,7 @@ pub(super) struct ReadService {
     /// Held so that no other takes its address.
     object: Arc<Object<Api>>,
     service: Option<Arc<VirtualService>>,
-    findings: Vec<Finding>,
+    findings: Rare<Vec<Finding>>,
     refused: bool,
     /// Which looks were taken at it.
     looked: [bool; Look::ALL.len()],
@@ -132,7 +133,12 @@ impl ReadServices {
         let read = ReadService {
             object: Arc::clone(object),
             service: service.clone(),
-            findings: report.findings.get(before..).unwrap_or_default().to_vec(),
+            findings: report
+                .findings
+                .get(before..)
+                .unwrap_or_default()
+                .to_vec()
+                .into(),
             refused: report.refused.contains(&reference(key)),
             looked: Default::default(),
             found: Default::default(),

@@ -195,3 +195,48 @@ fn the_result_is_that_of_a_translation_from_nothing() {
         assert_eq!(rendered(&again), rendered(&anew), "round {round}");
     }
 }
+
+/// What the routes of the first server do, in order.
+fn forwards(translation: &Translation) -> Vec<Arc<Forward>> {
+    let hosts = translation.model.servers[0].virtual_hosts();
+    let routes = hosts.flat_map(|host| host.routes.iter());
+    routes
+        .map(|route| match &route.action {
+            Action::Forward(forward) => Arc::clone(forward),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn routes_that_do_the_same_share_what_they_do() {
+    let at = |path: &str, more: &str| {
+        format!("{{match: [{{uri: {{exact: {path}}}}}], {TO_REVIEWS}{more}}}")
+    };
+    let rules = [
+        at("/a", ""),
+        at("/b", ""),
+        at("/c", ", timeout: 3s"),
+        at("/d", ", timeout: 3s"),
+        at("/e", ", retries: {attempts: 7}"),
+        at("/f", ", rewrite: {uri: /x}"),
+        at("/g", ", rewrite: {uri: /x}"),
+        at("/h", ", mirror: {host: reviews}"),
+        at("/i", ", headers: {request: {set: {x: v}}}"),
+        "{route: [{destination: {host: reviews}, headers: {request: {set: {host: a.lan}}}}]}"
+            .to_owned(),
+    ];
+    let translation = translated(&base_and(&with_http(&format!("[{}]", rules.join(", ")))));
+    let forwards = forwards(&translation);
+    let same = |one: usize, other: usize| Arc::ptr_eq(&forwards[one], &forwards[other]);
+    assert!(same(0, 1) && same(2, 3));
+    // The edits of a rule are the route's. (After `/e` the newest with this timeout is another one.)
+    assert!(forwards[8].plainly_to().is_some());
+    for (one, other) in [(0, 2), (0, 4), (2, 4), (0, 5), (5, 6), (0, 7), (0, 9)] {
+        assert!(!same(one, other), "{one} {other}");
+    }
+    assert_eq!(forwards[4].retry.as_ref().unwrap().attempts, 7);
+    assert_eq!(forwards[2].timeout, Some(std::time::Duration::from_secs(3)));
+    assert!(forwards[5].rewrite.uri.is_some() && !forwards[7].mirrors.is_empty());
+    assert_eq!(forwards[9].rewrite.authority.as_deref(), Some("a.lan"));
+}

@@ -129,7 +129,7 @@ fn routes<'t>(translation: &'t Translation, host: &str) -> Vec<&'t Route> {
 fn names(translation: &Translation, host: &str) -> Vec<String> {
     routes(translation, host)
         .iter()
-        .map(|route| route.name.clone())
+        .map(|route| route.name.to_string())
         .collect()
 }
 

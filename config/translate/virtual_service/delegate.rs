@@ -18,8 +18,8 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::memory::Memory;
 use crate::translate::report::{ObjectReport, Report};
-use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::rule::{self, Delegated, Rule, RuleAction};
+use crate::translate::virtual_service::{VirtualService, place};
 
 /// Puts the rules of delegates in the place of the rules that delegate to them.
 pub(super) fn resolve(
@@ -151,7 +151,7 @@ fn merged(
             delegate: Some(Delegated {
                 origin: Box::new(DelegateOrigin {
                     virtual_service: Arc::clone(&delegate.key),
-                    rule: i,
+                    rule: place(i),
                 }),
                 position: delegate.position(i),
             }),
@@ -349,7 +349,7 @@ fn text_conflict(root: Option<&StringMatch>, own: Option<&StringMatch>) -> bool 
     let (Some(root), Some(own)) = (root, own) else {
         return false;
     };
-    fn set(text: &Option<String>) -> Option<&str> {
+    fn set(text: &Option<Box<str>>) -> Option<&str> {
         text.as_deref().filter(|text| !text.is_empty())
     }
     let is_set = |condition: &StringMatch| {

@@ -147,7 +147,7 @@ pub(super) fn parse(
     });
     DestinationTo {
         host: hosts::qualify(host, namespace, &settings.cluster_domain),
-        subset: subset.clone(),
+        subset: subset.to_string(),
         port: number,
         weight: 1,
         headers: Edits::default(),

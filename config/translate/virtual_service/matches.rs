@@ -63,7 +63,7 @@ pub(crate) fn is_catch_all(route_match: &RouteMatch) -> bool {
     } = route_match;
     let path = match path {
         MatchedPath::Any => true,
-        MatchedPath::Prefix(prefix) => prefix == "/",
+        MatchedPath::Prefix(prefix) => **prefix == *"/",
         MatchedPath::Regex(regex) => regex.as_written() == ".*",
         MatchedPath::Exact(_) => false,
     };
@@ -181,7 +181,7 @@ fn parse_path(
         MatchedPath::Prefix(prefix.clone())
     } else if let Some(pattern) = regex {
         match compile(pattern, &path.field("regex"), report) {
-            Some(regex) => MatchedPath::Regex(regex),
+            Some(regex) => MatchedPath::Regex(regex.into()),
             None => MatchedPath::Any,
         }
     } else {
@@ -258,7 +258,7 @@ pub(super) fn parse_pattern(
         regex,
     } = condition;
     if let Some(exact) = exact {
-        return Some(Pattern::Exact(exact.clone()));
+        return Some(Pattern::Exact(exact.to_string()));
     }
     if let Some(prefix) = prefix {
         if prefix.is_empty() {
@@ -268,11 +268,11 @@ pub(super) fn parse_pattern(
                 "Write `{}` to ask only that it is present.",
             );
         }
-        return Some(Pattern::Prefix(prefix.clone()));
+        return Some(Pattern::Prefix(prefix.to_string()));
     }
     match regex {
         None => Some(Pattern::Present),
-        Some(pattern) if pattern == "*" => Some(Pattern::Present),
+        Some(pattern) if **pattern == *"*" => Some(Pattern::Present),
         Some(pattern) => compile(pattern, &path.field("regex"), report).map(Pattern::Regex),
     }
 }

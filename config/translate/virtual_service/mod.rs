@@ -27,6 +27,7 @@ use std::time::Duration;
 use crate::api::istio::VirtualService as Api;
 use crate::api::istio::http_route::HttpRoute;
 use crate::api::jsonpb;
+use crate::api::rare::Rare;
 use crate::model::Line;
 use crate::resources::{Object, ObjectKey, Origin, Resources};
 use crate::translate::Settings;
@@ -52,16 +53,16 @@ pub(crate) struct VirtualService {
     /// As written.
     pub(crate) object: Arc<Object<Api>>,
     /// Full names; empty for a delegate.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) hosts: Box<[String]>,
     /// The Gateways it names, `mesh` left out.
-    pub(crate) gateways: Vec<ObjectKey>,
+    pub(crate) gateways: Box<[ObjectKey]>,
     /// Each gateway's place in `spec.gateways`.
-    pub(crate) gateway_places: Vec<usize>,
+    pub(crate) gateway_places: Box<[usize]>,
     pub(crate) visibility: Visibility,
     /// Forgotten once routes were made of them; [`with_rules`](Self::with_rules) reads them again.
     pub(crate) rules: Vec<Rule>,
-    pub(crate) tcp: Vec<TcpRule>,
-    pub(crate) tls: Vec<TlsRule>,
+    pub(crate) tcp: Rare<Vec<TcpRule>>,
+    pub(crate) tls: Rare<Vec<TlsRule>>,
 }
 
 /// All valid VirtualServices.
@@ -178,7 +179,7 @@ fn parse(
         .enumerate()
         .map(|(i, route)| rule::parse(route, i, namespace, settings, &http_path.index(i), report))
         .collect();
-    let full_names: Vec<_> = names
+    let full_names: Box<[_]> = names
         .iter()
         .map(|host| hosts::qualify(host, namespace, &settings.cluster_domain))
         .collect();
@@ -215,9 +216,15 @@ fn parse(
         gateway_places: named().map(|(i, _)| i).collect(),
         visibility,
         rules,
-        tcp,
-        tls: tls_rules,
+        tcp: tcp.into(),
+        tls: tls_rules.into(),
     })
+}
+
+/// A place in a list as routes keep it, of which there are tens of thousands; no source is as large
+/// as to have more.
+fn place(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// Oldest first; those that do not say by name (Istio: `configCompareByCreationTime`).

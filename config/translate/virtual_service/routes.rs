@@ -8,12 +8,12 @@ use crate::model::{
 };
 use crate::resources::ObjectKey;
 use crate::translate::clusters::Clusters;
-use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::destination::DestinationTo;
 use crate::translate::virtual_service::headers::Edits;
 use crate::translate::virtual_service::matches::Match;
 use crate::translate::virtual_service::redirect::{RedirectPortTo, RedirectTo};
 use crate::translate::virtual_service::rule::{ForwardTo, Rule, RuleAction};
+use crate::translate::virtual_service::{VirtualService, place};
 
 /// The listener that routes are built for.
 #[derive(Clone, Copy)]
@@ -106,11 +106,11 @@ fn route(
         format!("{}.{}", rule.name, matched.name)
     };
     Route {
-        name,
+        name: name.into(),
         origin: RouteOrigin {
             virtual_service: Arc::clone(&service.key),
-            rule: rule.index,
-            matched: matched_index,
+            rule: place(rule.index),
+            matched: matched_index.map(place),
             position: match &rule.delegate {
                 Some(delegated) => delegated.position.clone(),
                 None => service.position(rule.index),
@@ -147,9 +147,10 @@ fn action(
         RuleAction::Redirect(redirect) => Some(Action::Redirect(Arc::new(self::redirect(
             redirect, listener,
         )))),
-        RuleAction::Forward(forward) => Some(Action::Forward(Arc::new(self::forward(
-            forward, service, listener, clusters,
-        )))),
+        RuleAction::Forward(forward) => {
+            let forward = self::forward(forward, service, listener, clusters);
+            Some(Action::Forward(clusters.shared(forward)))
+        }
     }
 }
 

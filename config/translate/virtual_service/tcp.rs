@@ -18,9 +18,9 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::labels;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::VirtualService;
 use crate::translate::virtual_service::destination::{self, DestinationTo};
 use crate::translate::virtual_service::routes::Listener;
+use crate::translate::virtual_service::{VirtualService, place};
 
 /// A `tcp[]` route.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ pub(super) fn route(
     model::TcpRoute {
         origin: RouteOrigin {
             virtual_service: Arc::clone(&service.key),
-            rule: index,
+            rule: place(index),
             matched: None,
             position: service.own_position(),
             delegate: None,
