@@ -12,6 +12,7 @@ use gatehouse_e2e::{
     ConfigDir, DEADLINE, Gatehouse, Need, Node, Process, Upstream, eventually, free_port,
     loopback_address, python, satisfied,
 };
+use rustix::process::Signal;
 
 const CONFIG: &str = r#"
 apiVersion: networking.istio.io/v1
@@ -61,6 +62,10 @@ struct Setting {
 
 impl Setting {
     fn start(upstream: SocketAddr) -> Self {
+        Self::start_with(upstream, &[])
+    }
+
+    fn start_with(upstream: SocketAddr, arguments: &[&str]) -> Self {
         let certs = tempfile::tempdir().expect("a folder");
         let made = Command::new("bash")
             .args(["-c", MAKE_CERTIFICATE])
@@ -84,6 +89,7 @@ impl Setting {
             .admin(&admin)
             .arguments(&["--status", "off", "--health", "off", "--workers", "1"])
             .arguments(&["--listen", &own.to_string()])
+            .arguments(arguments)
             .start(config.path());
         Self {
             certs,
@@ -176,6 +182,35 @@ fn websockets_outlive_the_configuration_that_let_them_in() {
         held.close_stdin();
         held.wait_for_line("alive", DEADLINE);
     }
+}
+
+/// A clean stop waits for them, `--drain-max` at most.
+#[test]
+fn websockets_may_end_by_themselves_when_the_gateway_stops() {
+    if !satisfied(NEEDS) {
+        return;
+    }
+    let (_server, upstream) = server();
+    let mut setting = Setting::start_with(upstream, &["--drain-max", "60"]);
+    let mut held = [false, true].map(|over_tls| hold(5, setting.url(over_tls)));
+    setting.gatehouse.signal(Signal::TERM);
+    setting.gatehouse.wait_for_log("stopping");
+    for held in &mut held {
+        assert!(setting.gatehouse.is_running());
+        held.close_stdin();
+        held.wait_for_line("alive", DEADLINE);
+    }
+    // All of them are gone: the minute need not pass.
+    eventually("gatehouse ends", DEADLINE, || {
+        (!setting.gatehouse.is_running()).then_some(())
+    });
+
+    let mut setting = Setting::start_with(upstream, &["--drain-max", "1"]);
+    let _held = [false, true].map(|over_tls| hold(5, setting.url(over_tls)));
+    setting.gatehouse.signal(Signal::TERM);
+    eventually("gatehouse ends", DEADLINE, || {
+        (!setting.gatehouse.is_running()).then_some(())
+    });
 }
 
 /// One that is idle keeps no buffer and nothing of the machinery of requests.
