@@ -416,6 +416,11 @@ codes! {
         "One of the servers for the admin API, metrics or health cannot listen; the gateway and its \
          other servers go on.",
         "Give it another address with --admin, --status or --health, or `off`.";
+    NODES = "GH0403", "Nodes do not find or hear one another",
+        "Nodes of a cluster find one another through Leases and a Secret, and hear one another by \
+         UDP 7946. Who is not heard counts as dead, and another node announces its addresses.",
+        "Let UDP 7946 through between the nodes, both ways, and give gatehouse the rights of \
+         deploy/rbac.yaml.";
     ANNOUNCING = "GH0402", "Announcing addresses",
         "Something stands between an address and the LAN: a conflict, an interface, a fallback.",
         "`gatehouse get addresses` says which; free the address elsewhere, or bring the interface \

@@ -27,6 +27,6 @@ pub mod plan;
 pub mod speaker;
 
 pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
-pub use link::heartbeats::{Members, MembersSettings};
-pub use plan::{Announcement, Interfaces, Plan, plan, plan_among};
-pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState};
+pub use link::heartbeats::{Members, MembersSettings, Peers};
+pub use plan::{Announcement, Interfaces, Others, Plan, plan, plan_among};
+pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState, Stations};

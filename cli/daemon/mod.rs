@@ -29,12 +29,12 @@ use std::time::Duration;
 use gatehouse_config::source::Dns;
 use gatehouse_config::source::kubernetes::{Cluster, ConnectError, KubernetesSettings};
 use gatehouse_config::source::watch::Watch;
-use gatehouse_config::status::kubernetes::{Leadership, StatusWriter};
+use gatehouse_config::status::kubernetes::StatusWriter;
 use gatehouse_gateway::admin::{Admin, AdminState, View};
 use gatehouse_gateway::observe::{AccessLog, Identity, RenderOptions};
 use gatehouse_gateway::worker::{Reasons, WorkerSettings};
 use gatehouse_gateway::{Gateway, admin};
-use gatehouse_lb_speaker::{Speaker, SpeakerSettings, SpeakerState};
+use gatehouse_lb_speaker::{Speaker, SpeakerSettings};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -42,8 +42,9 @@ use tokio::sync::watch;
 use capabilities::Capabilities;
 use logging::Log;
 use notify::Notify;
+use peers::Found;
 pub use peers::PeerArgs;
-use reload::{Control, Parts};
+use reload::{Control, Ends, Parts};
 use scrape::Metrics;
 use settings::{Misdirected, ReasonHeader};
 pub use settings::{RunArgs, Settings};
@@ -152,6 +153,10 @@ async fn serve(
     limits::raise_open_files();
     let speaker = speaker(&settings)?;
     let members = peers::start(&settings)?;
+    let found = cluster.as_ref().filter(|_| peers::are_found(&settings));
+    let found =
+        found.map(|(cluster, _)| Found::start(cluster, &cluster_namespace(&settings), &settings));
+    let mut told = found.as_ref().map(Found::changes);
     let metrics = Arc::new(Metrics::new(
         gateway.counters(),
         identity(&settings),
@@ -182,6 +187,7 @@ async fn serve(
         gateway,
         speaker: speaker.clone(),
         members,
+        found,
         dns,
         access_log: Some(access_log),
         capabilities,
@@ -205,7 +211,8 @@ async fn serve(
                 control.notice(watch.as_ref().and_then(Watch::finding));
                 control.reload(false);
             }
-            () = peers::changed(&mut nodes) => control.nodes_changed(),
+            () = changed(&mut nodes) => control.nodes_changed(),
+            () = changed(&mut told) => control.nodes_changed(),
             () = changed(&mut speaking) => {
                 if let Some(speaking) = &mut speaking {
                     let state = Arc::clone(&speaking.borrow_and_update());
@@ -214,10 +221,11 @@ async fn serve(
                 control.show().await;
             }
             () = cluster_changed(watched.as_ref()) => control.reload(false),
-            () = leader_changed(&mut leading) => control.reload(true),
+            () = changed(&mut leading) => control.reload(true),
             _ = retry.tick() => {
                 control.give_memory_back();
                 control.retry_listeners();
+                control.look_at_nodes();
                 control.show().await;
             }
             () = alive.beat() => {}
@@ -236,10 +244,23 @@ async fn serve(
     control.hand_over();
     tracing::info!("stopping: requests under way may finish");
     control.say_draining();
-    let (gateway, access_log, writer) = control.into_parts();
-    if let Some(writer) = writer {
-        writer.give_up(WITHDRAW).await;
-    }
+    let Ends {
+        gateway,
+        access_log,
+        writer,
+        found,
+    } = control.into_parts();
+    let give_up = async {
+        if let Some(writer) = writer {
+            writer.give_up(WITHDRAW).await;
+        }
+    };
+    let leave = async {
+        if let Some(found) = found {
+            found.leave(WITHDRAW).await;
+        }
+    };
+    tokio::join!(give_up, leave);
     tokio::select! {
         () = gateway.drain(settings.drain_min, settings.drain_max) => {}
         () = signals.next_stop() => tracing::warn!("told to stop again: not waiting any longer"),
@@ -266,12 +287,17 @@ fn cluster(settings: &Settings) -> Result<Option<(Cluster, StatusWriter)>, Daemo
     let cluster = Cluster::connect(&KubernetesSettings {
         namespace: settings.namespace.clone(),
     })?;
-    // All nodes must look in the same place: that of their Pods, or one that every cluster has.
-    let own = std::env::var("POD_NAMESPACE").ok();
-    let namespace = settings.kube_namespace.clone().or(own);
-    let namespace = namespace.unwrap_or_else(|| "kube-system".to_owned());
+    let namespace = cluster_namespace(settings);
     let writer = StatusWriter::start(&cluster, &namespace, &settings.node);
     Ok(Some((cluster, writer)))
+}
+
+/// Where Leases and the key of heartbeats are. All nodes must look in the same place: that of their
+/// Pods, or one that every cluster has.
+fn cluster_namespace(settings: &Settings) -> String {
+    let own = std::env::var("POD_NAMESPACE").ok();
+    let namespace = settings.kube_namespace.clone().or(own);
+    namespace.unwrap_or_else(|| "kube-system".to_owned())
 }
 
 /// The labels of the Pod that this process runs in, if it runs in one.
@@ -300,24 +326,12 @@ async fn cluster_changed(cluster: Option<&Cluster>) {
     }
 }
 
-/// The same for who deals addresses.
-async fn leader_changed(leading: &mut Option<watch::Receiver<Leadership>>) {
-    match leading {
+/// Waits for what is told next; for ever if there is nobody who tells.
+async fn changed<T>(told: &mut Option<watch::Receiver<T>>) {
+    match told {
         Some(receiver) => {
             if receiver.changed().await.is_err() {
-                *leading = None;
-            }
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for the speaker's next state; for ever if there is none.
-async fn changed(states: &mut Option<watch::Receiver<Arc<SpeakerState>>>) {
-    match states {
-        Some(receiver) => {
-            if receiver.changed().await.is_err() {
-                *states = None;
+                *told = None;
             }
         }
         None => std::future::pending().await,

@@ -27,6 +27,7 @@ use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
 use crate::daemon::heap;
+use crate::daemon::peers::Found;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
@@ -51,6 +52,8 @@ pub struct Control {
     pub(super) speaker: Option<Arc<Speaker>>,
     /// Heartbeats between nodes; none where this is the only one.
     pub(super) members: Option<Arc<Members>>,
+    /// What the cluster tells of other nodes.
+    pub(super) found: Option<Found>,
     /// How many times a node came, as far as was acted on it.
     pub(super) arrivals: u64,
     pub(super) access_log: Option<AccessLog>,
@@ -74,6 +77,8 @@ pub struct Parts {
     pub speaker: Option<Arc<Speaker>>,
     /// Who watches other nodes.
     pub members: Option<Arc<Members>>,
+    /// What the cluster tells of other nodes.
+    pub found: Option<Found>,
     /// Where lines go; none: nowhere.
     pub access_log: Option<AccessLog>,
     /// Who looks names up.
@@ -82,6 +87,18 @@ pub struct Parts {
     pub capabilities: Capabilities,
     /// The cluster that objects come from, and that addresses are written to.
     pub cluster: Option<(Cluster, StatusWriter)>,
+}
+
+/// What has to be brought to an end.
+pub struct Ends {
+    /// Requests under way may finish.
+    pub gateway: Gateway,
+    /// Its last lines are to be written.
+    pub access_log: Option<AccessLog>,
+    /// Gives the allocator's Lease back.
+    pub writer: Option<StatusWriter>,
+    /// Gives this node's own Lease back.
+    pub found: Option<Found>,
 }
 
 /// What is in force.
@@ -108,6 +125,7 @@ impl Control {
             gateway,
             speaker,
             members,
+            found,
             access_log,
             dns,
             capabilities,
@@ -128,6 +146,7 @@ impl Control {
             gateway,
             speaker,
             members,
+            found,
             arrivals: 0,
             access_log,
             dns,
@@ -389,9 +408,13 @@ impl Control {
     }
 
     /// What has to be brought to an end.
-    pub fn into_parts(self) -> (Gateway, Option<AccessLog>, Option<StatusWriter>) {
-        let writer = self.cluster.map(|cluster| cluster.writer);
-        (self.gateway, self.access_log, writer)
+    pub fn into_parts(self) -> Ends {
+        Ends {
+            gateway: self.gateway,
+            access_log: self.access_log,
+            writer: self.cluster.map(|cluster| cluster.writer),
+            found: self.found,
+        }
     }
 }
 
@@ -423,6 +446,7 @@ mod tests {
             services: BTreeSet::new(),
             interfaces: Interfaces::All,
             taken_over: false,
+            first: BTreeSet::new(),
         }
     }
 

@@ -106,12 +106,23 @@ fn show_state(row: &mut AddressRow, state: &AddressState, node: &str) {
                 .collect();
             ("announced", None)
         }
-        AddressState::Conflict { mac, interface, .. } => {
-            row.owner = None;
-            let reason = format!(
-                "{mac} on {interface} answers for it already. Free the address there, or take it \
-                 out of the pool; it is asked again every 30 s."
-            );
+        AddressState::Conflict {
+            mac,
+            interface,
+            node,
+            ..
+        } => {
+            row.owner.clone_from(node);
+            let reason = match node {
+                Some(node) => format!(
+                    "node {node} ({mac} on {interface}) answers for it, and its heartbeats do not \
+                     arrive here. Let UDP 7946 through between the nodes."
+                ),
+                None => format!(
+                    "{mac} on {interface} answers for it already. Free the address there, or take \
+                     it out of the pool; it is asked again every 30 s."
+                ),
+            };
             ("conflict", Some(reason))
         }
         AddressState::HeldByHost { interface } => {

@@ -115,6 +115,9 @@ impl Control {
         let mut all = self.standing.clone();
         all.extend(self.watching.clone());
         all.extend(self.cluster.iter().flat_map(InCluster::findings));
+        if let Some(found) = &self.found {
+            all.extend(found.findings(self.members.as_deref()));
+        }
         all.extend(self.in_force.findings.iter().cloned());
         all.extend(self.in_force.listening.iter().cloned());
         all.extend(speaker.messages.iter().map(|message| Finding {

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::announce::Mac;
+
 use peer::Peer;
 pub use wire::{Heartbeat, Key, Malformed};
 
@@ -62,6 +64,12 @@ pub struct View {
     /// Greater each time that a node comes (back): others may have spoken for our addresses
     /// meanwhile, so that they are to be announced again.
     pub arrivals: u64,
+    /// The MAC addresses of all others that were ever heard.
+    pub macs: BTreeMap<Mac, String>,
+    /// How many of the others that there are to be are not heard now.
+    pub unheard: usize,
+    /// Why no heartbeat can be sent or heard.
+    pub trouble: Option<String>,
 }
 
 /// How it stands with this node.
@@ -113,7 +121,10 @@ pub struct Detector {
     incarnation: u64,
     sequence: u64,
     timing: Timing,
+    macs: Vec<Mac>,
     expected: usize,
+    /// Since when it is known who the others are.
+    told: Option<Instant>,
     peers: BTreeMap<String, Peer>,
     ticked: Instant,
     beat_at: Instant,
@@ -129,12 +140,13 @@ pub struct Detector {
 
 impl Detector {
     /// A node that just started. `incarnation` is drawn by chance; `expected` is how many peers
-    /// were configured.
+    /// there are to be; none: that will be told ([`expect`](Self::expect)), and this node waits
+    /// for it.
     pub fn new(
         name: impl Into<String>,
         incarnation: u64,
         timing: Timing,
-        expected: usize,
+        expected: Option<usize>,
         now: Instant,
     ) -> Self {
         Self {
@@ -142,7 +154,9 @@ impl Detector {
             incarnation,
             sequence: 0,
             timing,
-            expected,
+            macs: Vec::new(),
+            expected: expected.unwrap_or_default(),
+            told: expected.map(|_| now),
             peers: BTreeMap::new(),
             ticked: now,
             beat_at: now,
@@ -154,9 +168,16 @@ impl Detector {
         }
     }
 
-    /// Peers were configured anew.
-    pub fn expect(&mut self, peers: usize) {
+    /// There are to be so many peers now.
+    pub fn expect(&mut self, now: Instant, peers: usize) {
+        self.told.get_or_insert(now);
         self.expected = peers;
+        self.judge(now);
+    }
+
+    /// This node announces with these MAC addresses.
+    pub fn set_macs(&mut self, macs: Vec<Mac>) {
+        self.macs = macs;
     }
 
     /// Whether an interface of this node can announce.
@@ -221,6 +242,13 @@ impl Detector {
         Ok(())
     }
 
+    /// Whether a heartbeat that was just [received](Self::receive) is of an incarnation that is
+    /// proven to be alive now.
+    pub fn hears(&self, heartbeat: &Heartbeat) -> bool {
+        let peer = self.peers.get(&heartbeat.name);
+        peer.is_some_and(|peer| peer.is_current(heartbeat.incarnation))
+    }
+
     /// Moves time on; call it no later than [`next`](Self::next). True: a heartbeat is due.
     pub fn tick(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.ticked);
@@ -242,7 +270,9 @@ impl Detector {
 
     /// Whether this node may own addresses by now. Once it may, it may as long as it has a link.
     fn judge(&mut self, now: Instant) {
-        let Some(since) = self.link else { return };
+        let (Some(since), Some(told)) = (self.link, self.told) else {
+            return;
+        };
         if matches!(self.own, Own::Able | Own::Leaving) {
             return;
         }
@@ -255,7 +285,7 @@ impl Detector {
             } else {
                 Own::HoldDown
             }
-        } else if alive >= self.expected || now >= since + self.timing.settle {
+        } else if alive >= self.expected || now >= since.max(told) + self.timing.settle {
             Own::Able
         } else {
             Own::Settling
@@ -285,6 +315,7 @@ impl Detector {
                 .unwrap_or(u32::MAX),
             leaving: self.own == Own::Leaving,
             heard: heard.take(wire::MAX_HEARD).collect(),
+            macs: self.macs.clone(),
         }
     }
 
@@ -296,6 +327,11 @@ impl Detector {
             able.insert(self.name.clone());
         }
         let peers = self.peers.iter();
+        let alive = self.peers.values().filter(|peer| peer.is_alive()).count();
+        let macs = self.peers.iter().flat_map(|(name, peer)| {
+            let macs = peer.macs().iter();
+            macs.map(|mac| (*mac, name.clone()))
+        });
         View {
             able,
             own: self.own,
@@ -303,6 +339,9 @@ impl Detector {
                 .map(|(name, peer)| (name.clone(), peer.state()))
                 .collect(),
             arrivals: self.arrivals,
+            macs: macs.collect(),
+            unheard: self.expected.saturating_sub(alive),
+            trouble: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::announce::Mac;
+
 use super::{Heartbeat, PeerState, Refusal};
 
 /// How many ended incarnations of a node are remembered.
@@ -18,6 +20,8 @@ pub(super) struct Peer {
     /// Since when it may own addresses.
     able: Option<Instant>,
     retired: VecDeque<u64>,
+    /// Its MAC addresses, as it said last.
+    macs: Vec<Mac>,
     heard_at: Instant,
 }
 
@@ -36,6 +40,7 @@ impl Peer {
             alive: false,
             able: None,
             retired: VecDeque::new(),
+            macs: Vec::new(),
             heard_at: now,
         }
     }
@@ -71,6 +76,7 @@ impl Peer {
             self.current = Some(heard);
             self.heard_at = now;
             self.alive = true;
+            self.macs.clone_from(&heartbeat.macs);
             let able_for = Duration::from_millis(heartbeat.able_for.into());
             let since = now.checked_sub(able_for).unwrap_or(now);
             // The first word tells best: later ones were under way for longer or shorter.
@@ -134,6 +140,10 @@ impl Peer {
         Some(heard.incarnation)
     }
 
+    pub(super) fn is_current(&self, incarnation: u64) -> bool {
+        self.alive && self.current.map(|heard| heard.incarnation) == Some(incarnation)
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.alive
     }
@@ -145,6 +155,11 @@ impl Peer {
     /// Whether it serves since before a time.
     pub(super) fn serves_since(&self, time: Instant) -> bool {
         self.alive && self.able.is_some_and(|since| since < time)
+    }
+
+    /// Its MAC addresses; kept when it is gone.
+    pub(super) fn macs(&self) -> &[Mac] {
+        &self.macs
     }
 
     pub(super) fn heard_at(&self) -> Instant {

@@ -55,7 +55,7 @@ impl Network {
             NAMES[node],
             incarnation,
             self.timing,
-            2,
+            Some(2),
             self.now,
         ));
     }
@@ -113,6 +113,23 @@ fn three_that_start_together_agree_at_once() {
     for node in 0..3 {
         assert_eq!(network.able(node), NAMES);
     }
+}
+
+#[test]
+fn a_node_that_was_not_told_of_the_others_waits_for_that() {
+    let start = Instant::now();
+    let mut node = Detector::new("node-a", 1, Timing::default(), None, start);
+    node.tick(start + ms(3000));
+    assert_eq!(node.view().own, Own::Settling);
+    let mut alone = node.clone();
+    alone.expect(start + ms(3100), 0);
+    assert_eq!(alone.view().own, Own::Able);
+    // Others are given a second to be heard.
+    node.expect(start + ms(3100), 2);
+    node.tick(start + ms(4000));
+    assert_eq!((node.view().own, node.view().unheard), (Own::Settling, 2));
+    node.tick(start + ms(4100));
+    assert_eq!(node.view().own, Own::Able);
 }
 
 #[test]
@@ -280,7 +297,7 @@ fn a_process_that_was_held_up_does_not_take_others_for_dead() {
 #[test]
 fn the_table_is_bounded_and_names_are_ones_own() {
     let now = Instant::now();
-    let mut node = Detector::new("node-a", 1, Timing::default(), 0, now);
+    let mut node = Detector::new("node-a", 1, Timing::default(), Some(0), now);
     let heartbeat = |name: String, incarnation| Heartbeat {
         name,
         incarnation,
@@ -289,6 +306,7 @@ fn the_table_is_bounded_and_names_are_ones_own() {
         able_for: 0x0102_0304,
         leaving: false,
         heard: vec![1],
+        macs: Vec::new(),
     };
     for number in 0..MAX_PEERS as u64 {
         let heartbeat = heartbeat(format!("n{number}"), 100 + number);
@@ -323,6 +341,7 @@ fn the_wire_gives_back_what_it_was_given_and_refuses_all_else() {
         able_for: 0x0102_0304,
         leaving: true,
         heard: (0..128).collect(),
+        macs: (0..16).map(|last| Mac([2, 0, 0, 0, 0, last])).collect(),
     };
     let bytes = heartbeat.encode(&key);
     assert_eq!(bytes.len(), MAX_LENGTH);

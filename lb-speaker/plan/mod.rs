@@ -26,6 +26,9 @@ pub struct Announcement {
     pub interfaces: Interfaces,
     /// Another node of ours had it until now, so that nobody else is asked whether it is free.
     pub taken_over: bool,
+    /// Nodes that come before this one in the election, and are not heard. Where one of them
+    /// claims the address, it is its own.
+    pub first: BTreeSet<String>,
 }
 
 /// Interfaces that the L2Advertisements allow.
@@ -86,16 +89,25 @@ const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balan
 /// Every node of the model counts as alive, and `node` does even if it was not described (it then
 /// has no labels).
 pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: &str) -> Plan {
-    plan_among(model, allocations, node, None)
+    plan_among(model, allocations, node, &Others::default())
 }
 
-/// As [`plan`], where `alive` are the nodes that may own addresses at the moment, this one perhaps
-/// among them ([`View::able`](crate::members::View)); none: nobody watches, so that all do.
+/// What is known of nodes beside their objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The nodes that may own addresses at the moment, this one perhaps among them
+    /// ([`View::able`](crate::members::View)); none: nobody watches, so that all do.
+    pub alive: Option<BTreeSet<String>>,
+    /// Nodes that are known of, heard or not.
+    pub known: BTreeSet<String>,
+}
+
+/// As [`plan`], among others.
 pub fn plan_among(
     model: &Model,
     allocations: &BTreeMap<ObjectKey, Allocation>,
     node: &str,
-    alive: Option<&BTreeSet<String>>,
+    others: &Others,
 ) -> Plan {
     let describe = |name: &str| {
         let known = model.nodes.iter().find(|known| known.name == name);
@@ -106,20 +118,26 @@ pub fn plan_among(
         })
     };
     let described = model.nodes.iter().any(|known| known.name == node);
-    let nodes: Vec<Node> = match alive {
+    let nodes: Vec<Node> = match &others.alive {
         Some(alive) => alive.iter().map(|name| describe(name)).collect(),
         None => {
             let own = (!described).then(|| describe(node));
             model.nodes.iter().cloned().chain(own).collect()
         }
     };
+    let unheard = others.known.iter().filter(|name| {
+        let alive = others.alive.as_ref();
+        *name != node && alive.is_some_and(|alive| !alive.contains(*name))
+    });
+    let unheard: Vec<Node> = unheard.map(|name| describe(name)).collect();
     let place = Place {
         node,
         own: describe(node),
         described,
-        watched: alive.is_some(),
+        watched: others.alive.is_some(),
         endpoints_have_nodes: !model.nodes.is_empty(),
         nodes: &nodes,
+        unheard: &unheard,
         advertisements: &model.advertisements,
     };
     let mut announced: BTreeMap<IpAddr, Announcement> = BTreeMap::new();
@@ -137,15 +155,17 @@ pub fn plan_among(
         let verdict = place.decide(service, allocation);
         for &address in &allocation.addresses {
             match &verdict {
-                Ok(interfaces) => {
+                Ok((interfaces, first)) => {
                     let entry = announced.entry(address).or_insert_with(|| Announcement {
                         address,
                         services: BTreeSet::new(),
                         interfaces: Interfaces::Named(BTreeSet::new()),
                         taken_over: false,
+                        first: BTreeSet::new(),
                     });
                     entry.services.insert(service.key.clone());
                     entry.interfaces.join(interfaces.clone());
+                    entry.first.extend(first.iter().cloned());
                 }
                 Err(no) => plan.silent.push(Silence {
                     service: service.key.clone(),
@@ -190,6 +210,8 @@ struct Place<'a> {
     /// There are Node objects, so that endpoints name theirs.
     endpoints_have_nodes: bool,
     nodes: &'a [Node],
+    /// Nodes that are known of and not among these.
+    unheard: &'a [Node],
     advertisements: &'a [L2Advertisement],
 }
 
@@ -212,8 +234,13 @@ impl Place<'_> {
         !self.watched && matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
     }
 
-    /// The interfaces to announce the Service's addresses on, or why it stays silent here.
-    fn decide(&self, service: &Service, allocation: &Allocation) -> Result<Interfaces, No> {
+    /// The interfaces to announce the Service's addresses on and the unheard nodes that come first,
+    /// or why it stays silent here.
+    fn decide(
+        &self,
+        service: &Service,
+        allocation: &Allocation,
+    ) -> Result<(Interfaces, BTreeSet<String>), No> {
         let served =
             service.is_gateway || service.ports.iter().any(|port| !port.endpoints.is_empty());
         if !served {
@@ -233,8 +260,36 @@ impl Place<'_> {
         if covering.is_empty() {
             return Err(self.not_covered(&matching).into());
         }
-        let mut candidates: Vec<Candidate<'_>> = self
-            .nodes
+        let mut candidates = self.candidates(self.nodes, service, &matching);
+        let Some(&first) = allocation.addresses.first() else {
+            return Err("it holds no address".to_owned().into());
+        };
+        elect::rank(&mut candidates, first);
+        match candidates.first() {
+            Some(&owner) if owner.node == self.node => {
+                let mut all = self.candidates(self.unheard, service, &matching);
+                all.push(owner);
+                elect::rank(&mut all, first);
+                let before = all.iter().take_while(|other| other.node != self.node);
+                let before = before.map(|other| other.node.to_owned()).collect();
+                Ok((interfaces(&covering), before))
+            }
+            Some(owner) => Err(No {
+                owner: Some(owner.node.to_owned()),
+                reason: format!("node {} owns {first} and announces it", owner.node),
+            }),
+            None => Err(self.nobody(service).into()),
+        }
+    }
+
+    /// Those of the nodes that may announce the Service's addresses.
+    fn candidates<'n>(
+        &self,
+        nodes: &'n [Node],
+        service: &Service,
+        matching: &[&L2Advertisement],
+    ) -> Vec<Candidate<'n>> {
+        nodes
             .iter()
             .filter(|node| self.eligible(node) && self.is_local(service, node))
             .filter(|node| {
@@ -246,19 +301,7 @@ impl Place<'_> {
                 node: &node.name,
                 weight: elect::weight(matching.iter().copied(), node),
             })
-            .collect();
-        let Some(&first) = allocation.addresses.first() else {
-            return Err("it holds no address".to_owned().into());
-        };
-        elect::rank(&mut candidates, first);
-        match candidates.first() {
-            Some(owner) if owner.node == self.node => Ok(interfaces(&covering)),
-            Some(owner) => Err(No {
-                owner: Some(owner.node.to_owned()),
-                reason: format!("node {} owns {first} and announces it", owner.node),
-            }),
-            None => Err(self.nobody(service).into()),
-        }
+            .collect()
     }
 
     /// The advertisements that match pool and Service, whatever the node.

@@ -175,8 +175,34 @@ fn shared_addresses_join_services_and_interfaces() {
     assert!(plan.silent[0].reason.contains("allow-shared-ip"));
 }
 
-fn alive(names: &[&str]) -> BTreeSet<String> {
-    names.iter().map(ToString::to_string).collect()
+fn alive(names: &[&str]) -> Others {
+    Others {
+        alive: Some(names.iter().map(ToString::to_string).collect()),
+        known: BTreeSet::new(),
+    }
+}
+
+#[test]
+fn who_would_come_first_but_is_not_heard_is_named() {
+    let mut model = model(vec![advertisement("all")], vec![node("node-c", &[])]);
+    let holders = holds(&["web"], "10.0.0.1");
+    let first = |model: &Model, node: &str, alive: &[&str]| {
+        let others = Others {
+            known: ["node-a", "node-b", "node-c"].map(str::to_owned).into(),
+            ..super::tests::alive(alive)
+        };
+        let plan = plan_among(model, &holders, node, &others);
+        let first = plan.announcements[0].first.iter().cloned();
+        first.collect::<Vec<_>>()
+    };
+    // The order is b, a, c.
+    assert_eq!(first(&model, "node-c", &["node-c"]), ["node-a", "node-b"]);
+    assert_eq!(first(&model, "node-a", &["node-a"]), ["node-b"]);
+    assert!(first(&model, "node-b", &["node-b", "node-a"]).is_empty());
+    // One that may not announce it does not come first.
+    let excluded = node("node-b", &[(EXCLUDE_LABEL, "")]);
+    model.nodes.push(excluded);
+    assert_eq!(first(&model, "node-c", &["node-c"]), ["node-a"]);
 }
 
 #[test]
@@ -186,7 +212,7 @@ fn the_dead_do_not_own() {
         let model = model(vec![advertisement("all")], nodes);
         let holders = holds(&["web"], "10.0.0.1");
         let owner = |node, names: &[&str]| {
-            let plan = plan_among(&model, &holders, node, Some(&alive(names)));
+            let plan = plan_among(&model, &holders, node, &alive(names));
             match plan.announcements.as_slice() {
                 [] => plan.silent[0].owner.clone(),
                 _ => Some(node.to_owned()),
@@ -209,7 +235,7 @@ fn what_another_node_had_is_taken_over_without_asking() {
     let model = model(vec![advertisement("all")], Vec::new());
     let holders = holds(&["web"], "10.0.0.1");
     let plan = |names: &[&str], before: &Plan| {
-        let mut plan = plan_among(&model, &holders, "node-a", Some(&alive(names)));
+        let mut plan = plan_among(&model, &holders, "node-a", &alive(names));
         plan.follow(before);
         plan
     };
@@ -237,8 +263,8 @@ fn local_traffic_goes_to_nodes_with_an_endpoint() {
     assert_eq!(plan(&model, &holders, "node-c").announcements.len(), 1);
     let silent = plan(&model, &holders, "node-b").silent;
     assert_eq!(silent[0].owner.as_deref(), Some("node-c"));
-    let names = alive(&["node-a", "node-b"]);
-    let plan = plan_among(&model, &holders, "node-a", Some(&names));
+    let others = alive(&["node-a", "node-b"]);
+    let plan = plan_among(&model, &holders, "node-a", &others);
     assert!(plan.silent[0].reason.contains("Local"), "{plan:?}");
     // The gateway's own Service without endpoints: the gateway runs on each node.
     model.services[0].endpoint_nodes.clear();

@@ -8,6 +8,7 @@ mod lan;
 mod state;
 mod works;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::announce::Mac;
 use crate::link::selection::DEFAULT_EXCLUDED;
 use crate::plan::Announcement;
 use counters::Counters;
@@ -48,10 +50,20 @@ impl SpeakerSettings {
     }
 }
 
+/// Which stations on the LAN are nodes of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stations {
+    /// Other nodes by their MAC addresses.
+    pub nodes: BTreeMap<Mac, String>,
+    /// There are nodes whose MAC addresses are not known, since they were never heard.
+    pub others: bool,
+}
+
 /// What the thread is told.
 #[derive(Clone, Debug, Default)]
 struct Desired {
     announcements: Arc<Vec<Announcement>>,
+    stations: Arc<Stations>,
     /// Greater each time that all is to be announced again.
     again: u64,
     /// Others answer from now on.
@@ -116,6 +128,19 @@ impl Speaker {
                 let changed = *current.announcements != announcements;
                 if changed {
                     current.announcements = Arc::new(announcements);
+                }
+                changed
+            });
+        }
+    }
+
+    /// Tells which stations are nodes of ours, whose claims are not those of strangers.
+    pub fn know(&self, stations: Stations) {
+        if let Some(desired) = &self.desired {
+            desired.send_if_modified(|current| {
+                let changed = *current.stations != stations;
+                if changed {
+                    current.stations = Arc::new(stations);
                 }
                 changed
             });

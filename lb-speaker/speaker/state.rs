@@ -54,6 +54,9 @@ pub enum AddressState {
         mac: String,
         /// Where.
         interface: String,
+        /// The node of ours that it is; it is then asked again every 2 s.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
         /// Since when.
         since: SystemTime,
     },

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod kinds;
+pub mod peers;
 mod seen;
 mod slim;
 mod store;
@@ -20,6 +21,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ pub struct Cluster {
     default_namespace: String,
     runtime: tokio::runtime::Handle,
     shared: Shared,
+    server: Option<IpAddr>,
 }
 
 /// What the watches and their readers share.
@@ -139,6 +142,8 @@ impl Cluster {
         let mut config = kube::Config::infer().await?;
         config.connect_timeout = Some(CONNECT);
         let default_namespace = config.default_namespace.clone();
+        let host = config.cluster_url.host().unwrap_or_default();
+        let server = host.trim_matches(['[', ']']).parse().ok();
         let client = Client::try_from(config).map_err(ConnectError::Unusable)?;
         let shared = Shared::new();
         for kind in kinds::WATCHED {
@@ -151,6 +156,7 @@ impl Cluster {
             default_namespace,
             runtime,
             shared,
+            server,
         })
     }
 
@@ -208,6 +214,11 @@ impl Cluster {
     /// The thread that all of it runs on.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         &self.runtime
+    }
+
+    /// The API server's address, where the cluster is named by one.
+    pub fn server(&self) -> Option<IpAddr> {
+        self.server
     }
 
     /// The namespace of the kubeconfig's context, or the Pod's own.

@@ -195,7 +195,7 @@ fn is_passing(error: &watcher::Error) -> bool {
 }
 
 /// Why, for people: one line.
-fn reason(error: &watcher::Error) -> String {
+pub(super) fn reason(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -3,7 +3,13 @@
 //! Driven by time and by what others say of the address (RFC 5227); says what to send. Invariant:
 //! nothing is announced or answered on an interface before it was probed there without objection,
 //! but for an address that another one of our nodes had until now.
+//!
+//! Where two of our nodes do not hear one another, both take themselves for the owner. A claim that
+//! is known to be of one of ours is therefore no foreign one: the node that comes first in the
+//! election keeps the address, the other one leaves it at once, and asks for it every
+//! [`RETRY_OURS`], so that it takes over when the first one dies.
 
+mod rival;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +19,8 @@ use std::time::{Duration, Instant};
 use super::Mac;
 use super::gratuitous::Schedule;
 use super::responder::SightingKind;
+use rival::Dispute;
+pub use rival::Rival;
 
 /// Probes before a first announcement.
 pub const PROBES: u8 = 3;
@@ -24,8 +32,12 @@ pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// From a first claim to the defence. Announcements come in pairs (request and reply form): the
 /// second frame of one is not a second claim.
 pub const DEFEND_DELAY: Duration = Duration::from_millis(20);
+/// Between two defences against a node of ours, which may see things as we do and defend it too.
+const DEFEND_STEP: Duration = Duration::from_secs(1);
 /// How long a conflict rests before the address is probed again.
 pub const RETRY: Duration = Duration::from_secs(30);
+/// The same where the other one is, or may be, a node of ours that does not hear us.
+pub const RETRY_OURS: Duration = Duration::from_secs(2);
 /// How long probing waits where another station is probing too.
 pub const YIELD: Duration = Duration::from_secs(1);
 /// How often probing waits for others before it goes on regardless.
@@ -40,10 +52,21 @@ pub struct Custody {
     conflict: Option<Conflict>,
     /// Given up until then.
     resting: Option<Instant>,
-    /// A defence is due.
-    defend_at: Option<Instant>,
+    /// Somebody claims it, and that is to be answered.
+    claimed: Option<Claimed>,
     defended: Option<Instant>,
+    /// A node of ours speaks of it as if it were not ours.
+    dispute: Option<Dispute>,
     yields: u8,
+}
+
+/// A claim that is to be answered.
+#[derive(Clone, Copy, Debug)]
+struct Claimed {
+    at: Instant,
+    interface: u32,
+    mac: Mac,
+    rival: Rival,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +82,8 @@ pub struct Conflict {
     pub mac: Mac,
     /// On which interface.
     pub interface: u32,
+    /// What is known of it.
+    pub rival: Rival,
     /// Since when.
     pub since: Instant,
 }
@@ -93,8 +118,9 @@ impl Custody {
             interfaces: BTreeMap::new(),
             conflict: None,
             resting: None,
-            defend_at: None,
+            claimed: None,
             defended: None,
+            dispute: None,
             yields: 0,
         }
     }
@@ -145,30 +171,46 @@ impl Custody {
         ours: Mac,
         mac: Mac,
         kind: SightingKind,
+        rival: Rival,
     ) {
         if self.resting.is_some() {
             if let (Some(conflict), SightingKind::Claim) = (&mut self.conflict, kind) {
                 conflict.mac = mac;
                 conflict.interface = interface;
+                conflict.rival = rival;
             }
             return;
         }
         let Some(phase) = self.interfaces.get_mut(&interface) else {
             return;
         };
+        if matches!(phase, Phase::Announcing(_)) && rival.is_ours() {
+            Dispute::note(&mut self.dispute, now, interface, mac);
+        }
         match (phase, kind) {
             (Phase::Announcing(_), SightingKind::Probe) => {} // answering it is the defence
             (Phase::Announcing(_), SightingKind::Claim) => {
                 let again = self
                     .defended
                     .is_some_and(|defended| now < defended + DEFEND_INTERVAL);
-                if again {
-                    self.give_up(now, interface, mac);
-                } else if self.defend_at.is_none() {
-                    self.defend_at = Some(now + DEFEND_DELAY);
+                if again && !rival.is_ours() {
+                    self.give_up(now, interface, mac, rival);
+                } else if self.claimed.is_none() {
+                    let soonest = now + DEFEND_DELAY;
+                    let step = self.defended.filter(|_| rival == Rival::Second);
+                    let at = step.map_or(soonest, |defended| soonest.max(defended + DEFEND_STEP));
+                    self.claimed = Some(Claimed {
+                        at,
+                        interface,
+                        mac,
+                        rival,
+                    });
                 }
             }
-            (Phase::Probing { .. }, SightingKind::Claim) => self.give_up(now, interface, mac),
+            // Who has it keeps it, one of ours too: it is there, and serves.
+            (Phase::Probing { .. }, SightingKind::Claim) => {
+                self.give_up(now, interface, mac, rival);
+            }
             // Both ask at the same time: the lower MAC address goes on, the other waits to see
             // whether it is taken then. Somebody who asks for ever does not hold us up for ever.
             (Phase::Probing { sent, next }, SightingKind::Probe) => {
@@ -181,15 +223,20 @@ impl Custody {
         }
     }
 
-    fn give_up(&mut self, now: Instant, interface: u32, mac: Mac) {
+    fn give_up(&mut self, now: Instant, interface: u32, mac: Mac, rival: Rival) {
         self.conflict = Some(Conflict {
             mac,
             interface,
+            rival,
             since: self.conflict.map_or(now, |conflict| conflict.since),
         });
-        self.resting = Some(now + RETRY);
-        self.defend_at = None;
+        self.resting = Some(match rival {
+            Rival::Stranger => now + RETRY,
+            Rival::PerhapsOurs | Rival::First | Rival::Second => now + RETRY_OURS,
+        });
+        self.claimed = None;
         self.defended = None;
+        self.dispute = None;
     }
 
     /// Moves time on; returns what is to be sent now.
@@ -204,8 +251,15 @@ impl Custody {
                 *phase = Phase::Probing { sent: 0, next: now };
             }
         }
-        if self.defend_at.is_some_and(|at| at <= now) {
-            self.defend_at = None;
+        if self.dispute.is_some_and(|dispute| dispute.ends() <= now) {
+            self.dispute = None;
+        }
+        if let Some(claimed) = self.claimed.filter(|claimed| claimed.at <= now) {
+            if claimed.rival == Rival::First {
+                self.give_up(now, claimed.interface, claimed.mac, claimed.rival);
+                return send;
+            }
+            self.claimed = None;
             self.defended = Some(now);
             for (&interface, phase) in &mut self.interfaces {
                 if let Phase::Announcing(_) = phase {
@@ -251,7 +305,8 @@ impl Custody {
                 Phase::Probing { next, .. } => Some(*next),
                 Phase::Announcing(schedule) => schedule.next(),
             })
-            .chain(self.defend_at)
+            .chain(self.claimed.map(|claimed| claimed.at))
+            .chain(self.dispute.map(Dispute::ends))
             .min()
     }
 
@@ -270,6 +325,11 @@ impl Custody {
     /// Whether it is probed or announced on an interface.
     pub fn is_on(&self, interface: u32) -> bool {
         self.interfaces.contains_key(&interface)
+    }
+
+    /// A node of ours that goes on to speak of the address as if it were not ours, and where.
+    pub fn disputed(&self) -> Option<(Mac, u32)> {
+        self.dispute.and_then(Dispute::lasting)
     }
 
     /// Where it stands.

@@ -46,7 +46,7 @@ fn an_address_in_use_is_given_up_and_asked_for_later() {
     let mut custody = Custody::new(Duration::ZERO);
     custody.set_interfaces(now, &[LAN], false);
     custody.tick(now);
-    custody.sighted(now, LAN, ours, other, SightingKind::Claim);
+    custody.sighted(now, LAN, ours, other, SightingKind::Claim, Rival::Stranger);
     assert!(matches!(custody.standing(), Standing::Conflict(conflict) if conflict.mac == other));
     assert_eq!(custody.tick(now + PROBE_STEP), []);
     // Sooner, where it may have been one of our own nodes.
@@ -54,4 +54,80 @@ fn an_address_in_use_is_given_up_and_asked_for_later() {
     sooner.announce_again(now + PROBE_STEP);
     assert_eq!(sooner.tick(now + PROBE_STEP), [Send::Probe(LAN)]);
     assert_eq!(custody.tick(now + RETRY), [Send::Probe(LAN)]);
+}
+
+const A: Mac = Mac([2, 0, 0, 0, 0, 0xa]);
+const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
+
+/// An address that is announced, its burst over.
+fn announced(now: Instant) -> Custody {
+    let mut custody = Custody::new(Duration::ZERO);
+    custody.set_interfaces(now, &[LAN], true);
+    while let Some(next) = custody.next() {
+        custody.tick(next);
+    }
+    custody
+}
+
+#[test]
+fn of_two_nodes_that_do_not_hear_one_another_the_first_keeps_it() {
+    let start = Instant::now();
+    let mut now = start + Duration::from_secs(60);
+    let (mut first, mut second) = (announced(start), announced(start));
+    // The second one took the first one for dead.
+    first.sighted(now, LAN, A, B, SightingKind::Claim, Rival::Second);
+    now += DEFEND_DELAY;
+    assert_eq!(first.tick(now), [Send::Announce(LAN)]);
+    second.sighted(now, LAN, B, A, SightingKind::Claim, Rival::First);
+    now += DEFEND_DELAY;
+    assert_eq!(second.tick(now), []);
+    assert!(second.answering().is_empty());
+    let Standing::Conflict(conflict) = second.standing() else {
+        panic!("{:?}", second.standing());
+    };
+    assert_eq!((conflict.mac, conflict.rival), (A, Rival::First));
+    assert_eq!(
+        first.disputed(),
+        None,
+        "an address that moves looks the same"
+    );
+    // It asks again and again, and is answered.
+    for _ in 0..20 {
+        now += RETRY_OURS;
+        assert_eq!(second.tick(now), [Send::Probe(LAN)]);
+        first.sighted(now, LAN, A, B, SightingKind::Probe, Rival::Second);
+        second.sighted(now, LAN, B, A, SightingKind::Claim, Rival::First);
+        assert!(first.tick(now).is_empty() && second.tick(now).is_empty());
+        assert_eq!(first.answering(), [LAN]);
+    }
+    assert_eq!(first.disputed(), Some((B, LAN)));
+    // However often one of ours claims it: the first one does not step back.
+    for _ in 0..3 {
+        now += Duration::from_secs(1);
+        first.sighted(now, LAN, A, B, SightingKind::Claim, Rival::Second);
+        assert_eq!(first.tick(now + DEFEND_DELAY), [Send::Announce(LAN)]);
+    }
+    // The first one dies: nobody answers, and the second one has it a moment later.
+    now += RETRY_OURS;
+    for _ in 0..=PROBES {
+        second.tick(now);
+        now += PROBE_STEP;
+    }
+    assert_eq!(second.answering(), [LAN]);
+    // And it is over when nothing more is heard.
+    first.tick(now + Duration::from_secs(10));
+    assert_eq!(first.disputed(), None);
+}
+
+#[test]
+fn a_stranger_that_may_be_one_of_ours_is_asked_again_soon() {
+    let start = Instant::now();
+    let now = start + Duration::from_secs(60);
+    let mut custody = announced(start);
+    custody.sighted(now, LAN, A, B, SightingKind::Claim, Rival::PerhapsOurs);
+    assert_eq!(custody.tick(now + DEFEND_DELAY), [Send::Announce(LAN)]);
+    let again = now + Duration::from_secs(1);
+    custody.sighted(again, LAN, A, B, SightingKind::Claim, Rival::PerhapsOurs);
+    assert!(custody.answering().is_empty());
+    assert_eq!(custody.next(), Some(again + RETRY_OURS));
 }

@@ -19,8 +19,9 @@ use tracing::{info, warn};
 use super::counters::Counters;
 use super::lan::{OpenLan, Shared};
 use super::state::{AddressState, SpeakerState};
-use super::{Desired, SpeakerSettings};
-use crate::announce::custody::{Custody, Send, Standing};
+use super::{Desired, SpeakerSettings, Stations};
+use crate::announce::Mac;
+use crate::announce::custody::{Custody, Rival, Send, Standing};
 use crate::announce::responder::{Sighting, Table};
 use crate::link::host::Host;
 use crate::link::interfaces::{Applied, Link, Links, Message, Watch};
@@ -111,6 +112,7 @@ struct Running {
     host: Host,
     links: Links,
     desired: Arc<Vec<Announcement>>,
+    stations: Arc<Stations>,
     custody: BTreeMap<IpAddr, Custody>,
     lans: BTreeMap<u32, OpenLan>,
     shared: Shared,
@@ -142,6 +144,7 @@ impl Running {
             host,
             links,
             desired: Arc::default(),
+            stations: Arc::default(),
             custody: BTreeMap::new(),
             lans: BTreeMap::new(),
             shared,
@@ -204,6 +207,7 @@ impl Running {
     fn take_desired(&mut self) {
         let wanted = self.works.wanted.borrow_and_update().clone();
         self.desired = wanted.announcements;
+        self.stations = wanted.stations;
         self.yielding = wanted.yielding;
         if self.again != wanted.again {
             self.again = wanted.again;
@@ -254,22 +258,40 @@ impl Running {
         }
     }
 
+    /// What is known of a station that speaks of an address of ours.
+    fn rival(&self, address: IpAddr, mac: Mac) -> Rival {
+        match self.stations.nodes.get(&mac) {
+            Some(node) => {
+                let mut desired = self.desired.iter();
+                let announcement = desired.find(|wanted| wanted.address == address);
+                match announcement.is_some_and(|wanted| wanted.first.contains(node)) {
+                    true => Rival::First,
+                    false => Rival::Second,
+                }
+            }
+            None if self.stations.others => Rival::PerhapsOurs,
+            None => Rival::Stranger,
+        }
+    }
+
     fn sighted(&mut self, interface: u32, sighting: Sighting) {
+        let rival = self.rival(sighting.address, sighting.mac);
         let (Some(lan), Some(custody)) = (
             self.lans.get(&interface),
             self.custody.get_mut(&sighting.address),
         ) else {
             return;
         };
-        let before = custody.standing();
+        let before = (custody.standing(), custody.disputed());
         custody.sighted(
             Instant::now(),
             interface,
             lan.lan().mac,
             sighting.mac,
             sighting.kind,
+            rival,
         );
-        if custody.standing() != before {
+        if (custody.standing(), custody.disputed()) != before {
             self.changed = true;
         }
     }
@@ -286,9 +308,13 @@ impl Running {
             if custody.next().is_none_or(|next| next > now) {
                 continue;
             }
-            let before = (custody.standing(), custody.answering().len());
+            let look = |custody: &Custody| {
+                let answering = custody.answering().len();
+                (custody.standing(), custody.disputed(), answering)
+            };
+            let before = look(custody);
             send.extend(custody.tick(now).into_iter().map(|send| (address, send)));
-            self.changed |= (custody.standing(), custody.answering().len()) != before;
+            self.changed |= look(custody) != before;
         }
         if std::mem::take(&mut self.changed) {
             self.take_in_force().await;

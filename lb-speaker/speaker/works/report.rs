@@ -1,14 +1,20 @@
 //! What the loop tells people: the state of every address and interface, with reasons.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use super::Running;
-use crate::announce::custody::{Conflict, Custody, Standing};
+use crate::announce::Mac;
+use crate::announce::custody::{Conflict, Custody, Rival, Standing};
 use crate::link::interfaces::Link;
 use crate::link::selection;
 use crate::plan::{Announcement, Interfaces};
 use crate::speaker::state::{AddressState, AnnouncedOn, InterfaceState, SpeakerState};
+
+/// What helps where two nodes differ.
+const LET_THROUGH: &str = "Let UDP 7946 through between the nodes, both ways (it is the port of \
+                           --peer-listen)";
 
 impl Running {
     pub(super) fn state(&mut self) -> SpeakerState {
@@ -27,17 +33,19 @@ impl Running {
                     let since = since.unwrap_or_else(SystemTime::now);
                     conflicts.insert(address, since);
                     let (mac, interface) = self.opponent(&conflict);
-                    state.messages.push(format!(
-                        "{address} is not announced: {mac} on {interface} uses it; give that \
-                         machine another address, or take {address} out of the pool"
-                    ));
+                    let told = self.conflict_message(address, &conflict, &interface);
+                    state.messages.push(told);
                     AddressState::Conflict {
                         mac,
                         interface,
+                        node: self.stations.nodes.get(&conflict.mac).cloned(),
                         since,
                     }
                 }
-                Some(Standing::Announcing) => self.announced(announcement),
+                Some(Standing::Announcing) => {
+                    state.messages.extend(self.dispute_message(address));
+                    self.announced(announcement)
+                }
                 Some(Standing::Probing) => AddressState::Probing,
                 Some(Standing::Nowhere) | None => match self.held_elsewhere(address) {
                     Some(link) => {
@@ -62,11 +70,53 @@ impl Running {
     }
 
     fn opponent(&self, conflict: &Conflict) -> (String, String) {
-        let interface = self.links.0.get(&conflict.interface).map_or_else(
+        (
+            conflict.mac.to_string(),
+            self.interface_name(conflict.interface),
+        )
+    }
+
+    fn interface_name(&self, index: u32) -> String {
+        let link = self.links.0.get(&index);
+        link.map_or_else(
             || "an interface that is gone".to_owned(),
-            |l| l.name.clone(),
-        );
-        (conflict.mac.to_string(), interface)
+            |link| link.name.clone(),
+        )
+    }
+
+    fn node_name(&self, mac: Mac) -> String {
+        let node = self.stations.nodes.get(&mac);
+        node.map_or_else(|| mac.to_string(), |node| format!("node {node}"))
+    }
+
+    fn conflict_message(&self, address: IpAddr, conflict: &Conflict, interface: &str) -> String {
+        let mac = conflict.mac;
+        match conflict.rival {
+            Rival::First | Rival::Second => format!(
+                "{address} is left to {node} ({mac} on {interface}), which announces it although it \
+                 is not heard here: heartbeats do not arrive. {LET_THROUGH}",
+                node = self.node_name(mac)
+            ),
+            Rival::PerhapsOurs => format!(
+                "{address} is not announced: {mac} on {interface} uses it. If that is a node of \
+                 yours, its heartbeats do not arrive: let UDP 7946 through between the nodes, both \
+                 ways; else give that machine another address, or take {address} out of the pool"
+            ),
+            Rival::Stranger => format!(
+                "{address} is not announced: {mac} on {interface} uses it; give that machine \
+                 another address, or take {address} out of the pool"
+            ),
+        }
+    }
+
+    fn dispute_message(&self, address: IpAddr) -> Option<String> {
+        let (mac, index) = self.custody.get(&address)?.disputed()?;
+        Some(format!(
+            "{node} ({mac} on {interface}) would announce {address} too, which this node announces: \
+             heartbeats between the two do not arrive. {LET_THROUGH}",
+            node = self.node_name(mac),
+            interface = self.interface_name(index),
+        ))
     }
 
     fn announced(&self, announcement: &Announcement) -> AddressState {

@@ -198,6 +198,7 @@ pub fn announce(addresses: &[&str]) -> Vec<Announcement> {
             services: [gatehouse_config::ObjectKey::new("default", "web")].into(),
             interfaces: Interfaces::All,
             taken_over: false,
+            first: BTreeSet::new(),
         })
         .collect()
 }

@@ -1,0 +1,273 @@
+//! Other nodes of the same cluster: found through their Leases, with a key that all share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gatehouse_config::codes;
+use gatehouse_config::finding::{Finding, Level};
+use gatehouse_config::resources::{ObjectKey, Resources};
+use gatehouse_config::source::kubernetes::Cluster;
+use gatehouse_config::source::kubernetes::peers::{HeartbeatKey, OwnLease, PeerDirectory, Peers};
+use gatehouse_lb_speaker::Members;
+use gatehouse_lb_speaker::announce::Mac;
+use gatehouse_lb_speaker::link::heartbeats::PORT;
+use gatehouse_lb_speaker::members::{Key, PeerState, View};
+use tokio::sync::watch;
+
+use crate::daemon::settings::Settings;
+
+/// A cluster that has told of nobody for so long does not keep this node from what it can serve
+/// without it; that somebody else announces the same is then seen on the LAN.
+const ALONE: Duration = Duration::from_secs(10);
+/// A node that was never heard, or is not heard any more, is told of after this.
+const SILENT: Duration = Duration::from_secs(3);
+
+/// What is done with what the cluster tells of other nodes.
+pub struct Found {
+    directory: PeerDirectory,
+    told: watch::Receiver<Arc<Peers>>,
+    node: String,
+    /// The API server's address, on the way to which this host has its own.
+    server: Option<IpAddr>,
+    listen: Option<SocketAddr>,
+    since: Instant,
+    /// What was handed on.
+    key: Option<HeartbeatKey>,
+    peers: Option<BTreeMap<String, SocketAddr>>,
+    /// Since when nodes are silent that are to be there.
+    silent: BTreeMap<String, Instant>,
+    macs: BTreeSet<Mac>,
+    /// This node has no address that heartbeats could be sent to.
+    has_no_address: bool,
+}
+
+impl Found {
+    /// Begins to look for them.
+    pub fn start(cluster: &Cluster, namespace: &str, settings: &Settings) -> Self {
+        let directory = PeerDirectory::start(cluster, namespace, &settings.node);
+        Self {
+            told: directory.peers(),
+            directory,
+            node: settings.node.clone(),
+            server: cluster.server(),
+            listen: settings.peers.peer_listen,
+            since: Instant::now(),
+            key: None,
+            peers: None,
+            silent: BTreeMap::new(),
+            macs: BTreeSet::new(),
+            has_no_address: false,
+        }
+    }
+
+    /// Each change of what is told.
+    pub fn changes(&self) -> watch::Receiver<Arc<Peers>> {
+        self.told.clone()
+    }
+
+    fn told(&self) -> Arc<Peers> {
+        Arc::clone(&self.told.borrow())
+    }
+
+    /// Nodes whose Leases are kept up.
+    pub(super) fn current(&self) -> impl Iterator<Item = String> + use<> {
+        let told = self.told();
+        let nodes = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+        let nodes: Vec<String> = nodes.map(|(node, _)| node.clone()).collect();
+        nodes.into_iter()
+    }
+
+    /// The stations that Leases name.
+    pub(super) fn macs(&self) -> Vec<(Mac, String)> {
+        let told = self.told();
+        let nodes = told.nodes.iter();
+        let macs = nodes.flat_map(|(node, lease)| {
+            let macs = lease.macs.iter();
+            macs.map(|mac| (Mac(*mac), node.clone()))
+        });
+        macs.collect()
+    }
+
+    /// Nobody has told who else there is, nor will soon.
+    pub(super) fn is_unknown_for_long(&self) -> bool {
+        let told = self.told();
+        (!told.known || told.key.is_none()) && self.since.elapsed() >= ALONE
+    }
+
+    /// Hands on what is new: the key, and where heartbeats go.
+    pub(super) fn tell(&mut self, members: &Members) {
+        let told = self.told();
+        if told.key != self.key
+            && let Some(key) = told.key.as_ref().and_then(|key| Key::new(key.bytes()))
+        {
+            members.set_key(key);
+            self.key.clone_from(&told.key);
+        }
+        let view = Arc::clone(&members.views().borrow());
+        self.note_silent(&told, &view);
+        // Without a key nobody can be heard: it is as if nobody was told.
+        if !told.known || self.key.is_none() {
+            return;
+        }
+        // An old Lease of a node that is heard is only not renewed: it may not reach the server.
+        let there = told.nodes.iter().filter(|(node, lease)| {
+            lease.is_current
+                || view
+                    .peers
+                    .get(*node)
+                    .is_some_and(|state| *state != PeerState::Gone)
+        });
+        let peers: BTreeMap<String, SocketAddr> = there
+            .map(|(node, lease)| (node.clone(), lease.heartbeats))
+            .collect();
+        if self.peers.as_ref() != Some(&peers) {
+            members.set_peers(peers.clone());
+            self.peers = Some(peers);
+        }
+    }
+
+    fn note_silent(&mut self, told: &Peers, view: &View) {
+        let current = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+        let silent: BTreeSet<&String> = current
+            .map(|(node, _)| node)
+            .filter(|node| {
+                let state = view.peers.get(*node);
+                state.is_none_or(|state| *state == PeerState::Gone)
+            })
+            .collect();
+        self.silent.retain(|node, _| silent.contains(node));
+        for node in silent {
+            self.silent.entry(node.clone()).or_insert_with(Instant::now);
+        }
+    }
+
+    /// This node announces with these MAC addresses.
+    pub(super) fn announce_as(&mut self, macs: BTreeSet<Mac>) {
+        self.macs = macs;
+    }
+
+    /// The Lease shall say by what this node announces, and where it is reached now.
+    pub(super) fn refresh(&mut self, resources: &Resources) {
+        let address = self.own_address(resources);
+        self.has_no_address = address.is_none();
+        if let Some(heartbeats) = address {
+            let macs = self.macs.iter().map(|mac| mac.0).collect();
+            self.directory.set_own(OwnLease { heartbeats, macs });
+        }
+    }
+
+    /// Where other nodes reach this one: as it was told, or by the address that the Node object
+    /// gives it, or by the one that it has on the way to the API server, or to anywhere.
+    fn own_address(&self, resources: &Resources) -> Option<SocketAddr> {
+        let port = self.listen.map_or(PORT, |listen| listen.port());
+        let listen = self.listen.map(|listen| listen.ip());
+        let listen = listen.filter(|listen| !listen.is_unspecified());
+        let ip = listen
+            .or_else(|| internal_ip(resources, &self.node))
+            .or_else(|| self.server.and_then(on_the_way_to))
+            // Addresses of documentation: nothing is sent there.
+            .or_else(|| on_the_way_to(Ipv4Addr::new(192, 0, 2, 1).into()))
+            .or_else(|| on_the_way_to(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()))?;
+        Some(SocketAddr::new(ip, port))
+    }
+
+    /// What is wrong.
+    pub fn findings(&self, members: Option<&Members>) -> Vec<Finding> {
+        let finding = |level, message: String, hint: &str| Finding {
+            code: codes::NODES,
+            level,
+            object: None,
+            field: String::new(),
+            position: None,
+            message,
+            hint: hint.to_owned(),
+        };
+        let told = self.told();
+        let mut findings: Vec<Finding> = told
+            .troubles()
+            .map(|trouble| {
+                finding(
+                    Level::Error,
+                    format!(
+                        "other nodes cannot be found, or cannot find this one, as it should be: \
+                         {trouble}. Those that are known go on to be heard"
+                    ),
+                    "It is tried again. See deploy/rbac.yaml for what it needs to be allowed.",
+                )
+            })
+            .collect();
+        if self.has_no_address {
+            findings.push(finding(
+                Level::Error,
+                "other nodes cannot find this one: it has no address that heartbeats could be sent \
+                 to"
+                    .to_owned(),
+                "Give the node an address, or name one with --peer-listen.",
+            ));
+        }
+        let view = members.map(|members| Arc::clone(&members.views().borrow()));
+        if let Some(trouble) = view.and_then(|view| view.trouble.clone()) {
+            findings.push(finding(
+                Level::Error,
+                format!(
+                    "no heartbeats are sent or heard, so that this node owns no address: {trouble}"
+                ),
+                "MetalLB's speaker uses the same port: remove it, or give another one to all nodes \
+                 with --peer-listen ADDR:PORT.",
+            ));
+        }
+        let silent = self.silent.iter();
+        let silent = silent.filter(|(_, since)| since.elapsed() >= SILENT);
+        findings.extend(silent.map(|(node, _)| {
+            finding(
+                Level::Warning,
+                format!(
+                    "node {node} is not heard: it is down, or heartbeats do not get through between \
+                     it and this node"
+                ),
+                "If it runs, let UDP 7946 through between the nodes, both ways.",
+            )
+        }));
+        findings
+    }
+
+    /// This node stops: the others need not look for it any more.
+    pub async fn leave(self, patience: Duration) {
+        self.directory.leave(patience).await;
+    }
+}
+
+/// An address that stands for all of this host's.
+pub(super) fn any_address() -> IpAddr {
+    let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    // It takes IPv4 as well; a host may have no IPv6 at all.
+    match UdpSocket::bind((v6, 0)) {
+        Ok(_) => v6,
+        Err(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// The address that the Node object gives, where this host has it.
+fn internal_ip(resources: &Resources, node: &str) -> Option<IpAddr> {
+    let node = resources.nodes.get(&ObjectKey::new("", node))?;
+    let status = node.body.status.as_ref()?;
+    let addresses = status.addresses.iter().flatten();
+    addresses
+        .filter(|address| address.type_ == "InternalIP")
+        .filter_map(|address| address.address.parse().ok())
+        .find(|ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok())
+}
+
+/// The address that this host has on the way to another one; nothing is sent.
+fn on_the_way_to(target: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = match target {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((target, PORT)).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}

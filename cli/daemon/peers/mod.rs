@@ -1,0 +1,230 @@
+//! Other nodes beside this one: who of them is alive, and what that changes.
+
+mod found;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use gatehouse_config::model::Model;
+use gatehouse_lb_speaker::announce::Mac;
+use gatehouse_lb_speaker::link::heartbeats::PORT;
+use gatehouse_lb_speaker::members::{Key, Timing};
+use gatehouse_lb_speaker::{
+    Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, plan_among,
+};
+
+use crate::daemon::DaemonError;
+use crate::daemon::reload::Control;
+use crate::daemon::settings::Settings;
+pub(super) use found::Found;
+
+/// The flags about other nodes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PeerArgs {
+    /// Another node that runs gatehouse with the same objects, as ADDR or ADDR:PORT; may be
+    /// repeated. One of those that are alive owns each address [default with --kube: those that
+    /// have a Lease in the cluster]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = peer, requires = "peer_key")]
+    pub peer: Vec<SocketAddr>,
+    /// A file with a secret of 16 bytes or more, the same on all nodes: heartbeats are signed with it
+    #[arg(long, value_name = "FILE")]
+    pub peer_key: Option<PathBuf>,
+    /// Where heartbeats of other nodes arrive, UDP [default: the address that this host has on the
+    /// way to the first peer, or with --kube its node's own; port 7946]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = peer)]
+    pub peer_listen: Option<SocketAddr>,
+    /// How long a node that comes back leaves addresses with those who serve them
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 5,
+        value_parser = clap::value_parser!(u64).range(..=3600)
+    )]
+    pub peer_hold_down: u64,
+}
+
+fn peer(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse();
+    with_port
+        .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT)))
+        .map_err(|_| {
+            format!("`{text}` is not an address such as 192.168.8.12 or 192.168.8.12:7946")
+        })
+}
+
+/// Whether other nodes are those that the cluster tells of.
+pub(super) fn are_found(settings: &Settings) -> bool {
+    settings.announce && settings.kube && settings.peers.peer.is_empty()
+}
+
+/// Starts to exchange heartbeats; none where there are no peers.
+pub(super) fn start(settings: &Settings) -> Result<Option<Arc<Members>>, DaemonError> {
+    let PeerArgs {
+        peer,
+        peer_key,
+        peer_listen,
+        peer_hold_down,
+    } = &settings.peers;
+    let bind = peer_listen.map(|listen| listen.ip());
+    let (peers, bind) = match peer_key {
+        _ if are_found(settings) => {
+            // Wherever this node is found from one day.
+            (Peers::Found, Some(bind.unwrap_or_else(found::any_address)))
+        }
+        Some(path) if settings.announce && !peer.is_empty() => {
+            (Peers::Named(peer.clone(), key(path)?), bind)
+        }
+        _ => return Ok(None),
+    };
+    let members = Members::start(MembersSettings {
+        node: settings.node.clone(),
+        bind,
+        port: peer_listen.map_or(PORT, |listen| listen.port()),
+        peers,
+        timing: Timing {
+            hold_down: Duration::from_secs(*peer_hold_down),
+            ..Timing::default()
+        },
+    });
+    members
+        .map(|members| Some(Arc::new(members)))
+        .map_err(|error| DaemonError::System {
+            what: "no heartbeats",
+            error,
+        })
+}
+
+/// The key that a file holds.
+fn key(path: &Path) -> Result<Key, DaemonError> {
+    let refused = |error| DaemonError::PeerKey {
+        path: path.display().to_string(),
+        error,
+    };
+    let secret = std::fs::read(path).map_err(refused)?;
+    Key::new(secret.trim_ascii()).ok_or_else(|| {
+        refused(std::io::Error::other(
+            "it holds fewer than 16 bytes; make one with `openssl rand -base64 32`",
+        ))
+    })
+}
+
+/// The MAC addresses that a speaker announces with; none: it has not said yet.
+fn macs(state: &SpeakerState) -> Option<BTreeSet<Mac>> {
+    // Before the speaker's first word nothing is known; without the right to announce it says so
+    // in a message, and lists no interface.
+    let known = !(state.interfaces.is_empty() && state.messages.is_empty());
+    let used = state.interfaces.iter().filter(|link| link.unused.is_none());
+    known.then(|| used.filter_map(|link| link.mac.parse().ok()).collect())
+}
+
+impl Control {
+    /// What is known of other nodes.
+    fn others(&self) -> Others {
+        let Some(members) = &self.members else {
+            return Others::default();
+        };
+        let view = Arc::clone(&members.views().borrow());
+        let mut others = Others {
+            alive: Some(view.able.clone()),
+            known: view.peers.keys().cloned().collect(),
+        };
+        if let Some(found) = &self.found {
+            others.known.extend(found.current());
+            if found.is_unknown_for_long() {
+                others.alive = None;
+            }
+        }
+        others
+    }
+
+    /// Which stations on the LAN are other nodes.
+    fn stations(&self) -> Stations {
+        let Some(members) = &self.members else {
+            return Stations::default();
+        };
+        let view = Arc::clone(&members.views().borrow());
+        let mut nodes = view.macs.clone();
+        let others = match &self.found {
+            Some(found) => {
+                nodes.extend(found.macs());
+                let known: BTreeSet<&String> = nodes.values().collect();
+                found.current().any(|node| !known.contains(&node))
+            }
+            None => view.peers.len() < self.settings.peers.peer.len(),
+        };
+        Stations { nodes, others }
+    }
+
+    /// What this node announces, after what it announced until now.
+    pub(super) fn plan(&self, model: &Model, outcome: &Outcome) -> Plan {
+        let allocations = outcome
+            .services
+            .iter()
+            .filter_map(|(key, decision)| Some((key.clone(), decision.allocation()?.clone())))
+            .collect();
+        let mut plan = plan_among(model, &allocations, &self.settings.node, &self.others());
+        plan.follow(&self.in_force.plan);
+        plan
+    }
+
+    /// Somebody came or went.
+    pub fn nodes_changed(&mut self) {
+        let Some(members) = &self.members else { return };
+        let arrivals = members.views().borrow().arrivals;
+        if let Some(found) = &mut self.found {
+            found.tell(members);
+        }
+        let stations = self.stations();
+        let plan = self.plan(&self.in_force.model, &self.in_force.outcome);
+        if let Some(speaker) = &self.speaker {
+            speaker.know(stations);
+            speaker.update(plan.announcements.clone());
+            // Who was away may have spoken for our addresses.
+            if arrivals != self.arrivals {
+                speaker.announce_again();
+            }
+        }
+        self.arrivals = arrivals;
+        self.in_force.plan = plan;
+        self.log();
+        self.publish(&[]);
+    }
+
+    /// The speaker knows whether an interface can announce, and by which MAC address.
+    pub fn link_changed(&mut self, state: &SpeakerState) {
+        let (Some(members), Some(macs)) = (&self.members, macs(state)) else {
+            return;
+        };
+        members.set_link(state.interfaces.iter().any(|link| link.unused.is_none()));
+        members.set_macs(macs.iter().copied().collect());
+        if let Some(found) = &mut self.found {
+            found.announce_as(macs);
+            found.refresh(&self.in_force.resources);
+        }
+    }
+
+    /// Looks at what nothing tells of: that this node's own address is another one, and that nobody
+    /// told of others for long.
+    pub fn look_at_nodes(&mut self) {
+        if let Some(found) = &mut self.found {
+            found.refresh(&self.in_force.resources);
+            if found.is_unknown_for_long() {
+                self.nodes_changed();
+            }
+        }
+    }
+
+    /// This node stops. Where others take over they do so at once, and connections that are here
+    /// may end; where there is nobody, addresses stay until the end.
+    pub fn hand_over(&self) {
+        let Some(members) = &self.members else { return };
+        let able = self.others().alive.unwrap_or_default();
+        let others = able.iter().any(|node| *node != self.settings.node);
+        if others && let Some(speaker) = &self.speaker {
+            speaker.yield_all();
+        }
+        members.leave();
+    }
+}

@@ -1,0 +1,164 @@
+//! Keeps this node's own Lease.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch as channel;
+use tokio::time::{sleep, timeout};
+
+use super::Told;
+use super::lease::{OwnLease, RENEW, lease, lease_name};
+use crate::source::kubernetes::{Backoff, error_text};
+
+/// A request takes no longer than this.
+const REQUEST: Duration = Duration::from_secs(4);
+/// Between two tries, at first and at most.
+const FIRST: Duration = Duration::from_millis(200);
+const MOST: Duration = Duration::from_secs(10);
+
+pub(super) struct Keeper {
+    api: Api<Lease>,
+    nodes: Api<Node>,
+    node: String,
+    told: Told,
+    /// What was written last, with its version.
+    written: Option<Lease>,
+    /// The Node object, with which the Lease goes; none: there is none, or it was not asked yet.
+    owner: Option<OwnerReference>,
+}
+
+impl Keeper {
+    pub(super) fn new(client: &Client, api: Api<Lease>, node: &str, told: Told) -> Self {
+        Self {
+            api,
+            nodes: Api::all(client.clone()),
+            node: node.to_owned(),
+            told,
+            written: None,
+            owner: None,
+        }
+    }
+
+    /// Until nobody says any more what the Lease shall say; then it is given back.
+    pub(super) async fn run(
+        mut self,
+        mut own: channel::Receiver<Option<OwnLease>>,
+        tried: channel::Sender<bool>,
+    ) {
+        let mut backoff = Backoff::new(FIRST, MOST);
+        loop {
+            let wanted = own.borrow_and_update().clone();
+            let pause = match &wanted {
+                None => None,
+                Some(wanted) => Some(match self.write(Some(wanted)).await {
+                    Ok(()) => {
+                        backoff.reset();
+                        self.told.update(|peers| peers.own_trouble = None);
+                        RENEW
+                    }
+                    Err(why) => {
+                        self.told.update(|peers| peers.own_trouble = Some(why));
+                        backoff.pause()
+                    }
+                }),
+            };
+            if wanted.is_some() {
+                tried.send_replace(true);
+            }
+            let time = async {
+                match pause {
+                    Some(pause) => sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = time => {}
+                changed = own.changed() => if changed.is_err() { break },
+            }
+        }
+        // If it cannot be given back, others see that it is not renewed.
+        if self.written.is_some()
+            && let Err(why) = self.write(None).await
+        {
+            tracing::debug!(%why, "the Lease of this node could not be given back");
+        }
+    }
+
+    async fn write(&mut self, own: Option<&OwnLease>) -> Result<(), String> {
+        if self.owner.is_none() {
+            self.owner = self.ask_owner().await;
+        }
+        // Somebody else may have written or deleted it: once more, from what is there.
+        for _ in 0..2 {
+            let before = match self.written.take() {
+                Some(written) => Some(written),
+                None => within(self.api.get_opt(&lease_name(&self.node))).await??,
+            };
+            let next = lease(&self.node, own, self.owner.as_ref(), before.as_ref());
+            let params = PostParams::default();
+            let written = match before {
+                None => within(self.api.create(&params, &next)).await?,
+                Some(_) => {
+                    let name = lease_name(&self.node);
+                    within(self.api.replace(&name, &params, &next)).await?
+                }
+            };
+            match written {
+                Ok(lease) => {
+                    self.written = Some(lease);
+                    return Ok(());
+                }
+                Err(Refused::Stale) => {}
+                Err(Refused::Other(why)) => return Err(why),
+            }
+        }
+        Err("somebody else writes it all the time".to_owned())
+    }
+
+    /// The Node object; without it, or without the right to see it, a Lease of a node that is taken
+    /// out of the cluster stays until somebody deletes it.
+    async fn ask_owner(&self) -> Option<OwnerReference> {
+        let asked = within(self.nodes.get_metadata_opt(&self.node)).await;
+        let meta = asked.ok()?.ok()??.metadata;
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: meta.name?,
+            uid: meta.uid?,
+            ..OwnerReference::default()
+        })
+    }
+}
+
+/// Why the server did not take something.
+enum Refused {
+    /// It has another version, or none.
+    Stale,
+    Other(String),
+}
+
+impl From<Refused> for String {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Stale => "somebody else was faster".to_owned(),
+            Refused::Other(why) => why,
+        }
+    }
+}
+
+/// The answer; no answer in time is an error of its own.
+async fn within<T>(
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<Result<T, Refused>, String> {
+    match timeout(REQUEST, request).await {
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+            Ok(Err(Refused::Stale))
+        }
+        Ok(answer) => Ok(answer.map_err(|error| Refused::Other(error_text(&error)))),
+        Err(_) => Err(format!("no answer within {} s", REQUEST.as_secs())),
+    }
+}
