@@ -10,24 +10,34 @@ use gatehouse_config::translate::{self, Translation};
 /// The flags that say which gateway it is.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
-    /// The labels that Gateways and Services select the gateway by
-    #[arg(
-        long,
-        value_name = "K=V,…",
-        default_value = "istio=ingressgateway,app=istio-ingressgateway",
-        value_parser = labels
-    )]
-    pub labels: Labels,
+    /// The labels that Gateways and Services select the gateway by; in a Pod (POD_NAME,
+    /// POD_NAMESPACE) its own count as well
+    /// [default: istio=ingressgateway,app=istio-ingressgateway]
+    #[arg(long, value_name = "K=V,…", value_parser = labels)]
+    pub labels: Option<Labels>,
     /// The namespace that the gateway belongs to
     #[arg(long, value_name = "NS", default_value = "istio-system")]
     pub namespace: String,
 }
 
+/// What Istio's own ingress gateway has.
+const LABELS: [(&str, &str); 2] = [("istio", "ingressgateway"), ("app", "istio-ingressgateway")];
+
 impl GatewayArgs {
+    /// The labels, where no Pod adds to them.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        match &self.labels {
+            Some(labels) => labels.0.clone(),
+            None => LABELS
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        }
+    }
+
     /// How files are translated for this gateway.
     pub fn settings(&self) -> translate::Settings {
         translate::Settings {
-            labels: self.labels.0.clone(),
+            labels: self.labels(),
             namespace: self.namespace.clone(),
             root_namespace: self.namespace.clone(),
             ..translate::Settings::default()

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use daemon::logging::Log;
+use daemon::settings::{GatewayOnlyArgs, Role, SpeakerArgs};
 use daemon::{DaemonError, RunArgs, Settings};
 use gatehouse_gateway::admin::AdminSettings;
 
@@ -49,6 +50,12 @@ enum Verb {
     /// Everything in one process, from a directory of YAML or a Kubernetes cluster
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Addresses and their announcement, without the gateway: as MetalLB's controller and speaker
+    #[command(after_help = SPEAKER_EXAMPLES)]
+    Speaker(Box<SpeakerArgs>),
+    /// The gateway, without addresses: as Istio's ingress gateway behind a Service
+    #[command(after_help = GATEWAY_EXAMPLES)]
+    Gateway(Box<GatewayOnlyArgs>),
     /// Say what is wrong with files of YAML, without serving them
     Check(check::CheckArgs),
     /// Say what would become of a request, and why, without sending it
@@ -78,10 +85,39 @@ Examples:
   gatehouse run --config . --listen 127.0.0.1 --labels istio=ingressgateway
   gatehouse run --kube                        the cluster of KUBECONFIG, or the Pod's own";
 
+const SPEAKER_EXAMPLES: &str = "\
+Examples:
+  gatehouse speaker --kube                    on every node, in the place of MetalLB
+  gatehouse speaker --kube --node-name node1 --kube-namespace gatehouse-system
+  gatehouse speaker --config /etc/gatehouse/resources
+                                              on a host where another program serves
+
+Where a gateway shares the host's network, give one of the two other ports:
+  gatehouse speaker --kube --admin 127.0.0.1:15010 --status 127.0.0.1:15030 --health off";
+
+const GATEWAY_EXAMPLES: &str = "\
+Examples:
+  gatehouse gateway --kube                    in a Pod; its own labels are those that Gateways select
+  gatehouse gateway --kube --labels istio=internal --namespace istio-internal
+  gatehouse gateway --config . --listen 127.0.0.1
+
+It listens at the host's or Pod's own addresses, at the target ports of the Services that select it.";
+
 fn main() -> ExitCode {
     match Cli::parse().verb {
         Verb::Demo(args) => done(run_demo(&args)),
-        Verb::Run(args) => done(run(*args)),
+        Verb::Run(args) => {
+            let level = args.source.log.clone();
+            done(run((*args).into(), &level))
+        }
+        Verb::Speaker(args) => {
+            let level = args.source.log.clone();
+            done(run((*args).into(), &level))
+        }
+        Verb::Gateway(args) => {
+            let level = args.source.log.clone();
+            done(run((*args).into(), &level))
+        }
         Verb::Check(args) => check::run(&args),
         Verb::Why(args) => why::run(&args),
         Verb::Plan(args) => plan::run(&args),
@@ -103,12 +139,12 @@ fn completion(shell: clap_complete::Shell) -> ExitCode {
     }
 }
 
-fn run(args: RunArgs) -> Result<(), Failure> {
+fn run(settings: Settings, level: &str) -> Result<(), Failure> {
     // Huge pages would make memory of small pieces larger by a third, and the start slower: a page
     // of 2 MiB is cleared as a whole. A kernel without them has nothing to turn off.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let log = Log::start(&args.log).map_err(Failure::Log)?;
-    daemon::run(args.into(), log, || {})?;
+    let log = Log::start(level).map_err(Failure::Log)?;
+    daemon::run(settings, log, || {})?;
     Ok(())
 }
 
@@ -119,6 +155,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
     let log = Log::start("warn").map_err(Failure::Log)?;
     let demo = demo::Demo::prepare(args)?;
     let settings = Settings {
+        role: Role::All,
         config: Some(demo.config()),
         kube: false,
         kube_namespace: None,
@@ -136,6 +173,8 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         labels: [("istio", "ingressgateway"), ("app", "istio-ingressgateway")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
+        labels_are_given: true,
+        pod: None,
         namespace: "istio-system".to_owned(),
         listen: demo.listen(),
         workers: daemon::settings::cpus(),

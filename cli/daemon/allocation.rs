@@ -5,9 +5,11 @@ use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
+use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Outcome};
 
 use crate::daemon::reload::Control;
+use crate::daemon::settings::Role;
 
 /// Where allocations are kept.
 pub(super) enum State {
@@ -22,7 +24,7 @@ pub(super) enum State {
 impl Control {
     pub(super) fn open_state(&mut self) {
         // Of a cluster's Services the statuses are the state.
-        if !self.sources.has_directory() {
+        if !self.sources.has_directory() || self.settings.role == Role::Gateway {
             return;
         }
         let file = match StateFile::open(&self.settings.state) {
@@ -66,6 +68,9 @@ impl Control {
         model: &Model,
         resources: &Resources,
     ) -> (Outcome, Vec<Finding>) {
+        if self.settings.role == Role::Gateway {
+            return (self.look_on(model), Vec::new());
+        }
         let Some(mut cluster) = self.cluster.take() else {
             return self.deal(model);
         };
@@ -80,6 +85,21 @@ impl Control {
         };
         self.cluster = Some(cluster);
         result
+    }
+
+    /// Others deal: what the cluster's statuses say is what is.
+    fn look_on(&self, model: &Model) -> Outcome {
+        let seen = self.seen.iter();
+        let held = seen.map(|(key, seen)| (key.clone(), seen.addresses()));
+        let waiting =
+            "this is a gateway alone: addresses are dealt by `gatehouse speaker` or `run`";
+        observed(
+            &model.services,
+            &model.pools,
+            &held.collect(),
+            None,
+            waiting,
+        )
     }
 
     fn deal(&mut self, model: &Model) -> (Outcome, Vec<Finding>) {

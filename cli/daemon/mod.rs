@@ -46,7 +46,7 @@ use peers::Found;
 pub use peers::PeerArgs;
 use reload::{Control, Ends, Parts};
 use scrape::Metrics;
-use settings::{Misdirected, ReasonHeader};
+use settings::{Misdirected, ReasonHeader, Role};
 pub use settings::{RunArgs, Settings};
 
 /// How often listeners that could not be opened are tried again, and health is shown anew.
@@ -118,7 +118,7 @@ pub fn run(settings: Settings, log: Log, started: impl FnOnce()) -> Result<(), D
 }
 
 async fn serve(
-    mut settings: Settings,
+    settings: Settings,
     log: Arc<Log>,
     started: impl FnOnce(),
 ) -> Result<(), DaemonError> {
@@ -176,11 +176,11 @@ async fn serve(
 
     let mut leading = cluster
         .as_ref()
-        .map(|(_, writer)| writer.leadership_changes());
+        .and_then(|(_, writer)| writer.as_ref())
+        .map(StatusWriter::leadership_changes);
     let watched = cluster.as_ref().map(|(cluster, _)| cluster.clone());
     if let Some(cluster) = &watched {
         cluster.wait_until_seen(PATIENCE_WITH_CLUSTER).await;
-        settings.labels.extend(own_labels(cluster));
     }
     let parts = Parts {
         cluster,
@@ -280,15 +280,17 @@ async fn serve(
 }
 
 /// Begins to watch the cluster, and to seek the Lease of the node that deals addresses.
-fn cluster(settings: &Settings) -> Result<Option<(Cluster, StatusWriter)>, DaemonError> {
+fn cluster(settings: &Settings) -> Result<Option<(Cluster, Option<StatusWriter>)>, DaemonError> {
     if !settings.kube {
         return Ok(None);
     }
     let cluster = Cluster::connect(&KubernetesSettings {
         namespace: settings.namespace.clone(),
+        addresses_only: settings.role == Role::Speaker,
     })?;
-    let namespace = cluster_namespace(settings);
-    let writer = StatusWriter::start(&cluster, &namespace, &settings.node);
+    // Who announces is a candidate; a gateway alone is none.
+    let writer = (settings.role != Role::Gateway)
+        .then(|| StatusWriter::start(&cluster, &cluster_namespace(settings), &settings.node));
     Ok(Some((cluster, writer)))
 }
 
@@ -298,16 +300,6 @@ fn cluster_namespace(settings: &Settings) -> String {
     let own = std::env::var("POD_NAMESPACE").ok();
     let namespace = settings.kube_namespace.clone().or(own);
     namespace.unwrap_or_else(|| "kube-system".to_owned())
-}
-
-/// The labels of the Pod that this process runs in, if it runs in one.
-fn own_labels(cluster: &Cluster) -> std::collections::BTreeMap<String, String> {
-    let variable = |name| std::env::var(name).ok();
-    let key = variable("POD_NAMESPACE").zip(variable("POD_NAME"));
-    let key = key.map(|(namespace, name)| gatehouse_config::ObjectKey::new(namespace, name));
-    let seen = cluster.load();
-    let pod = key.and_then(|key| seen.resources.pods.get(&key).cloned());
-    pod.map(|pod| pod.meta.labels.clone()).unwrap_or_default()
 }
 
 /// Waits for a change of files; for ever without a directory.

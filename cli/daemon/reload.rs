@@ -1,6 +1,6 @@
 //! The control loop's state: what is in force, and how a change gets there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
-use gatehouse_config::resources::Resources;
-use gatehouse_config::source::kubernetes::Cluster;
-use gatehouse_config::source::{Dns, Files, LastGood, LastGoodFiles, Sources};
+use gatehouse_config::resources::{ObjectKey, Resources};
+use gatehouse_config::source::kubernetes::{Cluster, SeenService};
+use gatehouse_config::source::{Dns, Files, Kind, LastGood, LastGoodFiles, Sources};
 use gatehouse_config::status::kubernetes::StatusWriter;
 use gatehouse_config::translate::{self, Input, Translator};
 use gatehouse_gateway::admin::View;
-use gatehouse_gateway::compile::{Placement, place};
+use gatehouse_gateway::compile::{Placement, place, place_behind_services};
 use gatehouse_gateway::observe::AccessLog;
 use gatehouse_gateway::{Counters, Gateway};
 use gatehouse_lb_speaker::{
@@ -30,7 +30,7 @@ use crate::daemon::heap;
 use crate::daemon::peers::Found;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::{Role, Settings};
 use crate::daemon::show::Shown;
 
 /// Between looks at the time, where a certificate expires one day.
@@ -47,6 +47,8 @@ pub struct Control {
     pub(super) allocator: Allocator,
     pub(super) state: State,
     pub(super) cluster: Option<InCluster>,
+    /// What the statuses of the cluster's Services say.
+    pub(super) seen: Arc<BTreeMap<ObjectKey, SeenService>>,
     pub(super) gateway: Gateway,
     pub(super) counters: Counters,
     pub(super) speaker: Option<Arc<Speaker>>,
@@ -86,7 +88,7 @@ pub struct Parts {
     /// What the process may do.
     pub capabilities: Capabilities,
     /// The cluster that objects come from, and that addresses are written to.
-    pub cluster: Option<(Cluster, StatusWriter)>,
+    pub cluster: Option<(Cluster, Option<StatusWriter>)>,
 }
 
 /// What has to be brought to an end.
@@ -135,7 +137,8 @@ impl Control {
         let sources = Sources::open(settings.config.as_deref(), cluster)?;
         let mut control = Self {
             sources,
-            cluster: writer.map(InCluster::new),
+            cluster: writer.flatten().map(InCluster::new),
+            seen: Arc::default(),
             last_good: LastGood::default(),
             files: Files::new(),
             last_good_files: LastGoodFiles::default(),
@@ -230,7 +233,11 @@ impl Control {
         if let Some(cluster) = &mut self.cluster {
             cluster.see(&loaded);
         }
+        self.seen = loaded.services;
         let mut resources = loaded.resources;
+        if self.settings.role == Role::Speaker {
+            leave_addresses_only(&mut resources);
+        }
         let mut findings = loaded.findings;
         let translation = self.translate(&mut resources, &mut findings);
         self.last_good.accept(&resources);
@@ -253,16 +260,14 @@ impl Control {
         if let Some(speaker) = &self.speaker {
             speaker.update(kept(&self.in_force.plan.announcements, &plan.announcements));
         }
-        let placement = place(
-            &model,
-            &rows::held(&outcome),
-            &self.settings.listen,
-            self.capabilities.can_announce(),
-        );
+        let placement = self.place(&model, &outcome);
         let mut placed = placement.findings.clone();
         self.sources.locate(&resources, &mut placed);
         findings.extend(placed);
-        let listening = self.gateway.apply(&model, &placement);
+        let listening = match self.settings.role {
+            Role::Speaker => Vec::new(),
+            Role::All | Role::Gateway => self.gateway.apply(&model, &placement),
+        };
         if let Some(speaker) = &self.speaker {
             speaker.update(plan.announcements.clone());
         }
@@ -298,13 +303,44 @@ impl Control {
         }
     }
 
+    /// Where is listened.
+    fn place(&self, model: &Model, outcome: &Outcome) -> Placement {
+        match self.settings.role {
+            Role::Speaker => Placement::default(),
+            Role::Gateway => place_behind_services(model, &self.settings.listen),
+            Role::All => place(
+                model,
+                &rows::held(outcome),
+                &self.settings.listen,
+                self.capabilities.can_announce(),
+            ),
+        }
+    }
+
+    /// The labels that Gateways and Services select this gateway by: those of its Pod, as they are
+    /// now; what was named on the command line counts more, what Istio's own has counts less.
+    fn labels(&self, resources: &Resources) -> BTreeMap<String, String> {
+        let pod = self.settings.pod.as_ref();
+        let pod = pod.and_then(|pod| resources.pods.get(pod));
+        let Some(pod) = pod else {
+            return self.settings.labels.clone();
+        };
+        let (mut labels, over) = match self.settings.labels_are_given {
+            true => (pod.meta.labels.clone(), &self.settings.labels),
+            false => (self.settings.labels.clone(), &pod.meta.labels),
+        };
+        let over = over.iter();
+        labels.extend(over.map(|(key, value)| (key.clone(), value.clone())));
+        labels
+    }
+
     /// Translates; objects that are refused fall back to their last good version.
     fn translate(
         &mut self,
         resources: &mut Resources,
         findings: &mut Vec<Finding>,
     ) -> translate::Translation {
-        let mut settings = self.translate_settings();
+        let mut settings = self.translate_settings(resources);
         let newest = resources.clone();
         let mut first = true;
         loop {
@@ -346,9 +382,9 @@ impl Control {
         }
     }
 
-    fn translate_settings(&mut self) -> translate::Settings {
+    fn translate_settings(&mut self, resources: &Resources) -> translate::Settings {
         translate::Settings {
-            labels: self.settings.labels.clone(),
+            labels: self.labels(resources),
             namespace: self.settings.namespace.clone(),
             root_namespace: self.settings.namespace.clone(),
             node: self.settings.node.clone(),
@@ -425,6 +461,28 @@ fn kept(now: &[Announcement], next: &[Announcement]) -> Vec<Announcement> {
         .filter(|next| announced.contains(&next.address))
         .cloned()
         .collect()
+}
+
+/// Takes out what concerns a gateway, which is not here.
+fn leave_addresses_only(resources: &mut Resources) {
+    let served = Kind::ALL.iter().filter(|kind| {
+        !matches!(
+            kind,
+            Kind::Service
+                | Kind::EndpointSlice
+                | Kind::Endpoints
+                | Kind::Namespace
+                | Kind::Node
+                | Kind::Pod
+                | Kind::IPAddressPool
+                | Kind::L2Advertisement
+        )
+    });
+    for kind in served {
+        for key in resources.keys(*kind) {
+            resources.remove(*kind, &key);
+        }
+    }
 }
 
 fn unix_now() -> Option<i64> {

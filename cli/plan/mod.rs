@@ -157,6 +157,7 @@ fn gather(args: &PlanArgs) -> Result<(Gathered, Held), String> {
 fn connect(args: &PlanArgs) -> Result<Cluster, String> {
     let settings = KubernetesSettings {
         namespace: args.gateway.namespace.clone(),
+        addresses_only: false,
     };
     let cluster = Cluster::connect(&settings).map_err(|error| format!("--kube: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -3,6 +3,7 @@
 //! Pure; runs on the control thread.
 
 mod action;
+mod behind;
 mod edits;
 pub mod placement;
 mod route_lists;
@@ -24,6 +25,7 @@ use crate::snapshot::{
 use crate::tls::{self, Chain, Ends, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
+pub use behind::place_behind_services;
 pub use placement::{Place, Placement, place};
 pub use route_lists::RouteLists;
 

@@ -159,13 +159,13 @@ fn ports_leading_to(service: &Service, server: &Server, servers: &[Server]) -> V
 }
 
 #[derive(Default)]
-struct Builder {
-    placement: Placement,
+pub(super) struct Builder {
+    pub(super) placement: Placement,
     taken: BTreeSet<(SocketAddr, TransportProtocol)>,
 }
 
 impl Builder {
-    fn server(&mut self, address: SocketAddr, server: u32) {
+    pub(super) fn server(&mut self, address: SocketAddr, server: u32) {
         self.add(Place::Server { address, server });
     }
 
@@ -193,7 +193,7 @@ impl Builder {
         });
     }
 
-    fn displaced(&mut self, server: &Server) {
+    pub(super) fn displaced(&mut self, server: &Server) {
         let origin = server.origins.first();
         self.placement.findings.push(Finding {
             code: codes::CONFLICTING_GATEWAYS,

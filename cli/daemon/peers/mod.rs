@@ -19,7 +19,7 @@ use gatehouse_lb_speaker::{
 
 use crate::daemon::DaemonError;
 use crate::daemon::reload::Control;
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::{Role, Settings};
 pub(super) use found::Found;
 
 /// The flags about other nodes.
@@ -159,6 +159,9 @@ impl Control {
 
     /// What this node announces, after what it announced until now.
     pub(super) fn plan(&self, model: &Model, outcome: &Outcome) -> Plan {
+        if self.settings.role == Role::Gateway {
+            return Plan::default();
+        }
         let allocations = outcome
             .services
             .iter()

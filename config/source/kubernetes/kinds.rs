@@ -16,7 +16,7 @@ pub(super) enum Scope {
 
 /// Every kind that is watched. Not among them: MeshConfig, which in a cluster is a ConfigMap;
 /// Endpoints, which every Service has as EndpointSlices; and kinds that only `check` looks at.
-pub(super) const WATCHED: &[Kind] = &[
+const WATCHED: &[Kind] = &[
     Kind::Gateway,
     Kind::VirtualService,
     Kind::DestinationRule,
@@ -38,6 +38,25 @@ pub(super) const WATCHED: &[Kind] = &[
     Kind::EnvoyFilter,
     Kind::WasmPlugin,
 ];
+
+/// The same where nobody serves, and addresses are dealt and announced only.
+const FOR_ADDRESSES: &[Kind] = &[
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::Namespace,
+    Kind::Node,
+    Kind::IPAddressPool,
+    Kind::L2Advertisement,
+];
+
+/// The kinds that are watched.
+pub(super) fn watched(addresses_only: bool) -> &'static [Kind] {
+    if addresses_only {
+        FOR_ADDRESSES
+    } else {
+        WATCHED
+    }
+}
 
 /// What must be known before an address is dealt: else one that is held could be dealt again.
 pub(super) const FOR_ALLOCATION: &[Kind] = &[Kind::Service, Kind::IPAddressPool, Kind::Namespace];

@@ -51,6 +51,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct KubernetesSettings {
     /// The gateway's namespace: its Secrets and ConfigMaps are read, and nobody else's.
     pub namespace: String,
+    /// Nobody serves: only what addresses are dealt and announced by is of interest.
+    pub addresses_only: bool,
 }
 
 /// Why there is no cluster to ask.
@@ -78,6 +80,7 @@ pub struct Cluster {
     runtime: tokio::runtime::Handle,
     shared: Shared,
     server: Option<IpAddr>,
+    watched: &'static [Kind],
 }
 
 /// What the watches and their readers share.
@@ -146,7 +149,8 @@ impl Cluster {
         let server = host.trim_matches(['[', ']']).parse().ok();
         let client = Client::try_from(config).map_err(ConnectError::Unusable)?;
         let shared = Shared::new();
-        for kind in kinds::WATCHED {
+        let watched = kinds::watched(settings.addresses_only);
+        for kind in watched {
             let (client, settings) = (client.clone(), settings.clone());
             runtime.spawn(watch::watch(client, *kind, settings, shared.clone()));
         }
@@ -157,6 +161,7 @@ impl Cluster {
             runtime,
             shared,
             server,
+            watched,
         })
     }
 
@@ -164,7 +169,7 @@ impl Cluster {
     pub async fn wait_until_seen(&self, patience: Duration) {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         let all_tried = async {
-            while !self.shared.store().has_tried(kinds::WATCHED) {
+            while !self.shared.store().has_tried(self.watched) {
                 tick.tick().await;
             }
         };

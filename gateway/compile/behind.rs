@@ -1,0 +1,105 @@
+//! Where a gateway listens that is reached through Services, as Istio's in its Pod: at its own
+//! addresses, while somebody else (kube-proxy) leads a Service's ports to it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use gatehouse_config::model::{Model, Server, TransportProtocol};
+
+use super::placement::{Builder, Placement};
+
+/// Decides where is listened: at each of `listen`, at the target port of the first port of a
+/// Service that selects the gateway with the server's number (reference: Istio §2.1); without one
+/// at the number itself.
+pub fn place_behind_services(model: &Model, listen: &[IpAddr]) -> Placement {
+    let mut builder = Builder::default();
+    for (index, server) in (0_u32..).zip(&model.servers) {
+        if let Some(bind) = server.bind {
+            builder.server(SocketAddr::new(bind, bound_port(model, server)), index);
+        }
+    }
+    for (index, server) in (0_u32..).zip(&model.servers) {
+        if server.bind.is_some() {
+            continue;
+        }
+        let before = builder.placement.places.len();
+        for ip in listen {
+            builder.server(SocketAddr::new(*ip, bound_port(model, server)), index);
+        }
+        if builder.placement.places.len() == before {
+            builder.displaced(server);
+        }
+    }
+    builder.placement
+}
+
+fn bound_port(model: &Model, server: &Server) -> u16 {
+    let gateways = model.services.iter().filter(|service| service.is_gateway);
+    let mut ports = gateways.flat_map(|service| &service.ports);
+    let port =
+        ports.find(|port| port.protocol == TransportProtocol::Tcp && port.port == server.port);
+    port.and_then(|port| port.target_port)
+        .unwrap_or(server.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use gatehouse_config::model::{
+        AddressRequest, Port, ServerContent, ServerOrigin, Service, TrafficPolicy,
+    };
+    use gatehouse_config::resources::ObjectKey;
+
+    use super::*;
+
+    fn server(port: u16) -> Server {
+        Server {
+            port,
+            bind: None,
+            socket: None,
+            grpc_web: false,
+            origins: vec![ServerOrigin {
+                gateway: ObjectKey::new("default", "gw"),
+                port_name: "http".to_owned(),
+            }],
+            serves: ServerContent::Http(Vec::new()),
+        }
+    }
+
+    fn port(port: u16, target_port: Option<u16>) -> Port {
+        Port {
+            name: String::new(),
+            protocol: TransportProtocol::Tcp,
+            port,
+            target_port,
+            node_port: None,
+            endpoints: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_is_served_where_its_service_leads() {
+        let service = Service {
+            key: ObjectKey::new("istio-system", "istio-ingressgateway"),
+            labels: BTreeMap::new(),
+            namespace_labels: BTreeMap::new(),
+            request: AddressRequest::default(),
+            traffic_policy: TrafficPolicy::Cluster,
+            selector: "istio=ingressgateway".to_owned(),
+            is_gateway: true,
+            ports: vec![port(80, Some(8080)), port(443, None)],
+            endpoint_nodes: BTreeSet::new(),
+            cluster_ip: None,
+            created: None,
+        };
+        let model = Model {
+            servers: vec![server(80), server(443), server(9000)],
+            services: vec![service],
+            ..Model::default()
+        };
+        let placement = place_behind_services(&model, &["10.0.0.1".parse().unwrap()]);
+        let at = placement.places.iter().map(|place| place.address().port());
+        assert_eq!(at.collect::<Vec<_>>(), [8080, 443, 9000]);
+        assert_eq!(placement.findings, []);
+    }
+}
