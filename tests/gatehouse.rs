@@ -39,6 +39,8 @@ pub struct GatehouseBuilder {
     state: Option<PathBuf>,
     admin: Option<String>,
     kubeconfig: Option<PathBuf>,
+    verb: &'static str,
+    variables: Vec<(String, String)>,
 }
 
 impl Gatehouse {
@@ -58,6 +60,8 @@ impl Gatehouse {
             state: None,
             admin: None,
             kubeconfig: None,
+            verb: "run",
+            variables: Vec::new(),
         }
     }
 
@@ -170,6 +174,20 @@ impl GatehouseBuilder {
         self
     }
 
+    /// `speaker` or `gateway` in the place of `run`.
+    #[must_use]
+    pub fn verb(mut self, verb: &'static str) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The state folder; without it a fresh one.
     #[must_use]
     pub fn state(mut self, state: &Path) -> Self {
@@ -257,16 +275,19 @@ impl GatehouseBuilder {
             }
         };
         let own = folder.join("state");
-        command.arg("run");
+        command.arg(self.verb).envs(self.variables.iter().cloned());
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
         if let Some(kubeconfig) = &self.kubeconfig {
             command.arg("--kube").env("KUBECONFIG", kubeconfig);
         }
-        command
-            .arg("--state")
-            .arg(self.state.as_deref().unwrap_or(&own));
+        // A gateway alone deals no addresses that would be kept.
+        if self.verb != "gateway" {
+            command
+                .arg("--state")
+                .arg(self.state.as_deref().unwrap_or(&own));
+        }
         if let Some(admin) = &self.admin {
             command.args(["--admin", admin]);
         }

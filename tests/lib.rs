@@ -15,6 +15,8 @@
 //! [`eventually`].
 
 mod binary;
+mod claims;
+mod clockwork;
 mod config_dir;
 mod dns;
 mod echo;
@@ -31,6 +33,8 @@ mod upstream;
 mod wait;
 
 pub use binary::gatehouse_binary;
+pub use claims::{Claim, Claims, answers, one_answers};
+pub use clockwork::Clockwork;
 pub use config_dir::ConfigDir;
 pub use dns::{Dns, Reply};
 pub use echo::{Echo, EchoPorts};

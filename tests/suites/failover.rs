@@ -1,17 +1,15 @@
 //! Three nodes without a cluster: exactly one of them answers for an address, and another one takes
-//! over when its process is killed, its cable is pulled, or it is told to stop.
+//! over when its process is killed, its cable is pulled, or it is told to stop. Where they do not
+//! hear one another the first one in the election keeps it.
 //!
 //! What is measured is the time from that to the first ARP frame by which another node claims the
 //! address; it is printed, and no test fails for it. `GATEHOUSE_LONG_TESTS=1` repeats 30 times.
 
-use std::io::Read as _;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use gatehouse_e2e::{ConfigDir, DEADLINE, Gatehouse, Lan, Node, eventually};
+use gatehouse_e2e::{Claims, ConfigDir, DEADLINE, Gatehouse, Lan, Node, eventually, one_answers};
 use rustix::process::Signal;
-use socket2::{Domain, Protocol, Socket, Type};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 168, 8, 151);
 
@@ -34,57 +32,6 @@ spec:
   ports: [{name: http, port: 80}]
 ";
 
-/// An ARP frame whose sender says that it has the address.
-#[derive(Clone, Debug)]
-struct Claim {
-    at: Instant,
-    mac: String,
-}
-
-/// Sees every ARP frame that reaches a machine.
-#[derive(Clone, Debug, Default)]
-struct Monitor(Arc<Mutex<Vec<Claim>>>);
-
-impl Monitor {
-    fn start(node: &Node) -> Self {
-        let monitor = Self::default();
-        let seen = monitor.clone();
-        let mut socket = node.enter(|| {
-            const ARP: u16 = 0x0806;
-            let protocol = Protocol::from(i32::from(ARP.to_be()));
-            Socket::new(Domain::PACKET, Type::RAW, Some(protocol)).expect("root may")
-        });
-        std::thread::spawn(move || {
-            let mut frame = [0; 128];
-            while let Ok(length) = socket.read(&mut frame) {
-                let at = Instant::now();
-                if length >= 42 && frame[28..32] == VIP.octets() {
-                    let mac: Vec<String> = frame[22..28]
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect();
-                    let mac = mac.join(":");
-                    seen.claims().push(Claim { at, mac });
-                }
-            }
-        });
-        monitor
-    }
-
-    fn claims(&self) -> std::sync::MutexGuard<'_, Vec<Claim>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The first claim of somebody else after a time.
-    fn next(&self, after: Instant, not: &str) -> Option<Claim> {
-        let claims = self.claims();
-        claims
-            .iter()
-            .find(|claim| claim.at > after && claim.mac != not)
-            .cloned()
-    }
-}
-
 struct Machine {
     node: Node,
     mac: String,
@@ -97,14 +44,14 @@ struct Cluster {
     lan: Lan,
     client: Node,
     machines: Vec<Machine>,
-    monitor: Monitor,
+    claims: Claims,
     config: ConfigDir,
     _key: tempfile::TempDir,
 }
 
 impl Cluster {
     fn new() -> Option<Self> {
-        let mut lan = Lan::new(&["arping"])?;
+        let mut lan = Lan::new(&["arping", "nft"])?;
         let client = lan.node("client", 10);
         let config = ConfigDir::new();
         config.write("objects.yaml", OBJECTS);
@@ -134,7 +81,7 @@ impl Cluster {
         });
         let machines = machines.collect();
         let mut cluster = Self {
-            monitor: Monitor::start(&client),
+            claims: Claims::watch(&client, VIP),
             machines,
             client,
             lan,
@@ -157,30 +104,15 @@ impl Cluster {
         machine.daemon = Some(daemon);
     }
 
-    /// Who answers when a client asks, each of three times.
-    fn answers(&self) -> Vec<String> {
-        let address = VIP.to_string();
-        let output = self.client.exec([
-            "arping", "-r", "-i", "eth0", "-c", "3", "-w", "1", "-W", "0.05", &address,
-        ]);
-        output
-            .stdout
-            .lines()
-            .map(|line| line.trim().to_owned())
-            .collect()
-    }
-
     /// Waits until one machine alone answers, `wanted` if it is given.
     fn one_answers(&self, what: &str, wanted: Option<usize>) -> usize {
         eventually(what, DEADLINE, || {
-            let answers = self.answers();
-            let first = answers.first()?;
-            let same = answers.len() == 3 && answers.iter().all(|answer| answer == first);
+            let mac = one_answers(&self.client, VIP)?;
             let owner = self
                 .machines
                 .iter()
-                .position(|machine| machine.mac == *first)?;
-            (same && wanted.is_none_or(|wanted| wanted == owner)).then_some(owner)
+                .position(|machine| machine.mac == mac)?;
+            wanted.is_none_or(|wanted| wanted == owner).then_some(owner)
         })
     }
 }
@@ -202,7 +134,7 @@ fn fail_over(what: &str, strike: impl Fn(&mut Cluster, usize), mend: impl Fn(&mu
         let struck = Instant::now();
         strike(&mut cluster, owner);
         let claim = eventually("another node claims the address", DEADLINE, || {
-            cluster.monitor.next(struck, &mac)
+            cluster.claims.next(struck, &mac)
         });
         times.push(claim.at - struck);
         let second = cluster.one_answers("the other one alone answers", None);
@@ -213,7 +145,7 @@ fn fail_over(what: &str, strike: impl Fn(&mut Cluster, usize), mend: impl Fn(&mu
         mend(&mut cluster, owner);
         // The election is MetalLB's: it goes back, and not before the hold-down has passed.
         cluster.one_answers("it goes back", Some(owner));
-        let back = cluster.monitor.next(mended, &cluster.machines[second].mac);
+        let back = cluster.claims.next(mended, &cluster.machines[second].mac);
         let back = back.expect("who answers has claimed it").at;
         assert!(
             back - mended >= Duration::from_millis(900),
@@ -269,3 +201,65 @@ fn a_process_that_is_told_to_stop() {
         },
     );
 }
+
+/// Nobody hears anybody, but the LAN works.
+#[test]
+fn a_wall_between_nodes_leaves_the_address_with_the_first_one() {
+    let Some(mut cluster) = Cluster::new() else {
+        return;
+    };
+    let owner = cluster.one_answers("one of three answers", None);
+    for machine in &cluster.machines {
+        machine.node.sh(WALL).ok();
+    }
+    let findings = |cluster: &Cluster, number: usize| {
+        let daemon = cluster.machines[number].daemon.as_ref();
+        let findings = daemon.expect("it runs").ask(&["get", "findings"]);
+        findings.stdout
+    };
+    let walled = Instant::now();
+    // The others take it for dead, and claim what is its own; it stays with the owner.
+    eventually("another one claims it", DEADLINE, || {
+        cluster.claims.next(walled, &cluster.machines[owner].mac)
+    });
+    for number in 0..3 {
+        eventually(&format!("node {number} names the port"), DEADLINE, || {
+            let findings = findings(&cluster, number);
+            (findings.contains("UDP 7946") && findings.contains("192.168.8.151")).then_some(())
+        });
+    }
+    cluster.one_answers("the owner alone answers", Some(owner));
+    let quiet = Instant::now();
+    let watched = Duration::from_secs(5);
+    while quiet.elapsed() < watched {
+        cluster.one_answers("and goes on to", Some(owner));
+    }
+    let others = cluster.claims.next(quiet, &cluster.machines[owner].mac);
+    assert!(others.is_none(), "{others:?}");
+
+    // It dies: another one finds that nobody answers.
+    let killed = Instant::now();
+    let daemon = cluster.machines[owner].daemon.take();
+    daemon.expect("it runs").kill();
+    let claim = eventually("another one takes over", DEADLINE, || {
+        cluster.claims.next(killed, &cluster.machines[owner].mac)
+    });
+    println!("behind a wall, kill -9: {:?}", claim.at - killed);
+    let second = cluster.one_answers("one of two answers", None);
+    assert_ne!(second, owner);
+
+    // The wall falls, and everything is as always.
+    for machine in &cluster.machines {
+        machine.node.sh("nft delete table inet wall").ok();
+    }
+    cluster.start(owner);
+    cluster.one_answers("it goes back", Some(owner));
+    for number in 0..3 {
+        eventually("nobody complains any more", DEADLINE, || {
+            (!findings(&cluster, number).contains("7946")).then_some(())
+        });
+    }
+}
+
+const WALL: &str = "nft 'table inet wall { chain in { type filter hook input priority 0; \
+                    udp dport 7946 drop; }; }'";

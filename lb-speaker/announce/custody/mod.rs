@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::Mac;
 use super::gratuitous::Schedule;
 use super::responder::SightingKind;
-use rival::Dispute;
+use rival::Disputes;
 pub use rival::Rival;
 
 /// Probes before a first announcement.
@@ -55,8 +55,8 @@ pub struct Custody {
     /// Somebody claims it, and that is to be answered.
     claimed: Option<Claimed>,
     defended: Option<Instant>,
-    /// A node of ours speaks of it as if it were not ours.
-    dispute: Option<Dispute>,
+    /// Nodes of ours that speak of it as if it were not ours.
+    disputes: Disputes,
     yields: u8,
 }
 
@@ -120,7 +120,7 @@ impl Custody {
             resting: None,
             claimed: None,
             defended: None,
-            dispute: None,
+            disputes: Disputes::default(),
             yields: 0,
         }
     }
@@ -185,7 +185,7 @@ impl Custody {
             return;
         };
         if matches!(phase, Phase::Announcing(_)) && rival.is_ours() {
-            Dispute::note(&mut self.dispute, now, interface, mac);
+            self.disputes.note(now, interface, mac);
         }
         match (phase, kind) {
             (Phase::Announcing(_), SightingKind::Probe) => {} // answering it is the defence
@@ -236,7 +236,7 @@ impl Custody {
         });
         self.claimed = None;
         self.defended = None;
-        self.dispute = None;
+        self.disputes.clear();
     }
 
     /// Moves time on; returns what is to be sent now.
@@ -251,9 +251,7 @@ impl Custody {
                 *phase = Phase::Probing { sent: 0, next: now };
             }
         }
-        if self.dispute.is_some_and(|dispute| dispute.ends() <= now) {
-            self.dispute = None;
-        }
+        self.disputes.forget(now);
         if let Some(claimed) = self.claimed.filter(|claimed| claimed.at <= now) {
             if claimed.rival == Rival::First {
                 self.give_up(now, claimed.interface, claimed.mac, claimed.rival);
@@ -306,7 +304,7 @@ impl Custody {
                 Phase::Announcing(schedule) => schedule.next(),
             })
             .chain(self.claimed.map(|claimed| claimed.at))
-            .chain(self.dispute.map(Dispute::ends))
+            .chain(self.disputes.next())
             .min()
     }
 
@@ -327,9 +325,9 @@ impl Custody {
         self.interfaces.contains_key(&interface)
     }
 
-    /// A node of ours that goes on to speak of the address as if it were not ours, and where.
-    pub fn disputed(&self) -> Option<(Mac, u32)> {
-        self.dispute.and_then(Dispute::lasting)
+    /// The nodes of ours that go on to speak of the address as if it were not ours, and where.
+    pub fn disputed(&self) -> Vec<(Mac, u32)> {
+        self.disputes.lasting()
     }
 
     /// Where it stands.

@@ -339,7 +339,10 @@ impl Beating {
                 self.detector.expect(now, peers.len());
                 self.destinations.tell(peers);
             }
-            Command::Key(key) => self.keys.change(now, key),
+            Command::Key(key) => {
+                info!("heartbeats have a new key");
+                self.keys.change(now, key);
+            }
             Command::Macs(macs) => self.detector.set_macs(macs),
             // Whoever has a socket says it.
             Command::Leave(_) => self.detector.leave(now),

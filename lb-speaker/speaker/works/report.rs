@@ -110,13 +110,19 @@ impl Running {
     }
 
     fn dispute_message(&self, address: IpAddr) -> Option<String> {
-        let (mac, index) = self.custody.get(&address)?.disputed()?;
-        Some(format!(
-            "{node} ({mac} on {interface}) would announce {address} too, which this node announces: \
-             heartbeats between the two do not arrive. {LET_THROUGH}",
-            node = self.node_name(mac),
-            interface = self.interface_name(index),
-        ))
+        let others = self.custody.get(&address)?.disputed();
+        let others = others.into_iter().map(|(mac, index)| {
+            let (node, interface) = (self.node_name(mac), self.interface_name(index));
+            format!("{node} ({mac} on {interface})")
+        });
+        let others: Vec<String> = others.collect();
+        (!others.is_empty()).then(|| {
+            format!(
+                "{} would announce {address} too, which this node announces: heartbeats do not \
+                 arrive. {LET_THROUGH}",
+                others.join(" and ")
+            )
+        })
     }
 
     fn announced(&self, announcement: &Announcement) -> AddressState {

@@ -1,7 +1,11 @@
 //! A real API server: kubectl applies, gatehouse serves and writes addresses back.
 
+mod failover;
+mod nodes;
 mod robust;
+mod roles;
 mod setup;
+mod trio;
 
 use std::time::{Duration, Instant};
 

@@ -58,7 +58,8 @@ fn addresses_outlive_whoever_deals_them() {
     setup.server.install_crds();
     setup.server.apply(POOL);
     setup.server.apply(&services(numbered(30)));
-    let mut nodes: Vec<Gatehouse> = setup.nodes.iter().map(|node| setup.start(node)).collect();
+    let two = &setup.nodes[..2];
+    let mut nodes: Vec<Gatehouse> = two.iter().map(|node| setup.start(node)).collect();
     wait_for_dealt(&setup, 30);
 
     // Somebody else writes: put right, and the others stay as they are.

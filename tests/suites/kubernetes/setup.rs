@@ -3,26 +3,29 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gatehouse_e2e::{ApiServer, DEADLINE, Echo, EchoPorts, Gatehouse, Lan, Node, eventually};
+use gatehouse_e2e::{
+    ApiServer, DEADLINE, Echo, EchoPorts, Gatehouse, GatehouseBuilder, Lan, Node, eventually,
+};
 
 /// Waits that a loaded machine may make long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The LAN, the API server at .10 and nodes at .11 and .12.
+/// The LAN, the API server at .10 and nodes at .11, .12 and .13.
 pub struct Setup {
     pub server: ApiServer,
     pub client: Node,
-    pub nodes: [Node; 2],
+    pub nodes: [Node; 3],
     _upstream: Echo,
     /// Last: what runs in it ends before it goes.
-    _lan: Lan,
+    pub lan: Lan,
 }
 
 impl Setup {
     pub fn new() -> Option<Self> {
         let mut lan = Lan::new(&["arping", "curl"])?;
         let api = lan.node("api", 10);
-        let nodes = [("node1", 11), ("node2", 12)].map(|(name, last)| lan.node(name, last));
+        let nodes =
+            [("node1", 11), ("node2", 12), ("node3", 13)].map(|(name, last)| lan.node(name, last));
         let client = lan.node("client", 100);
         // Where config/examples/lan has its workloads.
         let backend = lan.node("backend", 20);
@@ -37,16 +40,22 @@ impl Setup {
             client,
             nodes,
             _upstream: Echo::start(&backend, "backend", &listen),
-            _lan: lan,
+            lan,
         })
+    }
+
+    /// One that is not started yet, with the rights of deploy/rbac.yaml and not one more.
+    pub fn daemon(&self, node: &Node) -> GatehouseBuilder {
+        Gatehouse::on(node)
+            .kube(&self.server.kubeconfig("gatehouse"))
+            .arguments(&["--kube-namespace", "gatehouse-system"])
+            .arguments(&["--node", node.name()])
     }
 
     /// gatehouse on a node, with the rights of deploy/rbac.yaml and not one more.
     pub fn start(&self, node: &Node) -> Gatehouse {
-        Gatehouse::on(node)
-            .kube(&self.server.kubeconfig("gatehouse"))
-            .arguments(&["--kube-namespace", "gatehouse-system", "--workers", "1"])
-            .arguments(&["--node", node.name()])
+        self.daemon(node)
+            .arguments(&["--workers", "1"])
             .start_in_cluster()
     }
 
