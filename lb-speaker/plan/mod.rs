@@ -135,6 +135,7 @@ pub fn plan_among(
         own: describe(node),
         described,
         watched: others.alive.is_some(),
+        alone: unheard.is_empty() && model.nodes.iter().all(|known| known.name == node),
         endpoints_have_nodes: !model.nodes.is_empty(),
         nodes: &nodes,
         unheard: &unheard,
@@ -207,6 +208,8 @@ struct Place<'a> {
     described: bool,
     /// The nodes are those that are alive.
     watched: bool,
+    /// No other node is known of, by objects or otherwise.
+    alone: bool,
     /// There are Node objects, so that endpoints name theirs.
     endpoints_have_nodes: bool,
     nodes: &'a [Node],
@@ -231,7 +234,7 @@ impl From<String> for No {
 
 impl Place<'_> {
     fn bends_exclusion(&self) -> bool {
-        !self.watched && matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
+        self.alone && matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
     }
 
     /// The interfaces to announce the Service's addresses on and the unheard nodes that come first,

@@ -149,9 +149,16 @@ fn an_excluded_node_stands_back_unless_it_is_alone() {
         1
     );
     let alone = model(vec![advertisement("all")], vec![excluded]);
-    let plan = plan(&alone, &holds(&["web"], "10.0.0.1"), "node-b");
-    assert_eq!(plan.announcements.len(), 1);
-    assert!(plan.notes[0].contains("no other node"));
+    let holders = holds(&["web"], "10.0.0.1");
+    let unwatched = plan(&alone, &holders, "node-b");
+    assert_eq!(unwatched.announcements.len(), 1);
+    assert!(unwatched.notes[0].contains("no other node"));
+    let mut others = alive(&["node-b"]);
+    assert_eq!(plan_among(&alone, &holders, "node-b", &others), unwatched);
+    // One that is only not heard is another node all the same.
+    others.known.insert("node-a".to_owned());
+    let plan = plan_among(&alone, &holders, "node-b", &others);
+    assert!(plan.announcements.is_empty());
 }
 
 #[test]

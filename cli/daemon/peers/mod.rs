@@ -12,7 +12,7 @@ use clap::Args;
 use gatehouse_config::model::Model;
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
-use gatehouse_lb_speaker::members::{Key, Timing};
+use gatehouse_lb_speaker::members::{Key, PeerState, Timing};
 use gatehouse_lb_speaker::{
     Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, plan_among,
 };
@@ -150,7 +150,12 @@ impl Control {
             Some(found) => {
                 nodes.extend(found.macs());
                 let known: BTreeSet<&String> = nodes.values().collect();
-                found.current().any(|node| !known.contains(&node))
+                let silent = |node: &String| {
+                    let state = view.peers.get(node);
+                    state.is_none_or(|state| *state == PeerState::Gone)
+                };
+                let mut current = found.current();
+                current.any(|node| silent(&node) && !known.contains(&node))
             }
             None => view.peers.len() < self.settings.peers.peer.len(),
         };

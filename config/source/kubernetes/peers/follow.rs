@@ -71,6 +71,8 @@ where
                         || matches!(&error, watcher::Error::WatchError(status) if status.code == 410);
                     if !passing {
                         take(News::Trouble(reason(&error)));
+                        // The end of a new list tells that all is well again.
+                        break;
                     }
                     sleep(backoff.pause()).await;
                 }
