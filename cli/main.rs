@@ -35,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   gatehouse demo                              try it: bookinfo on http://127.0.0.1:8080/productpage
   sudo gatehouse run --config DIR             serve a directory of YAML
+  gatehouse run --kube                        serve a cluster; `speaker` and `gateway` for one part
   gatehouse check .                           what is wrong with a directory of YAML, offline
   gatehouse why http://bookinfo.lan/x         what would become of a request, and why
   gatehouse plan --config DIR                 who would get which address, before it is served

@@ -11,7 +11,9 @@ fn gatehouse(arguments: &[&str]) -> Output {
 #[test]
 fn help_names_every_verb_and_option() {
     let help = gatehouse(&["--help"]).ok();
-    for verb in ["demo", "run", "check", "why", "get", "completion"] {
+    for verb in [
+        "demo", "run", "speaker", "gateway", "check", "why", "get", "completion",
+    ] {
         assert!(help.contains(verb), "{verb} in {help}");
     }
     let run = gatehouse(&["run", "--help"]).ok();
@@ -39,6 +41,14 @@ fn help_names_every_verb_and_option() {
     ] {
         assert!(run.contains(default), "the default {default} in {run}");
     }
+    // Each part has the flags that concern it, and examples.
+    let speaker = gatehouse(&["speaker", "--help"]).ok();
+    assert!(speaker.contains("--peer-listen") && !speaker.contains("--workers"));
+    let gateway = gatehouse(&["gateway", "--help"]).ok();
+    assert!(gateway.contains("--workers") && !gateway.contains("--peer-listen"));
+    for help in [&run, &speaker, &gateway] {
+        assert!(help.contains("--kube") && help.contains("Examples:"), "{help}");
+    }
     let get = gatehouse(&["get", "--help"]).ok();
     for what in ["services", "addresses", "routes", "endpoints"] {
         assert!(get.contains(what), "{what} in {get}");
@@ -58,6 +68,8 @@ fn shells_complete_every_verb() {
         for word in [
             "demo",
             "run",
+            "speaker",
+            "gateway",
             "check",
             "why",
             "get",
