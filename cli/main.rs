@@ -98,11 +98,12 @@ Where a gateway shares the host's network, give one of the two other ports:
 
 const GATEWAY_EXAMPLES: &str = "\
 Examples:
-  gatehouse gateway --kube                    in a Pod; its own labels are those that Gateways select
+  gatehouse gateway --kube                    in a Pod, whose labels Gateways select
   gatehouse gateway --kube --labels istio=internal --namespace istio-internal
   gatehouse gateway --config . --listen 127.0.0.1
 
-It listens at the host's or Pod's own addresses, at the target ports of the Services that select it.";
+It listens at the host's or Pod's own addresses; in a cluster at the target ports of the Services
+that select it, as Istio's gateway does.";
 
 fn main() -> ExitCode {
     match Cli::parse().verb {

@@ -307,7 +307,9 @@ impl Control {
     fn place(&self, model: &Model, outcome: &Outcome) -> Placement {
         match self.settings.role {
             Role::Speaker => Placement::default(),
-            Role::Gateway => place_behind_services(model, &self.settings.listen),
+            Role::Gateway => {
+                place_behind_services(model, &self.settings.listen, self.settings.kube)
+            }
             Role::All => place(
                 model,
                 &rows::held(outcome),

@@ -7,14 +7,18 @@ use gatehouse_config::model::{Model, Server, TransportProtocol};
 
 use super::placement::{Builder, Placement};
 
-/// Decides where is listened: at each of `listen`, at the target port of the first port of a
-/// Service that selects the gateway with the server's number (reference: Istio §2.1); without one
-/// at the number itself.
-pub fn place_behind_services(model: &Model, listen: &[IpAddr]) -> Placement {
+/// Decides where is listened: at each of `listen`, at the number that the server has. Where
+/// somebody `leads` Services' ports to their target ports (kube-proxy), at the target port of the
+/// first port with that number, of a Service that selects the gateway (reference: Istio §2.1).
+pub fn place_behind_services(model: &Model, listen: &[IpAddr], leads: bool) -> Placement {
     let mut builder = Builder::default();
+    let bound_port = |server: &Server| match leads {
+        true => target_port(model, server),
+        false => server.port,
+    };
     for (index, server) in (0_u32..).zip(&model.servers) {
         if let Some(bind) = server.bind {
-            builder.server(SocketAddr::new(bind, bound_port(model, server)), index);
+            builder.server(SocketAddr::new(bind, bound_port(server)), index);
         }
     }
     for (index, server) in (0_u32..).zip(&model.servers) {
@@ -23,7 +27,7 @@ pub fn place_behind_services(model: &Model, listen: &[IpAddr]) -> Placement {
         }
         let before = builder.placement.places.len();
         for ip in listen {
-            builder.server(SocketAddr::new(*ip, bound_port(model, server)), index);
+            builder.server(SocketAddr::new(*ip, bound_port(server)), index);
         }
         if builder.placement.places.len() == before {
             builder.displaced(server);
@@ -32,7 +36,7 @@ pub fn place_behind_services(model: &Model, listen: &[IpAddr]) -> Placement {
     builder.placement
 }
 
-fn bound_port(model: &Model, server: &Server) -> u16 {
+fn target_port(model: &Model, server: &Server) -> u16 {
     let gateways = model.services.iter().filter(|service| service.is_gateway);
     let mut ports = gateways.flat_map(|service| &service.ports);
     let port =
@@ -97,9 +101,15 @@ mod tests {
             services: vec![service],
             ..Model::default()
         };
-        let placement = place_behind_services(&model, &["10.0.0.1".parse().unwrap()]);
-        let at = placement.places.iter().map(|place| place.address().port());
-        assert_eq!(at.collect::<Vec<_>>(), [8080, 443, 9000]);
-        assert_eq!(placement.findings, []);
+        let ports = |leads: bool| {
+            let placement = place_behind_services(&model, &["10.0.0.1".parse().unwrap()], leads);
+            assert_eq!(placement.findings, []);
+            let places = placement.places.iter();
+            places
+                .map(|place| place.address().port())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ports(true), [8080, 443, 9000]);
+        assert_eq!(ports(false), [80, 443, 9000]);
     }
 }

@@ -12,7 +12,14 @@ fn gatehouse(arguments: &[&str]) -> Output {
 fn help_names_every_verb_and_option() {
     let help = gatehouse(&["--help"]).ok();
     for verb in [
-        "demo", "run", "speaker", "gateway", "check", "why", "get", "completion",
+        "demo",
+        "run",
+        "speaker",
+        "gateway",
+        "check",
+        "why",
+        "get",
+        "completion",
     ] {
         assert!(help.contains(verb), "{verb} in {help}");
     }
@@ -47,7 +54,10 @@ fn help_names_every_verb_and_option() {
     let gateway = gatehouse(&["gateway", "--help"]).ok();
     assert!(gateway.contains("--workers") && !gateway.contains("--peer-listen"));
     for help in [&run, &speaker, &gateway] {
-        assert!(help.contains("--kube") && help.contains("Examples:"), "{help}");
+        assert!(
+            help.contains("--kube") && help.contains("Examples:"),
+            "{help}"
+        );
     }
     let get = gatehouse(&["get", "--help"]).ok();
     for what in ["services", "addresses", "routes", "endpoints"] {
