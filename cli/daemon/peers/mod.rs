@@ -74,7 +74,7 @@ pub(super) fn start(settings: &Settings) -> Result<Option<Arc<Members>>, DaemonE
             (Peers::Found, Some(bind.unwrap_or_else(found::any_address)))
         }
         Some(path) if settings.announce && !peer.is_empty() => {
-            (Peers::Named(peer.clone(), key(path)?), bind)
+            (Peers::Named(peer.clone(), Box::new(key(path)?)), bind)
         }
         _ => return Ok(None),
     };

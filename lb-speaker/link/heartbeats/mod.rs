@@ -47,7 +47,7 @@ pub struct MembersSettings {
 #[derive(Clone, Debug)]
 pub enum Peers {
     /// These, with this key.
-    Named(Vec<SocketAddr>, Key),
+    Named(Vec<SocketAddr>, Box<Key>),
     /// They are told later ([`Members::set_peers`], [`Members::set_key`]); until then nothing is
     /// sent, and this node owns nothing. A port that cannot be had is then no failure but
     /// [`View::trouble`], and is tried again.
@@ -66,7 +66,7 @@ pub struct Members {
 enum Command {
     Link(bool),
     Peers(BTreeMap<String, SocketAddr>),
-    Key(Key),
+    Key(Box<Key>),
     Macs(Vec<Mac>),
     Leave(threads::SyncSender<()>),
 }
@@ -87,7 +87,7 @@ impl Members {
             .enable_all()
             .build()?;
         let (destinations, key) = match settings.peers {
-            Peers::Named(peers, key) => (Destinations::Named(peers), Some(key)),
+            Peers::Named(peers, key) => (Destinations::Named(peers), Some(*key)),
             Peers::Found => (
                 Destinations::Found {
                     told: BTreeMap::new(),
@@ -159,7 +159,7 @@ impl Members {
 
     /// Heartbeats are signed with this key from now on; the one before counts for another minute.
     pub fn set_key(&self, key: Key) {
-        let _ = self.commands.send(Command::Key(key));
+        let _ = self.commands.send(Command::Key(Box::new(key)));
     }
 
     /// The MAC addresses that this node announces with; others are told.
@@ -341,7 +341,7 @@ impl Beating {
             }
             Command::Key(key) => {
                 info!("heartbeats have a new key");
-                self.keys.change(now, key);
+                self.keys.change(now, *key);
             }
             Command::Macs(macs) => self.detector.set_macs(macs),
             // Whoever has a socket says it.

@@ -1,5 +1,6 @@
 //! A switch and stations, each a network namespace; all of it goes away with the value.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
