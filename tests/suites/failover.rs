@@ -50,7 +50,17 @@ struct Cluster {
 }
 
 impl Cluster {
+    /// Three that run.
     fn new() -> Option<Self> {
+        let mut cluster = Self::prepare()?;
+        for number in 0..3 {
+            cluster.start(number);
+        }
+        Some(cluster)
+    }
+
+    /// Three of which none runs.
+    fn prepare() -> Option<Self> {
         let mut lan = Lan::new(&["arping", "nft"])?;
         let client = lan.node("client", 10);
         let config = ConfigDir::new();
@@ -80,18 +90,14 @@ impl Cluster {
             }
         });
         let machines = machines.collect();
-        let mut cluster = Self {
+        Some(Self {
             claims: Claims::watch(&client, VIP),
             machines,
             client,
             lan,
             config,
             _key: folder,
-        };
-        for number in 0..3 {
-            cluster.start(number);
-        }
-        Some(cluster)
+        })
     }
 
     fn start(&mut self, number: usize) {
@@ -259,6 +265,34 @@ fn a_wall_between_nodes_leaves_the_address_with_the_first_one() {
             (!findings(&cluster, number).contains("7946")).then_some(())
         });
     }
+}
+
+/// Nobody ever heard anybody, so that MAC addresses tell nothing.
+#[test]
+fn a_wall_from_the_start_leaves_the_address_with_one() {
+    let Some(mut cluster) = Cluster::prepare() else {
+        return;
+    };
+    for machine in &cluster.machines {
+        machine.node.sh(WALL).ok();
+    }
+    for number in 0..3 {
+        cluster.start(number);
+    }
+    let owner = cluster.one_answers("one of three answers", None);
+    for number in (0..3).filter(|number| *number != owner) {
+        eventually(&format!("node {number} names the port"), DEADLINE, || {
+            let daemon = cluster.machines[number].daemon.as_ref();
+            let findings = daemon.expect("it runs").ask(&["get", "findings"]).stdout;
+            findings.contains("UDP 7946").then_some(())
+        });
+    }
+    let quiet = Instant::now();
+    while quiet.elapsed() < Duration::from_secs(5) {
+        cluster.one_answers("the same goes on to", Some(owner));
+    }
+    let others = cluster.claims.next(quiet, &cluster.machines[owner].mac);
+    assert!(others.is_none(), "{others:?}");
 }
 
 const WALL: &str = "nft 'table inet wall { chain in { type filter hook input priority 0; \
