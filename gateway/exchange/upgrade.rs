@@ -63,6 +63,8 @@ impl HttpConnection {
         let switched = self.switched.take()?;
         self.exchange.request.fields_mut().shrink();
         self.exchange.response.fields_mut().shrink();
+        // It holds a waker, which keeps the memory of the whole task that served the request.
+        self.timer = self.worker.wheel.timer();
         Some(Tunnel {
             connection: self,
             switched,
