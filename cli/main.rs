@@ -6,6 +6,7 @@ mod demo;
 mod get;
 mod identity;
 mod plan;
+mod sys;
 mod table;
 mod why;
 

@@ -11,7 +11,6 @@
 mod allocation;
 mod capabilities;
 mod cluster;
-mod heap;
 mod limits;
 pub mod logging;
 mod notify;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use gatehouse_config::codes;
@@ -26,15 +26,18 @@ use gatehouse_lb_speaker::{
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
-use crate::daemon::heap;
 use crate::daemon::peers::Found;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::{Role, Settings};
 use crate::daemon::show::Shown;
+use crate::sys;
 
 /// Between looks at the time, where a certificate expires one day.
 const LOOK: Duration = Duration::from_secs(3600);
+
+/// Without a reload for so long, memory is given back: changes that follow each other need it again.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// Everything that the control thread holds.
 pub struct Control {
@@ -67,8 +70,8 @@ pub struct Control {
     pub(super) standing: Vec<Finding>,
     pub(super) watching: Option<Finding>,
     pub(super) logged: BTreeSet<String>,
-    /// Whether anything was translated since memory was given back.
-    pub(super) has_spare_memory: bool,
+    /// When something was translated last, if memory was not given back since.
+    pub(super) spare_memory: Option<Instant>,
 }
 
 /// The running parts that the control thread steers.
@@ -159,7 +162,7 @@ impl Control {
             standing: Vec::new(),
             watching: None,
             logged: BTreeSet::new(),
-            has_spare_memory: false,
+            spare_memory: None,
             settings,
         };
         control.open_state();
@@ -225,7 +228,7 @@ impl Control {
 
     /// Reads what changed and puts it in force. `always`: even if nothing changed.
     pub fn reload(&mut self, always: bool) {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let loaded = self.sources.load();
         if !self.files.load() && !loaded.changed && !always {
             return;
@@ -293,13 +296,17 @@ impl Control {
             "configuration in force"
         );
         self.publish(&[]);
-        self.has_spare_memory = true;
+        self.spare_memory = Some(Instant::now());
     }
 
-    /// Gives back what reloads needed for a moment; for a quiet time, since it takes a while.
+    /// Gives back what reloads needed for a moment, once there were none for a while.
     pub fn give_memory_back(&mut self) {
-        if std::mem::take(&mut self.has_spare_memory) {
-            heap::give_back();
+        if self
+            .spare_memory
+            .is_some_and(|since| since.elapsed() >= QUIET)
+        {
+            self.spare_memory = None;
+            sys::give_memory_back();
         }
     }
 

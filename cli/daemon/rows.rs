@@ -120,7 +120,7 @@ fn show_state(row: &mut AddressRow, state: &AddressState, node: &str) {
                 ),
                 None => format!(
                     "{mac} on {interface} answers for it already. Free the address there, or take \
-                     it out of the pool; it is asked again every 30 s."
+                     it out of the pool; it is asked again from time to time."
                 ),
             };
             ("conflict", Some(reason))

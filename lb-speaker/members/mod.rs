@@ -175,6 +175,11 @@ impl Detector {
         self.judge(now);
     }
 
+    /// Nobody could be heard until now: the time to hear others begins.
+    pub fn hears_from_now_on(&mut self, now: Instant) {
+        self.told = self.told.map(|_| now);
+    }
+
     /// This node announces with these MAC addresses.
     pub fn set_macs(&mut self, macs: Vec<Mac>) {
         self.macs = macs;

@@ -48,7 +48,7 @@ pub enum AddressState {
         /// Where, at least one.
         on: Vec<AnnouncedOn>,
     },
-    /// Somebody else on the LAN uses it: it is not announced; asked again every 30 s.
+    /// Somebody else on the LAN uses it: it is not announced; asked again from time to time.
     Conflict {
         /// Who answered.
         mac: String,

@@ -115,7 +115,8 @@ impl Writer {
                 (true, true) => look,
                 // Looked again when their answers are there.
                 (true, false) => None,
-                (false, _) => self.pause_until,
+                // One that is over is no time to wait for.
+                (false, _) => self.pause_until.filter(|until| *until > now),
             };
             tokio::select! {
                 Some((task, done)) = under_way.next(), if !under_way.is_empty() => {

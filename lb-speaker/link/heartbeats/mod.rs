@@ -74,6 +74,9 @@ enum Command {
 /// How often the last word is said, and the time between.
 const GOODBYES: u32 = 3;
 const GOODBYE_STEP: Duration = Duration::from_millis(5);
+/// So many datagrams are read between two looks at the time: whoever floods the port must not keep us
+/// from being heard.
+const AT_ONCE: usize = 256;
 /// How often a port is tried that another process has.
 const BIND_AGAIN: Duration = Duration::from_secs(2);
 
@@ -270,7 +273,10 @@ impl Beating {
         let mut buffer = vec![0; MAX_LENGTH + 1];
         loop {
             // What others sent is read before their silence is judged.
-            while let Ok((length, from)) = socket.try_recv_from(&mut buffer) {
+            for _ in 0..AT_ONCE {
+                let Ok((length, from)) = socket.try_recv_from(&mut buffer) else {
+                    break;
+                };
                 self.take(buffer.get(..length).unwrap_or_default(), from);
             }
             if self.detector.tick(Instant::now()) {
@@ -307,10 +313,16 @@ impl Beating {
         &mut self,
         orders: &mut mpsc::UnboundedReceiver<Command>,
     ) -> Option<std::net::UdpSocket> {
+        // Told when somebody can be heard: until then silence says nothing.
+        let mut told = None;
         loop {
             match bind_to(self.address) {
                 Ok(socket) => {
                     self.trouble = None;
+                    self.detector.hears_from_now_on(Instant::now());
+                    if let Some(peers) = told {
+                        self.obey(peers);
+                    }
                     return Some(socket);
                 }
                 Err(error) => self.trouble = Some(error.to_string()),
@@ -324,6 +336,7 @@ impl Beating {
                         // Nobody may be waiting any more.
                         let _ = said.send(());
                     }
+                    peers @ Command::Peers(_) => told = Some(peers),
                     order => self.obey(order),
                 },
                 () = tokio::time::sleep(BIND_AGAIN) => {}

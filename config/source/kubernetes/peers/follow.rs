@@ -58,11 +58,14 @@ where
             match event {
                 Ok(event) => {
                     match event {
+                        // Told before the server was asked: no sign of it.
                         Event::Init => listing = true,
-                        Event::InitDone => listing = false,
-                        _ => {}
+                        Event::InitDone => {
+                            listing = false;
+                            backoff.reset();
+                        }
+                        _ => backoff.reset(),
                     }
-                    backoff.reset();
                     take(News::Event(event));
                 }
                 Err(error) => {

@@ -25,8 +25,10 @@ pub(super) struct Keeper {
     nodes: Api<Node>,
     node: String,
     told: Told,
-    /// What was written last, with its version.
+    /// What was written last, with its version; none: it is to be read first.
     written: Option<Lease>,
+    /// Whether there is a Lease of ours to give back.
+    has_lease: bool,
     /// The Node object, with which the Lease goes; none: there is none, or it was not asked yet.
     owner: Option<OwnerReference>,
 }
@@ -39,6 +41,7 @@ impl Keeper {
             node: node.to_owned(),
             told,
             written: None,
+            has_lease: false,
             owner: None,
         }
     }
@@ -81,7 +84,7 @@ impl Keeper {
             }
         }
         // If it cannot be given back, others see that it is not renewed.
-        if self.written.is_some()
+        if self.has_lease
             && let Err(why) = self.write(None).await
         {
             tracing::debug!(%why, "the Lease of this node could not be given back");
@@ -89,26 +92,28 @@ impl Keeper {
     }
 
     async fn write(&mut self, own: Option<&OwnLease>) -> Result<(), String> {
-        if self.owner.is_none() {
-            self.owner = self.ask_owner().await;
-        }
         // Somebody else may have written or deleted it: once more, from what is there.
         for _ in 0..2 {
             let before = match self.written.take() {
                 Some(written) => Some(written),
-                None => within(self.api.get_opt(&lease_name(&self.node))).await??,
+                None => within(self.api.get_opt(&lease_name(&self.node)), &[]).await??,
             };
+            // A Lease goes with its Node object; there may be another one by now.
+            if self.owner.is_none() || before.is_none() {
+                self.owner = self.ask_owner().await;
+            }
             let next = lease(&self.node, own, self.owner.as_ref(), before.as_ref());
             let params = PostParams::default();
             let written = match before {
-                None => within(self.api.create(&params, &next)).await?,
+                None => within(self.api.create(&params, &next), &[409]).await?,
                 Some(_) => {
                     let name = lease_name(&self.node);
-                    within(self.api.replace(&name, &params, &next)).await?
+                    within(self.api.replace(&name, &params, &next), &[404, 409]).await?
                 }
             };
             match written {
                 Ok(lease) => {
+                    self.has_lease = true;
                     self.written = Some(lease);
                     return Ok(());
                 }
@@ -122,7 +127,7 @@ impl Keeper {
     /// The Node object; without it, or without the right to see it, a Lease of a node that is taken
     /// out of the cluster stays until somebody deletes it.
     async fn ask_owner(&self) -> Option<OwnerReference> {
-        let asked = within(self.nodes.get_metadata_opt(&self.node)).await;
+        let asked = within(self.nodes.get_metadata_opt(&self.node), &[]).await;
         let meta = asked.ok()?.ok()??.metadata;
         Some(OwnerReference {
             api_version: "v1".to_owned(),
@@ -150,12 +155,14 @@ impl From<Refused> for String {
     }
 }
 
-/// The answer; no answer in time is an error of its own.
+/// The answer, where these codes mean that somebody else was faster; no answer in time is an error of
+/// its own.
 async fn within<T>(
     request: impl Future<Output = kube::Result<T>>,
+    stale: &[u16],
 ) -> Result<Result<T, Refused>, String> {
     match timeout(REQUEST, request).await {
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+        Ok(Err(kube::Error::Api(status))) if stale.contains(&status.code) => {
             Ok(Err(Refused::Stale))
         }
         Ok(answer) => Ok(answer.map_err(|error| Refused::Other(error_text(&error)))),

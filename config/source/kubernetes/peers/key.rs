@@ -1,6 +1,7 @@
 //! The key of heartbeats: a Secret that all nodes share, made by the first one that misses it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
@@ -46,15 +47,19 @@ impl fmt::Debug for HeartbeatKey {
 pub(super) async fn watch(api: Api<Secret>, told: Told) {
     let absent = Notify::new();
     let config = watcher::Config::default().fields(&format!("metadata.name={SECRET}"));
-    let mut seen = false;
+    // Whether the Secret is there, as far as is known.
+    let seen = AtomicBool::new(false);
     let watching = follow(api.clone(), config, |news| match news {
-        News::Event(Event::Init) => seen = false,
+        News::Event(Event::Init) => seen.store(false, Relaxed),
         News::Event(Event::InitApply(secret) | Event::Apply(secret)) => {
-            seen = true;
+            seen.store(true, Relaxed);
             take(&told, &secret);
         }
-        News::Event(Event::InitDone) if seen => {}
-        News::Event(Event::InitDone | Event::Delete(_)) => absent.notify_one(),
+        News::Event(Event::InitDone) if seen.load(Relaxed) => {}
+        News::Event(Event::InitDone | Event::Delete(_)) => {
+            seen.store(false, Relaxed);
+            absent.notify_one();
+        }
         News::Trouble(why) => {
             let why = format!("Secret {SECRET} cannot be read: {why}");
             told.update(|peers| peers.key_trouble = Some(why));
@@ -64,7 +69,7 @@ pub(super) async fn watch(api: Api<Secret>, told: Told) {
     let making = async {
         loop {
             absent.notified().await;
-            make(&api, &told).await;
+            make(&api, &told, &seen).await;
         }
     };
     tokio::join!(watching, making);
@@ -91,9 +96,10 @@ fn take(told: &Told, secret: &Secret) {
 
 /// Makes it, until it is there: of several nodes that do so at once the server takes one's, and the
 /// others see that.
-async fn make(api: &Api<Secret>, told: &Told) {
+async fn make(api: &Api<Secret>, told: &Told, seen: &AtomicBool) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-    loop {
+    // Another node may make it, or ours may be made though its answer is lost.
+    while !seen.load(Relaxed) {
         let why = match fresh() {
             Ok(secret) => {
                 match timeout(REQUEST, api.create(&PostParams::default(), &secret)).await {
@@ -102,13 +108,18 @@ async fn make(api: &Api<Secret>, told: &Told) {
                         return take(told, &made);
                     }
                     // The watch brings it.
-                    Ok(Err(kube::Error::Api(status))) if status.code == 409 => return,
+                    Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+                        return told.update(|peers| peers.key_trouble = None);
+                    }
                     Ok(Err(error)) => error_text(&error),
                     Err(_) => format!("no answer within {} s", REQUEST.as_secs()),
                 }
             }
             Err(why) => why,
         };
+        if seen.load(Relaxed) {
+            return;
+        }
         let why = format!("Secret {SECRET} cannot be made: {why}");
         told.update(|peers| peers.key_trouble = Some(why));
         sleep(backoff.pause()).await;
