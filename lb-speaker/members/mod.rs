@@ -66,8 +66,6 @@ pub struct View {
     pub arrivals: u64,
     /// The MAC addresses of all others that were ever heard.
     pub macs: BTreeMap<Mac, String>,
-    /// How many of the others that there are to be are not heard now.
-    pub unheard: usize,
     /// Why no heartbeat can be sent or heard.
     pub trouble: Option<String>,
 }
@@ -332,7 +330,6 @@ impl Detector {
             able.insert(self.name.clone());
         }
         let peers = self.peers.iter();
-        let alive = self.peers.values().filter(|peer| peer.is_alive()).count();
         let macs = self.peers.iter().flat_map(|(name, peer)| {
             let macs = peer.macs().iter();
             macs.map(|mac| (*mac, name.clone()))
@@ -345,7 +342,6 @@ impl Detector {
                 .collect(),
             arrivals: self.arrivals,
             macs: macs.collect(),
-            unheard: self.expected.saturating_sub(alive),
             trouble: None,
         }
     }

@@ -31,7 +31,7 @@ pub struct PeerArgs {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = peer, requires = "peer_key")]
     pub peer: Vec<SocketAddr>,
     /// A file with a secret of 16 bytes or more, the same on all nodes: heartbeats are signed with it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "peer")]
     pub peer_key: Option<PathBuf>,
     /// Where heartbeats of other nodes arrive, UDP [default: the address that this host has on the
     /// way to the first peer, or with --kube its node's own; port 7946]

@@ -195,7 +195,10 @@ impl Custody {
                     .is_some_and(|defended| now < defended + DEFEND_INTERVAL);
                 if again && !rival.is_ours() {
                     self.give_up(now, interface, mac, rival);
-                } else if self.claimed.is_none() {
+                } else if self.claimed.is_none_or(|claimed| {
+                    // It gives us up at once; a pending answer to another one must not hide it.
+                    rival == Rival::First && claimed.rival != Rival::First
+                }) {
                     let soonest = now + DEFEND_DELAY;
                     let step = self.defended.filter(|_| rival == Rival::Second);
                     let at = step.map_or(soonest, |defended| soonest.max(defended + DEFEND_STEP));

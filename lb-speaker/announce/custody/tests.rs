@@ -70,6 +70,22 @@ fn announced(now: Instant) -> Custody {
 }
 
 #[test]
+fn the_one_in_the_middle_gives_way_at_once_whoever_else_claims_it() {
+    let mut now = Instant::now() + Duration::from_secs(60);
+    let mut middle = announced(now - Duration::from_secs(60));
+    const LAST: Mac = Mac([2, 0, 0, 0, 0, 9]);
+    middle.sighted(now, LAN, B, LAST, SightingKind::Claim, Rival::Second);
+    now += DEFEND_DELAY;
+    assert_eq!(middle.tick(now), [Send::Announce(LAN)]);
+    // Its next answer to that one waits.
+    middle.sighted(now, LAN, B, LAST, SightingKind::Claim, Rival::Second);
+    middle.sighted(now, LAN, B, A, SightingKind::Claim, Rival::First);
+    now += DEFEND_DELAY;
+    assert_eq!(middle.tick(now), []);
+    assert!(middle.answering().is_empty());
+}
+
+#[test]
 fn of_two_nodes_that_do_not_hear_one_another_the_first_keeps_it() {
     let start = Instant::now();
     let mut now = start + Duration::from_secs(60);
