@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use gatehouse_config::model::{Model, Server, TransportProtocol};
+use gatehouse_config::model::{Model, Port, Server, TransportProtocol};
 
 use super::placement::{Builder, Placement};
 
@@ -41,7 +41,9 @@ fn target_port(model: &Model, server: &Server) -> u16 {
     let mut ports = gateways.flat_map(|service| &service.ports);
     let port =
         ports.find(|port| port.protocol == TransportProtocol::Tcp && port.port == server.port);
-    port.and_then(|port| port.target_port)
+    // A target port that is a name is a number at the endpoints: this gateway is one of them.
+    let at_endpoint = |port: &Port| port.endpoints.first()?.address.inet();
+    port.and_then(|port| port.target_port.or_else(|| Some(at_endpoint(port)?.port())))
         .unwrap_or(server.port)
 }
 
@@ -50,7 +52,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use gatehouse_config::model::{
-        AddressRequest, Port, ServerContent, ServerOrigin, Service, TrafficPolicy,
+        AddressRequest, Endpoint, ServerContent, ServerOrigin, Service, TrafficPolicy,
+        WorkloadLabels,
     };
     use gatehouse_config::resources::ObjectKey;
 
@@ -81,6 +84,28 @@ mod tests {
         }
     }
 
+    /// Its target port is a name, which is this number at the endpoint.
+    fn named(number: u16, at_endpoint: u16) -> Port {
+        let unknown = || "unknown".to_owned();
+        let workload = WorkloadLabels {
+            workload: unknown(),
+            namespace: unknown(),
+            app: unknown(),
+            version: unknown(),
+            canonical_service: unknown(),
+            canonical_revision: unknown(),
+        };
+        let endpoint = Endpoint {
+            address: SocketAddr::from(([10, 0, 0, 1], at_endpoint)).into(),
+            weight: 1,
+            workload: workload.into(),
+        };
+        Port {
+            endpoints: vec![endpoint],
+            ..port(number, None)
+        }
+    }
+
     #[test]
     fn a_server_is_served_where_its_service_leads() {
         let service = Service {
@@ -91,13 +116,13 @@ mod tests {
             traffic_policy: TrafficPolicy::Cluster,
             selector: "istio=ingressgateway".to_owned(),
             is_gateway: true,
-            ports: vec![port(80, Some(8080)), port(443, None)],
+            ports: vec![port(80, Some(8080)), port(443, None), named(8443, 15443)],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,
             created: None,
         };
         let model = Model {
-            servers: vec![server(80), server(443), server(9000)],
+            servers: vec![server(80), server(443), server(8443), server(9000)],
             services: vec![service],
             ..Model::default()
         };
@@ -109,7 +134,7 @@ mod tests {
                 .map(|place| place.address().port())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(ports(true), [8080, 443, 9000]);
-        assert_eq!(ports(false), [80, 443, 9000]);
+        assert_eq!(ports(true), [8080, 443, 15443, 9000]);
+        assert_eq!(ports(false), [80, 443, 8443, 9000]);
     }
 }
