@@ -16,6 +16,7 @@ pub mod logging;
 mod notify;
 mod peers;
 mod reload;
+mod report;
 mod rows;
 mod scrape;
 pub mod settings;
@@ -209,11 +210,12 @@ async fn serve(
                 if let Some(speaking) = &mut speaking {
                     let state = Arc::clone(&speaking.borrow_and_update());
                     control.link_changed(&state);
+                    control.report();
                 }
                 control.show().await;
             }
             () = cluster_changed(watched.as_ref()) => control.reload(false),
-            () = leader_changed(&mut leading) => control.reload(true),
+            () = leader_changed(&mut leading) => control.dealing_changed(),
             _ = retry.tick() => {
                 control.retry_listeners();
                 control.show().await;

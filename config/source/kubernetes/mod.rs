@@ -30,7 +30,7 @@ use tokio::sync::{Notify, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use backoff::Backoff;
-pub use seen::{Ingress, PoolCounters, SeenPool, SeenService};
+pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_reported, is_verdict};
 pub use store::{Changed, Store};
 
 use crate::finding::Finding;
@@ -83,6 +83,7 @@ pub struct Shared {
     store: Arc<Mutex<Store>>,
     objects_changed: Arc<Notify>,
     status_changed: channel::Sender<u64>,
+    reports_changed: channel::Sender<u64>,
     /// How often each CustomResourceDefinition was seen to change.
     crds: channel::Sender<BTreeMap<String, u64>>,
 }
@@ -98,8 +99,12 @@ pub struct Seen {
     pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
     /// Whether everything is known that addresses are dealt by.
     pub may_allocate: bool,
+    /// Whether every kind was seen, or cannot be seen now.
+    pub is_complete: bool,
     /// Differs from the number before if anything changed.
     pub changes: u64,
+    /// Differs from the number before if more changed than what allocators write.
+    pub object_changes: u64,
 }
 
 impl Cluster {
@@ -167,6 +172,15 @@ impl Cluster {
                 "the API server has not told everything yet; going on with what is known"
             );
         }
+        let store = self.shared.store();
+        let absent: Vec<_> = store.absent(kinds::WATCHED).into_iter().collect();
+        if !absent.is_empty() {
+            let names: Vec<_> = absent.iter().map(|kind| kind.name()).collect();
+            tracing::info!(
+                "kinds that the cluster has not got yet, which are waited for: {}",
+                names.join(", ")
+            );
+        }
     }
 
     /// What the cluster holds now.
@@ -177,7 +191,9 @@ impl Cluster {
             findings: store.findings(),
             services: Arc::clone(store.services()),
             may_allocate: store.knows(kinds::FOR_ALLOCATION),
+            is_complete: store.has_tried(kinds::WATCHED),
             changes: store.changes(),
+            object_changes: store.object_changes(),
         }
     }
 
@@ -228,6 +244,7 @@ impl Shared {
             store: Arc::default(),
             objects_changed: Arc::default(),
             status_changed: channel::Sender::new(0),
+            reports_changed: channel::Sender::new(0),
             crds: channel::Sender::default(),
         }
     }
@@ -243,6 +260,11 @@ impl Shared {
         self.status_changed.subscribe()
     }
 
+    /// Told of each change of what analysis or allocators write.
+    pub fn report_changes(&self) -> channel::Receiver<u64> {
+        self.reports_changed.subscribe()
+    }
+
     /// Changes the store and tells who waits for that.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Store) -> Changed) {
         let changed = change(&mut self.store());
@@ -252,6 +274,9 @@ impl Shared {
         if changed.status {
             self.status_changed.send_modify(|count| *count += 1);
         }
+        if changed.reports || changed.status {
+            self.reports_changed.send_modify(|count| *count += 1);
+        }
     }
 
     fn crd_is_there(&self, name: String) {
@@ -260,17 +285,27 @@ impl Shared {
     }
 
     /// How often a CustomResourceDefinition was seen to change.
-    fn crd_changes(&self, name: &str) -> u64 {
+    pub(crate) fn crd_changes(&self, name: &str) -> u64 {
         self.crds.borrow().get(name).copied().unwrap_or_default()
     }
 
     /// Waits until it was seen to change once more; not longer than `most`.
-    async fn wait_for_crd(&self, name: &str, seen: u64, most: Duration) {
+    pub(crate) async fn wait_for_crd(&self, name: &str, seen: u64, most: Duration) {
         let mut crds = self.crds.subscribe();
         let more = crds.wait_for(|crds| crds.get(name).is_some_and(|count| *count > seen));
         // That the wait is over is all there is to know.
         let _ = timeout(most, more).await;
     }
+}
+
+/// Whether this is how an API server answers where it has no such kind.
+pub(crate) fn is_absent(error: &kube::runtime::watcher::Error) -> bool {
+    watch::is_absent(error)
+}
+
+/// Why a watch fails, in one line.
+pub(crate) fn watch_error_text(error: &kube::runtime::watcher::Error) -> String {
+    watch::reason(error)
 }
 
 /// An object as JSON, without what is long and says nothing.

@@ -1,6 +1,7 @@
 //! A LAN with an API server in it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use gatehouse_e2e::{ApiServer, DEADLINE, Echo, EchoPorts, Gatehouse, Lan, Node, eventually};
@@ -20,7 +21,12 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Option<Self> {
-        let mut lan = Lan::new(&["arping", "curl"])?;
+        Self::with(&[])
+    }
+
+    /// The same, where these programs are needed as well.
+    pub fn with(programs: &[&'static str]) -> Option<Self> {
+        let mut lan = Lan::new(&[&["arping", "curl"], programs].concat())?;
         let api = lan.node("api", 10);
         let nodes = [("node1", 11), ("node2", 12)].map(|(name, last)| lan.node(name, last));
         let client = lan.node("client", 100);
@@ -43,8 +49,13 @@ impl Setup {
 
     /// gatehouse on a node, with the rights of deploy/rbac.yaml and not one more.
     pub fn start(&self, node: &Node) -> Gatehouse {
+        self.start_with(node, &self.server.kubeconfig("gatehouse"))
+    }
+
+    /// The same, by way of another kubeconfig.
+    pub fn start_with(&self, node: &Node, kubeconfig: &Path) -> Gatehouse {
         Gatehouse::on(node)
-            .kube(&self.server.kubeconfig("gatehouse"))
+            .kube(kubeconfig)
             .arguments(&["--kube-namespace", "gatehouse-system", "--workers", "1"])
             .arguments(&["--node", node.name()])
             .start_in_cluster()
@@ -81,11 +92,14 @@ impl Setup {
 
     /// Names and versions of all Services, from which any write shows.
     pub fn versions(&self) -> String {
+        self.versions_of("services")
+    }
+
+    /// The same of other kinds, several with commas.
+    pub fn versions_of(&self, kinds: &str) -> String {
         let path = "{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}";
         let path = format!("jsonpath={path}");
-        self.server
-            .kubectl(&["get", "services", "-A", "-o", &path])
-            .ok()
+        self.server.kubectl(&["get", kinds, "-A", "-o", &path]).ok()
     }
 
     /// The node that deals addresses.
