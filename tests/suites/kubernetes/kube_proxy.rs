@@ -189,12 +189,29 @@ fn packets(node: &Node, mode: Mode, name: &str) -> u64 {
     }
 }
 
-/// The gateway's endpoints, as the controllers of a cluster write them for a Pod in the host's
-/// network.
+/// The gateway's endpoints, as the controllers of a cluster write them for Pods in the hosts'
+/// network. That of the other node is first: kube-proxy takes any, and with the policy Cluster hides
+/// the client from all but those of its own node.
 const GATEWAY_ENDPOINTS: &str = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
     metadata: {name: gw-1, namespace: istio-system, labels: {kubernetes.io/service-name: istio-ingressgateway}}\n\
-    addressType: IPv4\nports: [{name: http2, port: 8080, protocol: TCP}]\n\
-    endpoints: [{addresses: [192.168.8.11], nodeName: node1, conditions: {ready: true}}]\n";
+    addressType: IPv4\nports: [{name: http2, port: 8089, protocol: TCP}]\n\
+    endpoints:\n\
+    - {addresses: [192.168.8.12], nodeName: node2, conditions: {ready: true}}\n\
+    - {addresses: [192.168.8.11], nodeName: node1, conditions: {ready: true}}\n";
+
+/// A port at the nodes' own addresses, where kube-proxy's rules lead.
+const INSIDE: &str = "  servers:\n  \
+    - port: {number: 8089, name: inside, protocol: HTTP}\n    \
+    bind: 0.0.0.0\n    hosts: ['*']\n";
+
+/// Both nodes run the gateway, and the first one announces.
+const NODES: &str = "apiVersion: v1\nkind: Node\n\
+    metadata: {name: node1, labels: {kubernetes.io/hostname: node1}}\n---\n\
+    apiVersion: v1\nkind: Node\n\
+    metadata: {name: node2, labels: {kubernetes.io/hostname: node2}}\n---\n\
+    apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\n\
+    metadata: {name: lan, namespace: metallb-system}\n\
+    spec: {nodeSelectors: [{matchLabels: {kubernetes.io/hostname: node1}}]}\n";
 
 #[test]
 fn the_real_client_is_seen_with_nftables_rules_in_place() {
@@ -213,12 +230,14 @@ fn client_is_seen(mode: Mode) {
     let server = &setup.server;
     let node = &setup.nodes[0];
     server.install_crds();
-    for file in ["addresses", "bookinfo", "ingressgateway", "kiali"] {
+    for file in ["addresses", "ingressgateway", "kiali"] {
         server.apply(&crate::example(&format!("{file}.yaml")));
     }
+    server.apply(&crate::example("bookinfo.yaml").replace("  servers:\n", INSIDE));
+    server.apply(NODES);
     server.apply(GATEWAY_ENDPOINTS);
     node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward").ok();
-    let _gatehouse = setup.start(node);
+    let _gatehouses = [setup.start(node), setup.start(&setup.nodes[1])];
     setup.wait_for_address("istio-ingressgateway", "istio-system", "192.168.8.151");
     setup.wait_for_address("kiali", "istio-system", "192.168.8.152");
     let page = "http://192.168.8.151/productpage";
