@@ -39,8 +39,9 @@ use crate::source::decode::Kind;
 
 /// Nothing more for so long: one `kubectl apply` of several objects is one change.
 const QUIET: Duration = Duration::from_millis(8);
-/// A change is told after this at the latest.
-const AT_MOST: Duration = Duration::from_millis(40);
+/// A change is told after this at the latest: while thousands of statuses are written, more often
+/// would take the time that writing them needs.
+const AT_MOST: Duration = Duration::from_millis(100);
 /// A server that does not take a connection in this time is away.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -198,7 +199,7 @@ impl Cluster {
     }
 
     /// Waits until something changed, and who changed it has probably finished: 8 ms after the last
-    /// change, 40 ms after the first at the latest. No change is lost while nobody waits.
+    /// change, 100 ms after the first at the latest. No change is lost while nobody waits.
     pub async fn changed(&self) {
         self.shared.objects_changed.notified().await;
         let latest = Instant::now() + AT_MOST;
