@@ -146,20 +146,15 @@ fn take(
 }
 
 /// The objects of a kind, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sight<T> {
     /// Nobody looked yet, or nothing can be seen.
+    #[default]
     Unknown,
     /// The cluster has no such kind.
     Absent,
     /// All of them.
     Known(BTreeMap<String, T>),
-}
-
-impl<T> Default for Sight<T> {
-    fn default() -> Self {
-        Self::Unknown
-    }
 }
 
 impl<T> Sight<T> {
