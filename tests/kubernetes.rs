@@ -132,7 +132,7 @@ impl ApiServer {
             .args(["--service-account-issuer", "https://kubernetes.default.svc"])
             .args(["--service-account-key-file", &key])
             .args(["--service-account-signing-key-file", &key])
-            .args(["--service-cluster-ip-range", "10.96.0.0/16"])
+            .args(["--service-cluster-ip-range", "10.96.0.0/16,fd00:96::/112"])
             .args(["--endpoint-reconciler-type", "none"]);
         let mut server = Process::start("kube-apiserver", &mut command);
         eventually("the API server is ready", START, || {
@@ -192,6 +192,16 @@ impl ApiServer {
         self.folder.path().join(format!("{who}.kubeconfig"))
     }
 
+    /// Where it listens, with TLS.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where files of a test may be put.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// `kubectl`, as admin, not started yet.
     pub fn kubectl_command(&self) -> Command {
         let mut command = self.node.command(kubectl());
@@ -220,8 +230,27 @@ impl ApiServer {
     ///
     /// When it is refused.
     pub fn apply(&self, yaml: &str) -> String {
+        self.apply_with(&["apply", "-f", "-"], yaml)
+    }
+
+    /// `kubectl apply --server-side -f -` with this text.
+    ///
+    /// # Panics
+    ///
+    /// When it is refused.
+    pub fn apply_server_side(&self, yaml: &str) -> String {
+        let server_side = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.apply_with(&server_side, yaml)
+    }
+
+    /// `kubectl ARGUMENTS` with this text as its stdin.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn apply_with(&self, arguments: &[&str], yaml: &str) -> String {
         let mut command = self.kubectl_command();
-        command.args(["apply", "-f", "-"]);
+        command.args(arguments);
         let pipes = [Stdio::piped(), Stdio::piped(), Stdio::piped()];
         let [stdin, stdout, stderr] = pipes;
         command.stdin(stdin).stdout(stdout).stderr(stderr);

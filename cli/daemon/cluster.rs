@@ -11,7 +11,8 @@ use gatehouse_config::model::Model;
 use gatehouse_config::resources::{Origin, Resources};
 use gatehouse_config::source::Gathered;
 use gatehouse_config::source::kubernetes::{PoolCounters, SeenService};
-use gatehouse_config::status::kubernetes::{Note, StatusWriter, Wanted, WantedService};
+use gatehouse_config::status::kubernetes::{Note, Role, StatusWriter, Wanted, WantedService};
+use gatehouse_config::translate::deprecated_annotations;
 use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Allocator, Change, Decision, Outcome};
 
@@ -24,6 +25,8 @@ pub struct InCluster {
     told: HashMap<ObjectKey, String>,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     may_allocate: bool,
+    /// Everything was seen once.
+    is_complete: bool,
 }
 
 impl InCluster {
@@ -35,6 +38,7 @@ impl InCluster {
             told: HashMap::new(),
             services: Arc::default(),
             may_allocate: false,
+            is_complete: false,
         }
     }
 
@@ -42,6 +46,12 @@ impl InCluster {
     pub(super) fn see(&mut self, gathered: &Gathered) {
         self.services = Arc::clone(&gathered.services);
         self.may_allocate = gathered.may_allocate;
+        self.is_complete = gathered.is_complete;
+    }
+
+    /// Whether all that the cluster has was seen once.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// The pools that the statuses name.
@@ -100,6 +110,11 @@ impl InCluster {
                         .unwrap_or_default(),
                     is_gateway: service.is_gateway,
                     pool: allocation.map(|held| held.pool.clone()).unwrap_or_default(),
+                    deprecated: resources
+                        .services
+                        .get(&service.key)
+                        .map(|service| deprecated_annotations(&service.meta).collect())
+                        .unwrap_or_default(),
                 },
             );
             self.tell_of_waiting(&service.key, decision);
@@ -141,6 +156,7 @@ impl InCluster {
             self.writer.note(Note {
                 service: key.clone(),
                 is_warning: true,
+                by: Role::Allocator,
                 reason: "AllocationFailed",
                 message: format!("Failed to allocate IP for \"{key}\": {reason}"),
             });
@@ -156,6 +172,7 @@ impl InCluster {
         self.writer.note(Note {
             service: change.service.clone(),
             is_warning: false,
+            by: Role::Allocator,
             reason: "ClearAssignment",
             message: format!(
                 "current IP for \"{}\" is given up: {}",

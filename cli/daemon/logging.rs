@@ -50,8 +50,17 @@ impl Logging for Log {
     }
 }
 
+/// What the client of Kubernetes says of answers that are no news: every kind that a cluster has not
+/// got is one. What matters of them is a line of ours.
+const CLIENT: &str = "kube_client::client";
+
 fn parse(directives: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(directives).map_err(|error| {
+    let quiet = match directives.contains("kube") || directives.contains("trace") {
+        // Who asks for it gets it.
+        true => directives.to_owned(),
+        false => format!("{directives},{CLIENT}=error"),
+    };
+    EnvFilter::try_new(quiet).map_err(|error| {
         format!("`{directives}` is not a log level ({error}); write `info` or `info,gatehouse_gateway=debug`")
     })
 }

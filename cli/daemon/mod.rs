@@ -16,6 +16,7 @@ pub mod logging;
 mod notify;
 mod peers;
 mod reload;
+mod report;
 mod rows;
 mod scrape;
 pub mod settings;
@@ -216,11 +217,12 @@ async fn serve(
                 if let Some(speaking) = &mut speaking {
                     let state = Arc::clone(&speaking.borrow_and_update());
                     control.link_changed(&state);
+                    control.report();
                 }
                 control.show().await;
             }
             () = cluster_changed(watched.as_ref()) => control.reload(false),
-            () = changed(&mut leading) => control.reload(true),
+            () = changed(&mut leading) => control.dealing_changed(),
             _ = retry.tick() => {
                 control.give_memory_back();
                 control.retry_listeners();

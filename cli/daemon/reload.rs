@@ -114,6 +114,9 @@ pub(super) struct InForce {
     pub(super) outcome: Outcome,
     pub(super) plan: Plan,
     pub(super) placement: Arc<Placement>,
+    /// What reading and translating found.
+    pub(super) read: Vec<Finding>,
+    /// The same, and what became of addresses.
     pub(super) findings: Vec<Finding>,
     pub(super) listening: Vec<Finding>,
     pub(super) loaded_at: Option<i64>,
@@ -230,13 +233,20 @@ impl Control {
     pub fn reload(&mut self, always: bool) {
         let started = Instant::now();
         let loaded = self.sources.load();
-        if !self.files.load() && !loaded.changed && !always {
+        let files_changed = self.files.load();
+        if !files_changed && !loaded.changed && !always {
             return;
         }
+        let pools_before = self.holding_pools();
         if let Some(cluster) = &mut self.cluster {
             cluster.see(&loaded);
         }
-        self.seen = loaded.services;
+        self.seen = Arc::clone(&loaded.services);
+        let is_new = always || files_changed || loaded.objects_changed;
+        if !is_new && self.holding_pools() == pools_before {
+            self.readdress(started);
+            return;
+        }
         let mut resources = loaded.resources;
         if self.settings.role == Role::Speaker {
             leave_addresses_only(&mut resources);
@@ -255,46 +265,98 @@ impl Control {
         if let Some(logs) = self.settings.access_logs() {
             model.proxy.access_logs = logs;
         }
+        self.enforce(resources, Arc::new(model), findings, started, true);
+    }
+
+    /// The objects are as they were, and others may hold addresses now: another node deals, or what
+    /// was dealt stands in the statuses.
+    pub fn dealing_changed(&mut self) {
+        let started = Instant::now();
+        // Who deals takes over what the statuses say at this moment.
+        let loaded = self.sources.load();
+        if loaded.objects_changed || self.files.load() {
+            self.reload(true);
+            return;
+        }
+        if let Some(cluster) = &mut self.cluster {
+            cluster.see(&loaded);
+        }
+        self.seen = Arc::clone(&loaded.services);
+        self.readdress(started);
+    }
+
+    fn readdress(&mut self, started: Instant) {
+        let resources = std::mem::take(&mut self.in_force.resources);
+        let read = std::mem::take(&mut self.in_force.read);
+        let model = Arc::clone(&self.in_force.model);
+        self.enforce(resources, model, read, started, false);
+    }
+
+    /// Deals addresses for a model, and puts it in force. `is_new`: it is another one than before;
+    /// else what follows from it is as it was, where addresses are.
+    fn enforce(
+        &mut self,
+        resources: Resources,
+        model: Arc<Model>,
+        read: Vec<Finding>,
+        started: Instant,
+        is_new: bool,
+    ) {
         let (outcome, state_findings) = self.allocate(&model, &resources);
-        findings.extend(state_findings);
+        let held = rows::held(&outcome);
+        let moved = held != rows::held(&self.in_force.outcome);
         let plan = self.plan(&model, &outcome);
         // What nobody may reach any more is withdrawn before its sockets close; what is new is
         // announced once its sockets are open, so that nobody finds an address that refuses.
         if let Some(speaker) = &self.speaker {
             speaker.update(kept(&self.in_force.plan.announcements, &plan.announcements));
         }
-        let placement = self.place(&model, &outcome);
+        let (placement, listening) = if is_new || moved {
+            let placement = self.place(&model, &outcome);
+            let listening = match self.settings.role {
+                Role::Speaker => Vec::new(),
+                Role::All | Role::Gateway => self.gateway.apply(&model, &placement),
+            };
+            (Arc::new(placement), listening)
+        } else {
+            let listening = std::mem::take(&mut self.in_force.listening);
+            (Arc::clone(&self.in_force.placement), listening)
+        };
         let mut placed = placement.findings.clone();
         self.sources.locate(&resources, &mut placed);
-        findings.extend(placed);
-        let listening = match self.settings.role {
-            Role::Speaker => Vec::new(),
-            Role::All | Role::Gateway => self.gateway.apply(&model, &placement),
-        };
+        let findings = read.iter().cloned().chain(state_findings).chain(placed);
+        let findings = findings.collect();
         if let Some(speaker) = &self.speaker {
             speaker.update(plan.announcements.clone());
         }
         self.in_force = InForce {
             resources,
-            model: Arc::new(model),
+            model,
             outcome,
             plan,
-            placement: Arc::new(placement),
+            placement,
+            read,
             findings,
             listening,
-            loaded_at: unix_now(),
+            loaded_at: match is_new || moved {
+                true => unix_now(),
+                false => self.in_force.loaded_at,
+            },
         };
         self.log();
+        self.report();
         let took = started.elapsed();
         let generation = self.gateway.snapshot().generation;
-        tracing::info!(
-            generation,
-            objects = self.in_force.resources.len(),
-            routes = self.gateway.snapshot().route_count(),
-            listeners = self.gateway.listeners().count(),
-            took_ms = took.as_millis() as u64,
-            "configuration in force"
-        );
+        if is_new {
+            tracing::info!(
+                generation,
+                objects = self.in_force.resources.len(),
+                routes = self.gateway.snapshot().route_count(),
+                listeners = self.gateway.listeners().count(),
+                took_ms = took.as_millis() as u64,
+                "configuration in force"
+            );
+        }
         self.publish(&[]);
         self.spare_memory = Some(Instant::now());
     }
@@ -399,17 +461,18 @@ impl Control {
             node: self.settings.node.clone(),
             locality: self.settings.locality.clone(),
             ignore_security_policies: self.settings.ignore_security_policies,
-            holding_pools: self
-                .allocator
-                .holders()
-                .map(|(_, held)| &held.pool)
-                .chain(self.cluster.iter().flat_map(InCluster::pools))
-                .cloned()
-                .collect(),
+            holding_pools: self.holding_pools(),
             names: self.dns.names(),
             files: self.files.contents(),
             ..translate::Settings::default()
         }
+    }
+
+    /// The pools that somebody holds an address of.
+    fn holding_pools(&self) -> BTreeSet<String> {
+        let here = self.allocator.holders().map(|(_, held)| &held.pool);
+        let there = self.cluster.iter().flat_map(InCluster::pools);
+        here.chain(there).cloned().collect()
     }
 
     /// Tries listeners again that could not be opened, or were lost.

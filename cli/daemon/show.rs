@@ -103,7 +103,7 @@ impl Control {
         }));
     }
 
-    fn speaker_state(&self) -> Arc<SpeakerState> {
+    pub(super) fn speaker_state(&self) -> Arc<SpeakerState> {
         self.speaker
             .as_ref()
             .map(|speaker| speaker.states().borrow().clone())

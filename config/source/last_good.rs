@@ -53,15 +53,19 @@ impl LastGood {
         }
     }
 
-    /// Puts the last accepted version of an object that is outdated into `resources`; where there
-    /// is no other, the object stays as it is. Tells whether anything changed.
+    /// Puts the last accepted version of an object that is outdated, or gone, into `resources`; where
+    /// there is no other, the object stays as it is. Tells whether anything changed.
     pub fn prefer(&self, resources: &mut Resources, outdated: &ObjectRef) -> bool {
         let Some(kind) = Kind::from_name(&outdated.kind) else {
             return false;
         };
         let newest = resources.object(kind, &outdated.key);
         match (newest, self.accepted.object(kind, &outdated.key)) {
-            (Some(newest), Some(accepted)) if !newest.same_version(&accepted) => {
+            (newest, Some(accepted))
+                if newest
+                    .as_ref()
+                    .is_none_or(|newest| !newest.same_version(&accepted)) =>
+            {
                 resources.insert(accepted);
                 true
             }

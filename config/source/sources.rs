@@ -17,8 +17,8 @@ use crate::source::kubernetes::{Cluster, Seen, SeenService};
 pub struct Sources {
     directory: Option<Directory>,
     cluster: Option<Cluster>,
-    /// Of the cluster, when it was looked at last.
-    changes: u64,
+    /// Of the cluster, when it was looked at last: all changes, and those of objects.
+    changes: (u64, u64),
 }
 
 /// What they hold now.
@@ -30,10 +30,14 @@ pub struct Gathered {
     pub findings: Vec<Finding>,
     /// Whether anything changed since the time before.
     pub changed: bool,
+    /// Whether more changed than what allocators write to statuses.
+    pub objects_changed: bool,
     /// What the statuses of the cluster's Services say.
     pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
     /// Whether everything is known that addresses are dealt by.
     pub may_allocate: bool,
+    /// Whether everything was seen once.
+    pub is_complete: bool,
 }
 
 impl Sources {
@@ -46,7 +50,7 @@ impl Sources {
         Ok(Self {
             directory: directory.map(Directory::open).transpose()?,
             cluster,
-            changes: 0,
+            changes: (0, 0),
         })
     }
 
@@ -60,6 +64,7 @@ impl Sources {
     pub fn load(&mut self) -> Gathered {
         let mut gathered = Gathered {
             may_allocate: true,
+            is_complete: true,
             ..Gathered::default()
         };
         if let Some(directory) = &mut self.directory {
@@ -67,6 +72,7 @@ impl Sources {
             gathered.resources = loaded.resources;
             gathered.findings = loaded.findings;
             gathered.changed = loaded.changed;
+            gathered.objects_changed = loaded.changed;
         }
         if let Some(cluster) = &self.cluster {
             let Seen {
@@ -74,7 +80,9 @@ impl Sources {
                 findings,
                 services,
                 may_allocate,
+                is_complete,
                 changes,
+                object_changes,
             } = cluster.load();
             let twice = gathered.resources.add_all(&resources);
             let acting = twice.iter().filter(|object| object.kind().acts());
@@ -85,8 +93,10 @@ impl Sources {
             gathered.findings.extend(twice);
             gathered.services = services;
             gathered.may_allocate = may_allocate;
-            gathered.changed |= changes != self.changes;
-            self.changes = changes;
+            gathered.is_complete = is_complete;
+            gathered.changed |= changes != self.changes.0;
+            gathered.objects_changed |= object_changes != self.changes.1;
+            self.changes = (changes, object_changes);
         }
         gathered
     }

@@ -152,6 +152,14 @@ fn annotation<'m>(meta: &'m Metadata, name: &str) -> Option<(String, &'m str)> {
     })
 }
 
+/// The annotations of a Service that stand under MetalLB's old prefix.
+pub fn deprecated_annotations(meta: &Metadata) -> impl Iterator<Item = String> {
+    let names = ["address-pool", "loadBalancerIPs", "allow-shared-ip"];
+    let old = names.map(|name| format!("{OLD_PREFIX}{name}"));
+    old.into_iter()
+        .filter(|old| meta.annotations.contains_key(old))
+}
+
 fn request(
     meta: &Metadata,
     spec: &k8s_openapi::api::core::v1::ServiceSpec,
@@ -159,17 +167,15 @@ fn request(
 ) -> AddressRequest {
     let metadata = FieldPath::root("metadata");
     let annotations = metadata.field("annotations");
-    for name in ["address-pool", "loadBalancerIPs", "allow-shared-ip"] {
-        let old = format!("{OLD_PREFIX}{name}");
-        if meta.annotations.contains_key(&old) {
-            report.add(
-                codes::OLD_ANNOTATION,
-                Level::Info,
-                &annotations.field(&old),
-                format!("the annotation `{old}` is deprecated; it is honoured."),
-                format!("Write `{PREFIX}{name}`."),
-            );
-        }
+    for old in deprecated_annotations(meta) {
+        let name = old.trim_start_matches(OLD_PREFIX);
+        report.add(
+            codes::OLD_ANNOTATION,
+            Level::Info,
+            &annotations.field(&old),
+            format!("the annotation `{old}` is deprecated; it is honoured."),
+            format!("Write `{PREFIX}{name}`."),
+        );
     }
     for prefix in [PREFIX, OLD_PREFIX] {
         let slip = format!("{prefix}allow-shared");

@@ -46,6 +46,7 @@ use crate::resources::{ObjectRef, Resources};
 use certificates::Credentials;
 use clusters::Clusters;
 use destination_rule::DestinationRules;
+pub use load_balancer::deprecated_annotations;
 use memory::Memory;
 pub use memory::Work;
 use registry::Registry;

@@ -197,6 +197,7 @@ impl Control {
         self.arrivals = arrivals;
         self.in_force.plan = plan;
         self.log();
+        self.report();
         self.publish(&[]);
     }
 

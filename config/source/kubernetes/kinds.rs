@@ -80,9 +80,13 @@ pub(super) fn crd(kind: Kind) -> String {
     format!("{}.{}", resource(kind, "").plural, kind.group())
 }
 
+/// Objects in one answer to a list. All of them are in memory as text and as JSON at once, of every
+/// kind at the same time, and what was needed once is not given back at once.
+const PAGE: u32 = 100;
+
 /// How a kind is watched.
 pub(super) fn config(kind: Kind) -> watcher::Config {
-    let config = watcher::Config::default();
+    let config = watcher::Config::default().page_size(PAGE);
     match kind {
         // Helm's releases and Pods' tokens are most of what secrets there are, and never a
         // certificate.

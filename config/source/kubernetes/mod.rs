@@ -32,7 +32,7 @@ use tokio::sync::{Notify, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use backoff::Backoff;
-pub use seen::{Ingress, PoolCounters, SeenPool, SeenService};
+pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_reported, is_verdict};
 pub use store::{Changed, Store};
 
 use crate::finding::Finding;
@@ -41,8 +41,9 @@ use crate::source::decode::Kind;
 
 /// Nothing more for so long: one `kubectl apply` of several objects is one change.
 const QUIET: Duration = Duration::from_millis(8);
-/// A change is told after this at the latest.
-const AT_MOST: Duration = Duration::from_millis(40);
+/// A change is told after this at the latest: while thousands of statuses are written, more often
+/// would take the time that writing them needs.
+const AT_MOST: Duration = Duration::from_millis(100);
 /// A server that does not take a connection in this time is away.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -89,6 +90,7 @@ pub struct Shared {
     store: Arc<Mutex<Store>>,
     objects_changed: Arc<Notify>,
     status_changed: channel::Sender<u64>,
+    reports_changed: channel::Sender<u64>,
     /// How often each CustomResourceDefinition was seen to change.
     crds: channel::Sender<BTreeMap<String, u64>>,
 }
@@ -104,8 +106,12 @@ pub struct Seen {
     pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
     /// Whether everything is known that addresses are dealt by.
     pub may_allocate: bool,
+    /// Whether everything was seen once.
+    pub is_complete: bool,
     /// Differs from the number before if anything changed.
     pub changes: u64,
+    /// Differs from the number before if more changed than what allocators write.
+    pub object_changes: u64,
 }
 
 impl Cluster {
@@ -178,6 +184,15 @@ impl Cluster {
                 "the API server has not told everything yet; going on with what is known"
             );
         }
+        let store = self.shared.store();
+        let absent: Vec<_> = store.absent(self.watched).into_iter().collect();
+        if !absent.is_empty() {
+            let names: Vec<_> = absent.iter().map(|kind| kind.name()).collect();
+            tracing::info!(
+                "kinds that the cluster has not got yet, which are waited for: {}",
+                names.join(", ")
+            );
+        }
     }
 
     /// What the cluster holds now.
@@ -188,12 +203,14 @@ impl Cluster {
             findings: store.findings(),
             services: Arc::clone(store.services()),
             may_allocate: store.knows(kinds::FOR_ALLOCATION),
+            is_complete: store.knows(self.watched),
             changes: store.changes(),
+            object_changes: store.object_changes(),
         }
     }
 
     /// Waits until something changed, and who changed it has probably finished: 8 ms after the last
-    /// change, 40 ms after the first at the latest. No change is lost while nobody waits.
+    /// change, 100 ms after the first at the latest. No change is lost while nobody waits.
     pub async fn changed(&self) {
         self.shared.objects_changed.notified().await;
         let latest = Instant::now() + AT_MOST;
@@ -244,6 +261,7 @@ impl Shared {
             store: Arc::default(),
             objects_changed: Arc::default(),
             status_changed: channel::Sender::new(0),
+            reports_changed: channel::Sender::new(0),
             crds: channel::Sender::default(),
         }
     }
@@ -259,6 +277,11 @@ impl Shared {
         self.status_changed.subscribe()
     }
 
+    /// Told of each change of what analysis or allocators write.
+    pub fn report_changes(&self) -> channel::Receiver<u64> {
+        self.reports_changed.subscribe()
+    }
+
     /// Changes the store and tells who waits for that.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Store) -> Changed) {
         let changed = change(&mut self.store());
@@ -268,6 +291,9 @@ impl Shared {
         if changed.status {
             self.status_changed.send_modify(|count| *count += 1);
         }
+        if changed.reports || changed.status {
+            self.reports_changed.send_modify(|count| *count += 1);
+        }
     }
 
     fn crd_is_there(&self, name: String) {
@@ -276,17 +302,27 @@ impl Shared {
     }
 
     /// How often a CustomResourceDefinition was seen to change.
-    fn crd_changes(&self, name: &str) -> u64 {
+    pub(crate) fn crd_changes(&self, name: &str) -> u64 {
         self.crds.borrow().get(name).copied().unwrap_or_default()
     }
 
     /// Waits until it was seen to change once more; not longer than `most`.
-    async fn wait_for_crd(&self, name: &str, seen: u64, most: Duration) {
+    pub(crate) async fn wait_for_crd(&self, name: &str, seen: u64, most: Duration) {
         let mut crds = self.crds.subscribe();
         let more = crds.wait_for(|crds| crds.get(name).is_some_and(|count| *count > seen));
         // That the wait is over is all there is to know.
         let _ = timeout(most, more).await;
     }
+}
+
+/// Whether this is how an API server answers where it has no such kind.
+pub(crate) fn is_absent(error: &kube::runtime::watcher::Error) -> bool {
+    watch::is_absent(error)
+}
+
+/// Why a watch fails, in one line.
+pub(crate) fn watch_error_text(error: &kube::runtime::watcher::Error) -> String {
+    watch::reason(error)
 }
 
 /// An object as JSON, without what is long and says nothing.

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
-use crate::status::kubernetes::ALLOCATED_FROM;
+use crate::source::decode::Kind;
+use crate::status::kubernetes::{ALLOCATED_FROM, VERDICT};
 
 /// A Service, as far as its addresses go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,52 @@ pub struct PoolCounters {
     pub assigned_ipv6: i64,
     pub available_ipv4: i64,
     pub available_ipv6: i64,
+}
+
+/// What analysis wrote of one of Istio's objects, whoever did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenReport {
+    /// The version that this was seen in.
+    pub resource_version: String,
+    /// `metadata.generation`: another one whenever the spec changed.
+    pub generation: i64,
+    /// `status.validationMessages`.
+    pub messages: Vec<Json>,
+    /// `status.conditions`, those of others among them.
+    pub conditions: Vec<Json>,
+}
+
+impl SeenReport {
+    /// The condition that is ours, if this object was reported on.
+    pub fn verdict(&self) -> Option<&Json> {
+        self.conditions
+            .iter()
+            .find(|condition| is_verdict(condition))
+    }
+}
+
+/// Whether a condition is one of ours.
+pub fn is_verdict(condition: &Json) -> bool {
+    condition.get("type").and_then(Json::as_str) == Some(VERDICT)
+}
+
+/// Whether findings about objects of this kind go to their statuses.
+pub fn is_reported(kind: Kind) -> bool {
+    kind.group().ends_with(".istio.io")
+}
+
+pub(super) fn seen_report(version: &str, json: &Json) -> SeenReport {
+    let list = |field| {
+        let list = json.get("status").and_then(|status| status.get(field));
+        list.and_then(Json::as_array).cloned().unwrap_or_default()
+    };
+    let generation = json.pointer("/metadata/generation").and_then(Json::as_i64);
+    SeenReport {
+        resource_version: version.to_owned(),
+        generation: generation.unwrap_or_default(),
+        messages: list("validationMessages"),
+        conditions: list("conditions"),
+    }
 }
 
 pub(super) fn seen_service(version: &str, json: &Json) -> SeenService {

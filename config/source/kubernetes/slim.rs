@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::seen::{is_reported, is_verdict};
 use crate::source::decode::Kind;
 use crate::status::kubernetes::ALLOCATED_FROM;
 
@@ -49,7 +50,27 @@ pub(super) fn slim(kind: Kind, json: &mut Json) {
         Kind::IPAddressPool | Kind::L2Advertisement => {
             object.remove("status");
         }
+        kind if is_reported(kind) => slim_reported(object),
         _ => {}
+    }
+}
+
+/// Of the status of Istio's objects what others say of them: what is written there from here is no
+/// change of the object, and no reason for another finding.
+fn slim_reported(object: &mut Map<String, Json>) {
+    let Some(status) = object.get_mut("status").and_then(Json::as_object_mut) else {
+        return;
+    };
+    status.remove("validationMessages");
+    status.remove("observedGeneration");
+    if let Some(conditions) = status.get_mut("conditions").and_then(Json::as_array_mut) {
+        conditions.retain(|condition| !is_verdict(condition));
+        if conditions.is_empty() {
+            status.remove("conditions");
+        }
+    }
+    if status.is_empty() {
+        object.remove("status");
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::seen::{SeenPool, SeenService, seen_pool, seen_service};
+use super::seen::{
+    SeenPool, SeenReport, SeenService, is_reported, seen_pool, seen_report, seen_service,
+};
 use super::slim::slim;
 use crate::codes;
 use crate::finding::{Finding, Level};
@@ -24,7 +26,9 @@ pub struct Store {
     kinds: BTreeMap<Kind, Sight>,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     pools: BTreeMap<ObjectKey, SeenPool>,
+    reports: BTreeMap<(Kind, ObjectKey), SeenReport>,
     changes: u64,
+    object_changes: u64,
 }
 
 /// How well a kind is known.
@@ -32,6 +36,8 @@ pub struct Store {
 struct Sight {
     /// Its objects were seen as a whole once, or the cluster has no such kind.
     known: bool,
+    /// The cluster has no such kind.
+    absent: bool,
     /// What a list that is under way has brought.
     listing: Option<BTreeSet<ObjectKey>>,
     /// Why it cannot be seen now.
@@ -45,6 +51,8 @@ pub struct Changed {
     pub objects: bool,
     /// What allocators wrote: Services' addresses, pools' counters.
     pub status: bool,
+    /// What analysis wrote of Istio's objects.
+    pub reports: bool,
 }
 
 impl Store {
@@ -63,9 +71,25 @@ impl Store {
         &self.pools
     }
 
-    /// Counts changes of any kind.
+    /// What the statuses of Istio's objects say of them.
+    pub fn reports(&self) -> &BTreeMap<(Kind, ObjectKey), SeenReport> {
+        &self.reports
+    }
+
+    /// Counts changes of objects and of what allocators wrote.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Counts changes of objects alone.
+    pub fn object_changes(&self) -> u64 {
+        self.object_changes
+    }
+
+    /// The kinds of those given that the cluster has not got.
+    pub fn absent<'k>(&self, kinds: &'k [Kind]) -> Vec<&'k Kind> {
+        let is_absent = |kind: &&Kind| self.kinds.get(kind).is_some_and(|sight| sight.absent);
+        kinds.iter().filter(is_absent).collect()
     }
 
     /// Whether everything of these kinds was seen.
@@ -120,8 +144,10 @@ impl Store {
         let mut changed = Changed {
             objects: !sight.known || sight.trouble.is_some(),
             status: !sight.known,
+            reports: false,
         };
         sight.known = true;
+        sight.absent = false;
         sight.trouble = None;
         if let Some(listed) = sight.listing.take() {
             let failed = self.findings.keys().filter(|(of, _)| *of == kind);
@@ -142,8 +168,10 @@ impl Store {
         let changed = Changed {
             objects: !sight.known || sight.trouble.is_some(),
             status: !sight.known,
+            reports: false,
         };
         sight.known = true;
+        sight.absent = true;
         sight.trouble = None;
         self.note(changed)
     }
@@ -155,7 +183,7 @@ impl Store {
         sight.trouble = Some(why);
         self.note(Changed {
             objects,
-            status: false,
+            ..Changed::default()
         })
     }
 
@@ -173,10 +201,7 @@ impl Store {
             None if is_older => return Changed::default(),
             None => {}
         }
-        let mut changed = Changed {
-            objects: false,
-            status: self.see_status(kind, &key, &version, &json),
-        };
+        let mut changed = self.see_status(kind, &key, &version, &json);
         slim(kind, &mut json);
         let mut read = decode_json(kind, &version, &json);
         let before = self.resources.object(kind, &key);
@@ -216,9 +241,11 @@ impl Store {
             Kind::IPAddressPool => self.pools.remove(key).is_some(),
             _ => false,
         };
+        let reports = is_reported(kind) && self.reports.remove(&(kind, key.clone())).is_some();
         Changed {
             objects: self.resources.remove(kind, key) || had_findings,
             status,
+            reports,
         }
     }
 
@@ -226,6 +253,10 @@ impl Store {
         let seen = match kind {
             Kind::Service => self.services.get(key).map(|seen| &seen.resource_version),
             Kind::IPAddressPool => self.pools.get(key).map(|seen| &seen.resource_version),
+            kind if is_reported(kind) => {
+                let seen = self.reports.get(&(kind, key.clone()));
+                seen.map(|seen| &seen.resource_version)
+            }
             _ => None,
         };
         // Numbers that grow, since Kubernetes 1.35 by definition.
@@ -234,25 +265,31 @@ impl Store {
         seen.zip(new).is_some_and(|(seen, new)| new < seen)
     }
 
-    fn see_status(&mut self, kind: Kind, key: &ObjectKey, version: &str, json: &Json) -> bool {
+    fn see_status(&mut self, kind: Kind, key: &ObjectKey, version: &str, json: &Json) -> Changed {
+        let mut changed = Changed::default();
         match kind {
             Kind::Service => {
                 let seen = seen_service(version, json);
                 let services = Arc::make_mut(&mut self.services);
-                services.insert(key.clone(), seen.clone()) != Some(seen)
+                changed.status = services.insert(key.clone(), seen.clone()) != Some(seen);
             }
             Kind::IPAddressPool => {
                 let seen = seen_pool(version, json);
-                self.pools.insert(key.clone(), seen.clone()) != Some(seen)
+                changed.status = self.pools.insert(key.clone(), seen.clone()) != Some(seen);
             }
-            _ => false,
+            kind if is_reported(kind) => {
+                let seen = seen_report(version, json);
+                let place = (kind, key.clone());
+                changed.reports = self.reports.insert(place, seen.clone()) != Some(seen);
+            }
+            _ => {}
         }
+        changed
     }
 
     fn note(&mut self, changed: Changed) -> Changed {
-        if changed != Changed::default() {
-            self.changes += 1;
-        }
+        self.changes += u64::from(changed.objects || changed.status);
+        self.object_changes += u64::from(changed.objects);
         changed
     }
 }
@@ -261,6 +298,7 @@ impl Changed {
     pub(super) fn join(&mut self, other: Self) {
         self.objects |= other.objects;
         self.status |= other.status;
+        self.reports |= other.reports;
     }
 }
 

@@ -22,6 +22,46 @@ fn service(version: u32, ip: Option<&str>) -> Json {
     })
 }
 
+#[test]
+fn what_is_reported_on_an_object_is_no_change_of_it() {
+    let mut store = Store::default();
+    let route = |version: u32, status: Json| {
+        json!({
+            "metadata": {"name": "a", "namespace": "b", "generation": 4, "resourceVersion": version.to_string()},
+            "spec": {"hosts": ["a.lan"]},
+            "status": status,
+        })
+    };
+    let theirs = json!({"type": "Reconciled", "status": "False"});
+    assert!(
+        store
+            .apply(
+                Kind::VirtualService,
+                route(1, json!({"conditions": [theirs]}))
+            )
+            .objects
+    );
+    let ours = json!({"type": "GatehouseAccepted", "status": "False"});
+    let told = json!({
+        "conditions": [theirs, ours],
+        "validationMessages": [{"level": "ERROR"}],
+        "observedGeneration": 4,
+    });
+    let changed = store.apply(Kind::VirtualService, route(2, told));
+    assert!(
+        !changed.objects && !changed.status && changed.reports,
+        "{changed:?}"
+    );
+    let place = (Kind::VirtualService, ObjectKey::new("b", "a"));
+    let seen = &store.reports()[&place];
+    assert_eq!(seen.generation, 4);
+    assert_eq!((seen.messages.len(), seen.conditions.len()), (1, 2));
+    assert_eq!(seen.verdict(), Some(&ours));
+    // What was seen before the answer to a write is older than that.
+    store.apply(Kind::VirtualService, route(1, json!({})));
+    assert_eq!(store.reports()[&place].messages.len(), 1);
+}
+
 fn list(store: &mut Store, kind: Kind, objects: impl IntoIterator<Item = Json>) {
     store.list_begins(kind);
     for object in objects {

@@ -176,7 +176,7 @@ pub(super) fn json(object: DynamicObject) -> Json {
 }
 
 /// The cluster has no such kind, in this version.
-fn is_absent(error: &watcher::Error) -> bool {
+pub(super) fn is_absent(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,

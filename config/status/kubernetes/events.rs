@@ -16,10 +16,21 @@ pub struct Note {
     pub service: ObjectKey,
     /// Whether somebody should look.
     pub is_warning: bool,
+    /// Who tells.
+    pub by: Role,
     /// In one word: `IPAllocated`, `AllocationFailed`, `ClearAssignment`.
     pub reason: &'static str,
     /// For people.
     pub message: String,
+}
+
+/// Which part of gatehouse an event is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one that deals addresses.
+    Allocator,
+    /// The one that announces them.
+    Speaker,
 }
 
 /// Writes events one after the other, for as long as notes come: addresses are not held up.
@@ -29,11 +40,15 @@ pub(super) async fn run(
     shared: Shared,
     mut notes: mpsc::Receiver<Note>,
 ) {
-    let reporter = Reporter {
-        controller: "gatehouse-allocator".to_owned(),
-        instance: Some(instance),
+    let recorder = |controller: &str| {
+        let reporter = Reporter {
+            controller: controller.to_owned(),
+            instance: Some(instance.clone()),
+        };
+        Recorder::new(client.clone(), reporter)
     };
-    let recorder = Recorder::new(client, reporter);
+    let allocator = recorder("gatehouse-allocator");
+    let speaker = recorder("gatehouse-speaker");
     while let Some(note) = notes.recv().await {
         let uid = {
             let store = shared.store();
@@ -50,6 +65,10 @@ pub(super) async fn run(
             uid: Some(uid),
             ..ObjectReference::default()
         };
+        let (recorder, action) = match note.by {
+            Role::Allocator => (&allocator, "Allocate"),
+            Role::Speaker => (&speaker, "Announce"),
+        };
         let event = Event {
             type_: match note.is_warning {
                 true => EventType::Warning,
@@ -58,7 +77,7 @@ pub(super) async fn run(
             reason: note.reason.to_owned(),
             // The API refuses more than 1024 bytes.
             note: Some(shortened(&note.message, 1000)),
-            action: "Allocate".to_owned(),
+            action: action.to_owned(),
             secondary: None,
         };
         if let Err(error) = within(recorder.publish(&event, &reference)).await {
@@ -67,7 +86,8 @@ pub(super) async fn run(
     }
 }
 
-fn shortened(text: &str, most: usize) -> String {
+/// The text, or its beginning, in no more bytes than this and a few.
+pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }

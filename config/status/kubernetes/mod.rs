@@ -13,6 +13,7 @@
 mod events;
 mod leader;
 pub mod lease;
+mod reports;
 mod writer;
 mod writes;
 
@@ -22,15 +23,20 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch as channel};
 use tokio::time::timeout;
 
-pub use events::Note;
+pub use events::{Note, Role};
 pub use leader::{LEASE, Leadership};
+pub use reports::{Announced, Message, Reports};
 pub use writes::{Wanted, WantedService, pool_patch, service_patch};
 
 use crate::source::kubernetes::Cluster;
+use reports::Reporter;
 use writer::Writer;
 
 /// The annotation that names the pool of a Service's addresses.
 pub const ALLOCATED_FROM: &str = "metallb.io/ip-allocated-from-pool";
+
+/// The condition that tells of findings about one of Istio's objects.
+pub const VERDICT: &str = "GatehouseAccepted";
 
 /// Events that wait to be written; more are left out, with a line in the log.
 const NOTES: usize = 16_384;
@@ -40,6 +46,7 @@ const NOTES: usize = 16_384;
 pub struct StatusWriter {
     wanted: channel::Sender<Option<Arc<Wanted>>>,
     notes: mpsc::Sender<Note>,
+    reports: channel::Sender<Option<Arc<Reports>>>,
     leadership: channel::Receiver<Leadership>,
     trouble: channel::Receiver<Option<String>>,
     give_up: channel::Sender<bool>,
@@ -51,6 +58,8 @@ impl StatusWriter {
     /// [`write`](Self::write).
     pub fn start(cluster: &Cluster, namespace: &str, node: &str) -> Self {
         let (wanted, wanted_receiver) = channel::channel(None);
+        let (reports, reports_receiver) = channel::channel(None);
+        let (busy, is_busy) = channel::channel(false);
         let (notes, notes_receiver) = mpsc::channel(NOTES);
         let (told, leadership) = channel::channel(Leadership::default());
         let (trouble_sender, trouble) = channel::channel(None);
@@ -66,7 +75,9 @@ impl StatusWriter {
             notes_receiver,
         ));
         let writer = Writer::new(client.clone(), shared.clone(), notes.clone());
-        runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender));
+        runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender, busy));
+        let reporter = Reporter::new(cluster, namespace, node, notes.clone());
+        runtime.spawn(reporter.run(reports_receiver, leadership.clone(), is_busy));
         let leader = leader::Leader::new(client, shared, namespace, node, told);
         runtime.spawn(async move {
             leader.run(told_to_give_up).await;
@@ -76,6 +87,7 @@ impl StatusWriter {
         Self {
             wanted,
             notes,
+            reports,
             leadership,
             trouble,
             give_up,
@@ -103,6 +115,17 @@ impl StatusWriter {
         self.wanted.send_if_modified(|now| {
             let news = *now != wanted;
             *now = wanted;
+            news
+        });
+    }
+
+    /// What there is to tell of this node and of objects. Nothing is told before the first call.
+    pub fn report(&self, reports: Reports) {
+        self.reports.send_if_modified(|now| {
+            let news = now.as_deref() != Some(&reports);
+            if news {
+                *now = Some(Arc::new(reports));
+            }
             news
         });
     }

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::events::Note;
+use super::events::{Note, Role};
 use super::leader::Leadership;
 use super::lease::REQUEST;
 use super::writes::{Wanted, pool_patch, service_patch};
@@ -40,7 +40,7 @@ struct Task {
     key: ObjectKey,
     patch: Json,
     /// What is told when it is done.
-    note: Option<Note>,
+    notes: Vec<Note>,
 }
 
 /// What came of it.
@@ -84,6 +84,7 @@ impl Writer {
         mut wanted: channel::Receiver<Option<Arc<Wanted>>>,
         leadership: channel::Receiver<Leadership>,
         trouble: channel::Sender<Option<String>>,
+        busy: channel::Sender<bool>,
     ) {
         let mut statuses = self.shared.status_changes();
         let mut under_way = FuturesUnordered::new();
@@ -111,6 +112,8 @@ impl Writer {
                     under_way.push(send(self.client.clone(), task));
                 }
             }
+            let works = !self.queue.is_empty() || !under_way.is_empty();
+            busy.send_if_modified(|told| std::mem::replace(told, works) != works);
             let wake = match (self.queue.is_empty(), under_way.is_empty()) {
                 (true, true) => look,
                 // Looked again when their answers are there.
@@ -161,22 +164,33 @@ impl Writer {
             let addresses = target.map_or(&[][..], |target| &target.addresses);
             let before = seen.addresses();
             let is_news = !addresses.is_empty() && before != addresses;
+            let mut notes = Vec::new();
+            if is_news {
+                let texts: Vec<_> = addresses
+                    .iter()
+                    .map(|address| format!("\"{address}\""))
+                    .collect();
+                notes.push(Note {
+                    service: key.clone(),
+                    is_warning: false,
+                    by: Role::Allocator,
+                    reason: "IPAllocated",
+                    message: format!("Assigned IP [{}]", texts.join(" ")),
+                });
+            }
+            let deprecated = target.map_or(&[][..], |target| &target.deprecated);
+            notes.extend(deprecated.iter().map(|annotation| Note {
+                service: key.clone(),
+                is_warning: true,
+                by: Role::Allocator,
+                reason: "deprecatedAnnotation",
+                message: format!("Service uses deprecated annotation {annotation}"),
+            }));
             self.queue.push_back(Task {
                 kind: Kind::Service,
                 key: key.clone(),
                 patch,
-                note: is_news.then(|| {
-                    let texts: Vec<_> = addresses
-                        .iter()
-                        .map(|address| format!("\"{address}\""))
-                        .collect();
-                    Note {
-                        service: key.clone(),
-                        is_warning: false,
-                        reason: "IPAllocated",
-                        message: format!("Assigned IP [{}]", texts.join(" ")),
-                    }
-                }),
+                notes,
             });
         }
         let mut counters = Vec::new();
@@ -191,7 +205,7 @@ impl Writer {
                     kind: Kind::IPAddressPool,
                     key: key.clone(),
                     patch,
-                    note: None,
+                    notes: Vec::new(),
                 });
             }
         }
@@ -217,10 +231,10 @@ impl Writer {
                 self.backoff.reset();
                 self.pause_until = None;
                 self.see(task.kind, *object);
-                if let Some(note) = task.note
-                    && let Err(error) = self.notes.try_send(note)
-                {
-                    tracing::warn!(%error, "an event is left out");
+                for note in task.notes {
+                    if let Err(error) = self.notes.try_send(note) {
+                        tracing::warn!(%error, "an event is left out");
+                    }
                 }
                 return None;
             }

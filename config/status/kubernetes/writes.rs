@@ -27,6 +27,8 @@ pub struct WantedService {
     pub is_gateway: bool,
     /// The pool that they are from; empty with none.
     pub pool: String,
+    /// Annotations that it uses by their old names, which is told whenever it is written.
+    pub deprecated: Vec<String>,
 }
 
 /// The merge patch of a Service's status, against the version that was seen; none where the
@@ -124,6 +126,7 @@ mod tests {
             addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
             is_gateway: false,
             pool: pool.to_owned(),
+            deprecated: Vec::new(),
         }
     }
 

@@ -182,6 +182,13 @@ impl<'a> Credentials<'a> {
             let texts = (&*cas.1, crl.1.as_deref());
             return self.trust(texts, (&cas_name, &crl_name), inputs, path, report);
         }
+        let gone = keys.iter().map(|key| {
+            Input::Object(ObjectRef {
+                kind: kind.name().to_owned(),
+                key: key.clone(),
+            })
+        });
+        report.outdated(gone.collect());
         let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
         report.add(
             codes::REFERENCE,
@@ -191,7 +198,7 @@ impl<'a> Credentials<'a> {
                 "there is no CA in the {} {}, under the key `cacert` or `ca.crt`: {}.",
                 kind.name(),
                 keys.join(", nor in "),
-                self.effect
+                self.kept()
             ),
             "Add the CA of those certificates, in PEM, as `ca.crt`.",
         );

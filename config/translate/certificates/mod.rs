@@ -102,7 +102,14 @@ impl<'a> Credentials<'a> {
                 return None;
             }
         };
+        let inputs = vec![Input::Object(ObjectRef {
+            kind: Kind::Secret.name().to_owned(),
+            key: key.clone(),
+        })];
         let Some(object) = self.resources.secrets.get(&key) else {
+            // One that vanishes takes no server with it, as at Istio's gateway: whoever makes it anew
+            // deletes it first.
+            report.outdated(inputs);
             if !told {
                 report.add(
                     codes::REFERENCE,
@@ -110,17 +117,13 @@ impl<'a> Credentials<'a> {
                     path,
                     format!(
                         "there is no Secret {key}, which is where the gateway looks for it: {}.",
-                        self.effect
+                        self.kept()
                     ),
                     secret::nearest(&key, self.resources),
                 );
             }
             return None;
         };
-        let inputs = vec![Input::Object(ObjectRef {
-            kind: Kind::Secret.name().to_owned(),
-            key: key.clone(),
-        })];
         let secret = match secret::pair(&object.body) {
             Ok(secret) => secret,
             Err(wrong) => {

@@ -1,9 +1,16 @@
 //! A real API server: kubectl applies, gatehouse serves and writes addresses back.
 
+mod answers;
+mod between;
 mod failover;
+mod figures;
+mod histories;
+mod kube_proxy;
 mod nodes;
+mod reports;
 mod robust;
 mod roles;
+mod secrets;
 mod setup;
 mod trio;
 
@@ -11,6 +18,12 @@ use std::time::{Duration, Instant};
 
 use gatehouse_e2e::{DEADLINE, eventually};
 use setup::{PATIENCE, Setup};
+
+/// A file of config/examples/lan.
+fn example(file: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/lan/");
+    std::fs::read_to_string(format!("{folder}{file}")).expect("the example is there")
+}
 
 /// The story of the README with kubectl in the place of files.
 #[test]
@@ -20,13 +33,13 @@ fn from_pending_to_a_page_on_another_machine() {
     // Before there are any kinds of Istio's or MetalLB's: they are waited for.
     let gatehouse = setup.start(&setup.nodes[0]);
     server.install_crds();
-    let lan = |file: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/examples/lan/");
-        std::fs::read_to_string(format!("{folder}{file}")).expect("the example is there")
-    };
     // kiali as a ClusterIP first.
-    let kiali = lan("kiali.yaml").replace("type: LoadBalancer", "type: ClusterIP");
-    for text in [lan("bookinfo.yaml"), lan("ingressgateway.yaml"), kiali] {
+    let kiali = example("kiali.yaml").replace("type: LoadBalancer", "type: ClusterIP");
+    for text in [
+        example("bookinfo.yaml"),
+        example("ingressgateway.yaml"),
+        kiali,
+    ] {
         server.apply(&text);
     }
     let services = || server.kubectl(&["get", "svc", "-n", "istio-system"]).ok();
@@ -37,7 +50,7 @@ fn from_pending_to_a_page_on_another_machine() {
     };
     assert!(line("istio-ingressgateway").contains("<pending>"));
 
-    server.apply(&lan("addresses.yaml"));
+    server.apply(&example("addresses.yaml"));
     setup.wait_for_address("istio-ingressgateway", "istio-system", "192.168.8.151");
     assert!(line("istio-ingressgateway").contains("192.168.8.151"));
     setup.wait_for_page(

@@ -10,10 +10,11 @@ use rustix::process::Signal;
 
 use crate::setup::{PATIENCE, Setup};
 
-const POOL: &str = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
+pub const POOL: &str = "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
     metadata: {name: lan, namespace: metallb-system}\nspec: {addresses: [192.168.8.151-192.168.8.198]}\n";
 
-fn services(names: impl IntoIterator<Item = String>) -> String {
+/// Services of type LoadBalancer, with a port and nobody behind it.
+pub fn services(names: impl IntoIterator<Item = String>) -> String {
     let mut text = String::new();
     for name in names {
         let _ = write!(
@@ -25,12 +26,13 @@ fn services(names: impl IntoIterator<Item = String>) -> String {
     text
 }
 
-fn numbered(count: usize) -> impl Iterator<Item = String> {
+/// Names of so many Services.
+pub fn numbered(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("s{number}"))
 }
 
 /// The addresses of all Services that have one; each once.
-fn dealt(setup: &Setup) -> Vec<String> {
+pub fn dealt(setup: &Setup) -> Vec<String> {
     let path = "jsonpath={range .items[*]}{.status.loadBalancer.ingress[*].ip} {end}";
     let text = setup
         .server
@@ -42,7 +44,7 @@ fn dealt(setup: &Setup) -> Vec<String> {
     all
 }
 
-fn wait_for_dealt(setup: &Setup, count: usize) {
+pub fn wait_for_dealt(setup: &Setup, count: usize) {
     eventually(
         &format!("{count} Services have addresses"),
         PATIENCE,
@@ -182,9 +184,14 @@ fn bad_objects_stop_nothing_and_pools_change_under_holders() {
 
 /// Waits until nothing is written any more; gives what there is then.
 fn quiet(setup: &Setup) -> String {
-    let mut last = (setup.versions(), Instant::now());
+    quiet_versions(setup, "services")
+}
+
+/// The same of other kinds.
+pub fn quiet_versions(setup: &Setup, kinds: &str) -> String {
+    let mut last = (setup.versions_of(kinds), Instant::now());
     eventually("nothing is written any more", PATIENCE, || {
-        let versions = setup.versions();
+        let versions = setup.versions_of(kinds);
         if versions != last.0 {
             last = (versions, Instant::now());
         }

@@ -1,6 +1,7 @@
 //! A LAN with an API server in it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use gatehouse_e2e::{
@@ -22,7 +23,12 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Option<Self> {
-        let mut lan = Lan::new(&["arping", "curl"])?;
+        Self::with(&[])
+    }
+
+    /// The same, where these programs are needed as well.
+    pub fn with(programs: &[&'static str]) -> Option<Self> {
+        let mut lan = Lan::new(&[&["arping", "curl"], programs].concat())?;
         let api = lan.node("api", 10);
         let nodes =
             [("node1", 11), ("node2", 12), ("node3", 13)].map(|(name, last)| lan.node(name, last));
@@ -46,15 +52,24 @@ impl Setup {
 
     /// One that is not started yet, with the rights of deploy/rbac.yaml and not one more.
     pub fn daemon(&self, node: &Node) -> GatehouseBuilder {
+        self.daemon_with(node, &self.server.kubeconfig("gatehouse"))
+    }
+
+    fn daemon_with(&self, node: &Node, kubeconfig: &Path) -> GatehouseBuilder {
         Gatehouse::on(node)
-            .kube(&self.server.kubeconfig("gatehouse"))
+            .kube(kubeconfig)
             .arguments(&["--kube-namespace", "gatehouse-system"])
             .arguments(&["--node", node.name()])
     }
 
     /// gatehouse on a node, with the rights of deploy/rbac.yaml and not one more.
     pub fn start(&self, node: &Node) -> Gatehouse {
-        self.daemon(node)
+        self.start_with(node, &self.server.kubeconfig("gatehouse"))
+    }
+
+    /// The same, by way of another kubeconfig.
+    pub fn start_with(&self, node: &Node, kubeconfig: &Path) -> Gatehouse {
+        self.daemon_with(node, kubeconfig)
             .arguments(&["--workers", "1"])
             .start_in_cluster()
     }
@@ -90,11 +105,14 @@ impl Setup {
 
     /// Names and versions of all Services, from which any write shows.
     pub fn versions(&self) -> String {
+        self.versions_of("services")
+    }
+
+    /// The same of other kinds, several with commas.
+    pub fn versions_of(&self, kinds: &str) -> String {
         let path = "{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}";
         let path = format!("jsonpath={path}");
-        self.server
-            .kubectl(&["get", "services", "-A", "-o", &path])
-            .ok()
+        self.server.kubectl(&["get", kinds, "-A", "-o", &path]).ok()
     }
 
     /// The node that deals addresses.

@@ -1,0 +1,416 @@
+//! Writes what there is to tell and is not told yet: after addresses, few requests at once, and no
+//! object twice in a moment.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use tokio::sync::{mpsc, watch as channel};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::super::events::{Note, Role};
+use super::super::leader::Leadership;
+use super::super::lease::REQUEST;
+use super::acts::{Act, Place, What, state};
+use super::l2::{Here, acts};
+use super::owner::Owner;
+use super::seen::Seen;
+use super::state::Component;
+use super::watch::{L2, STATE, Sight, watch};
+use super::{Announced, Reports, istio};
+use crate::resources::ObjectKey;
+use crate::source::kubernetes::{Backoff, Cluster, Shared, error_text, resource_of};
+
+/// Requests under way at once.
+const AT_ONCE: usize = 4;
+/// Between looks for what is to be told, while much changes.
+const SCAN: Duration = Duration::from_millis(100);
+/// Before one object is written again.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The same where somebody else was faster, and where it was refused.
+const CONFLICT: Duration = Duration::from_millis(200);
+const REFUSED: Duration = Duration::from_secs(30);
+/// Between tries while the server cannot take anything.
+const FIRST: Duration = Duration::from_millis(500);
+const MOST: Duration = Duration::from_secs(30);
+/// For so long after the start nothing of this node's is removed: it may announce it again.
+const START: Duration = Duration::from_secs(15);
+
+/// What came of a request.
+enum Done {
+    Written,
+    /// It is another version by now; the watch brings it.
+    Conflict,
+    /// It is not there (any more).
+    Gone,
+    Refused(String),
+    Away(String),
+}
+
+/// Tells.
+pub(crate) struct Reporter {
+    client: Client,
+    runtime: tokio::runtime::Handle,
+    shared: Shared,
+    notes: mpsc::Sender<Note>,
+    node: String,
+    namespace: String,
+    owner: Option<Owner>,
+    seen: channel::Receiver<Seen>,
+    seen_sender: channel::Sender<Seen>,
+    queue: VecDeque<Act>,
+    /// Objects that are not written again before.
+    later: HashMap<(Place, ObjectKey), Instant>,
+    pause_until: Option<Instant>,
+    backoff: Backoff,
+    /// Refusals that the log has.
+    refused: HashSet<(&'static str, String)>,
+    /// Services that an event was written about: announced, or on no interface.
+    assigned: BTreeSet<ObjectKey>,
+    failed: BTreeSet<ObjectKey>,
+}
+
+impl Reporter {
+    pub(crate) fn new(
+        cluster: &Cluster,
+        namespace: &str,
+        node: &str,
+        notes: mpsc::Sender<Note>,
+    ) -> Self {
+        let (seen_sender, seen) = channel::channel(Seen::default());
+        Self {
+            client: cluster.client().clone(),
+            runtime: cluster.runtime().clone(),
+            shared: cluster.shared().clone(),
+            notes,
+            node: node.to_owned(),
+            namespace: namespace.to_owned(),
+            owner: None,
+            seen,
+            seen_sender,
+            queue: VecDeque::new(),
+            later: HashMap::new(),
+            pause_until: None,
+            backoff: Backoff::new(FIRST, MOST),
+            refused: HashSet::new(),
+            assigned: BTreeSet::new(),
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// Until nobody tells anything any more. `busy`: addresses are being written, which go first.
+    pub(crate) async fn run(
+        mut self,
+        mut wanted: channel::Receiver<Option<Arc<Reports>>>,
+        mut leadership: channel::Receiver<Leadership>,
+        mut busy: channel::Receiver<bool>,
+    ) {
+        // Nothing is watched before there is something to tell.
+        if wanted.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        self.owner = Owner::find(&self.client, &self.namespace).await;
+        for what in [L2, STATE] {
+            self.runtime.spawn(watch(
+                self.client.clone(),
+                self.namespace.clone(),
+                what,
+                self.shared.clone(),
+                self.seen_sender.clone(),
+            ));
+        }
+        let removes_from = Instant::now() + START;
+        let mut statuses = self.shared.report_changes();
+        let mut under_way = FuturesUnordered::new();
+        let mut look = Some(Instant::now());
+        loop {
+            let now = Instant::now();
+            if self.queue.is_empty() && under_way.is_empty() && look.is_some_and(|at| at <= now) {
+                let reports = wanted.borrow_and_update().clone().unwrap_or_default();
+                statuses.borrow_and_update();
+                self.seen.mark_unchanged();
+                let leads = leadership.borrow_and_update().is_mine();
+                look = self.scan(&reports, leads, now, removes_from);
+            }
+            let may_send = !*busy.borrow_and_update();
+            if may_send && self.pause_until.is_none_or(|until| until <= now) {
+                while under_way.len() < AT_ONCE
+                    && let Some(act) = self.queue.pop_front()
+                {
+                    under_way.push(send(self.client.clone(), act));
+                }
+            }
+            let wake = match (self.queue.is_empty(), under_way.is_empty()) {
+                (true, true) => look,
+                (true, false) => None,
+                (false, _) => self.pause_until,
+            };
+            let soon = Instant::now() + SCAN;
+            let later = look.is_none_or(|at| at > soon);
+            tokio::select! {
+                Some((act, done)) = under_way.next(), if !under_way.is_empty() => {
+                    self.done(act, done);
+                    look = Some(look.unwrap_or(soon));
+                }
+                changed = wanted.changed(), if later => match changed {
+                    Ok(()) => {
+                        self.queue.clear();
+                        look = Some(soon);
+                    }
+                    Err(_) => return,
+                },
+                Ok(()) = statuses.changed(), if later => look = Some(soon),
+                Ok(()) = self.seen.changed(), if later => look = Some(soon),
+                Ok(()) = leadership.changed(), if later => {
+                    // What was to be told as the one that deals may be another's now.
+                    self.queue.clear();
+                    look = Some(soon);
+                }
+                Ok(()) = busy.changed(), if !may_send => {}
+                () = at(wake) => {}
+            }
+        }
+    }
+
+    /// Finds what is to be written; tells when to look again, if that is known.
+    fn scan(
+        &mut self,
+        reports: &Reports,
+        leads: bool,
+        now: Instant,
+        removes_from: Instant,
+    ) -> Option<Instant> {
+        self.later.retain(|_, until| *until > now);
+        let mut again = self.later.values().min().copied();
+        let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let mut found = Vec::new();
+        let receiver = self.seen.clone();
+        let seen = receiver.borrow();
+        if let Sight::Known(objects) = &seen.l2 {
+            let here = Here {
+                node: &self.node,
+                namespace: &self.namespace,
+                owner: self.owner.as_ref(),
+                removes: now >= removes_from,
+            };
+            if !here.removes {
+                again = Some(again.map_or(removes_from, |other| other.min(removes_from)));
+            }
+            let store = self.shared.store();
+            let services = Arc::clone(store.services());
+            drop(store);
+            let holds = |key: &ObjectKey| {
+                let seen = services.get(key);
+                seen.is_some_and(|seen| seen.is_load_balancer && !seen.ingress.is_empty())
+            };
+            let held: Option<&dyn Fn(&ObjectKey) -> bool> = match leads {
+                true => Some(&holds),
+                false => None,
+            };
+            found.extend(acts(here, &reports.announced, objects, held));
+        }
+        if let Sight::Known(objects) = &seen.states {
+            let mut component = |component: Component, errors: &[String]| {
+                let seen = objects.get(&component.object(&self.node));
+                let owner = self.owner.as_ref();
+                let (node, namespace) = (&self.node, &self.namespace);
+                found.extend(state(
+                    component, node, namespace, errors, seen, owner, &time,
+                ));
+            };
+            component(Component::Speaker, &reports.speaker);
+            if leads {
+                component(Component::Controller, &reports.controller);
+            }
+        }
+        if leads {
+            let store = self.shared.store();
+            for ((kind, key), seen) in store.reports() {
+                let place = (*kind, key.clone());
+                let messages = reports.objects.get(&place).map_or(&[][..], Vec::as_slice);
+                let patch = istio::patch(seen, messages, &time);
+                found.extend(patch.map(|patch| Act {
+                    place: Place::Object(*kind),
+                    key: key.clone(),
+                    what: What::Status(patch),
+                }));
+            }
+        }
+        found.retain(|act| !self.later.contains_key(&(act.place, act.key.clone())));
+        self.queue.extend(found);
+        self.tell(reports, matches!(seen.l2, Sight::Absent));
+        again
+    }
+
+    /// Events of Services that are announced from now on, or cannot be. Where there are statuses,
+    /// they tell what was announced already.
+    fn tell(&mut self, reports: &Reports, without_statuses: bool) {
+        self.assigned
+            .retain(|service| reports.announced.contains_key(service));
+        self.failed
+            .retain(|service| reports.announced.contains_key(service));
+        for (service, how) in &reports.announced {
+            match how {
+                Announced::Yes { .. } => {
+                    self.failed.remove(service);
+                    if without_statuses && self.assigned.insert(service.clone()) {
+                        self.note(self.assigned_note(service));
+                    }
+                }
+                Announced::NoInterface { address } if self.failed.insert(service.clone()) => {
+                    self.note(Note {
+                        service: service.clone(),
+                        is_warning: true,
+                        by: Role::Speaker,
+                        reason: "announceFailed",
+                        message: format!(
+                            "the interfaces specified by LB IP \"{address}\" doesn't exist in \
+                             assigned node \"{}\" with protocol \"layer2\"",
+                            self.node
+                        ),
+                    });
+                }
+                Announced::NoInterface { .. } | Announced::Perhaps => {}
+            }
+        }
+    }
+
+    fn assigned_note(&self, service: &ObjectKey) -> Note {
+        Note {
+            service: service.clone(),
+            is_warning: false,
+            by: Role::Speaker,
+            reason: "nodeAssigned",
+            message: format!(
+                "announcing from node \"{}\" with protocol \"layer2\"",
+                self.node
+            ),
+        }
+    }
+
+    fn note(&self, note: Note) {
+        if let Err(error) = self.notes.try_send(note) {
+            tracing::warn!(%error, "an event is left out");
+        }
+    }
+
+    fn done(&mut self, act: Act, done: Done) {
+        let now = Instant::now();
+        let wait = match done {
+            Done::Written => {
+                self.backoff.reset();
+                self.pause_until = None;
+                if let What::Create {
+                    announces: Some(service),
+                    ..
+                } = &act.what
+                {
+                    self.note(self.assigned_note(service));
+                }
+                AGAIN
+            }
+            Done::Conflict => CONFLICT,
+            // The watch tells of it; or the kind has no status to write.
+            Done::Gone => REFUSED,
+            Done::Refused(why) => {
+                let kind = act.place.kind();
+                if self.refused.insert((kind, why.clone())) {
+                    tracing::warn!(kind, object = %act.key, why, "no report can be written");
+                }
+                REFUSED
+            }
+            Done::Away(why) => {
+                let until = self.pause_until.filter(|until| *until > now);
+                let until = until.unwrap_or_else(|| now + self.backoff.pause());
+                self.pause_until = Some(until);
+                tracing::debug!(why, "no report can be written now");
+                until - now
+            }
+        };
+        self.later.insert((act.place, act.key), now + wait);
+    }
+}
+
+impl Place {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::L2 => L2.kind,
+            Self::State => STATE.kind,
+            Self::Object(kind) => kind.name(),
+        }
+    }
+}
+
+async fn send(client: Client, act: Act) -> (Act, Done) {
+    let resource = match act.place {
+        Place::L2 => L2.resource(),
+        Place::State => STATE.resource(),
+        Place::Object(kind) => resource_of(kind),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &act.key.namespace, &resource);
+    let name = act.key.name.as_str();
+    let patching = PatchParams {
+        field_manager: Some("gatehouse".to_owned()),
+        ..PatchParams::default()
+    };
+    let request = async {
+        match &act.what {
+            What::Create { object, status, .. } => {
+                let object: DynamicObject =
+                    serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
+                let posting = PostParams {
+                    field_manager: Some("gatehouse".to_owned()),
+                    ..PostParams::default()
+                };
+                api.create(&posting, &object).await?;
+                let status = serde_json::json!({"status": status});
+                api.patch_status(name, &patching, &Patch::Merge(&status))
+                    .await
+                    .map(drop)
+            }
+            What::Status(patch) => {
+                let patch = Patch::Merge(patch);
+                api.patch_status(name, &patching, &patch).await.map(drop)
+            }
+            What::Patch(patch) => api
+                .patch(name, &patching, &Patch::Merge(patch))
+                .await
+                .map(drop),
+            What::Delete { version } => {
+                let deleting = DeleteParams {
+                    preconditions: Some(Preconditions {
+                        resource_version: Some(version.clone()),
+                        uid: None,
+                    }),
+                    ..DeleteParams::default()
+                };
+                api.delete(name, &deleting).await.map(drop)
+            }
+        }
+    };
+    let done = match timeout(REQUEST, request).await {
+        Ok(Ok(())) => Done::Written,
+        Ok(Err(kube::Error::Api(status))) => match status.code {
+            409 => Done::Conflict,
+            404 => Done::Gone,
+            429 | 500.. => Done::Away(error_text(&kube::Error::Api(status))),
+            _ => Done::Refused(error_text(&kube::Error::Api(status))),
+        },
+        Ok(Err(error)) => Done::Away(error_text(&error)),
+        Err(_) => Done::Away(format!("no answer within {} s", REQUEST.as_secs())),
+    };
+    (act, done)
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
