@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use gatehouse_config::model::{self, Authorities, ClientSni, EndpointAddress};
 use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, DnsName, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -29,6 +30,8 @@ pub struct TlsClient {
     source: Arc<model::ClientTls>,
     /// One for each that is [spoken within](Within).
     configs: [Arc<ClientConfig>; 3],
+    /// Who judges certificates for requests.
+    judge: Arc<dyn ServerCertVerifier>,
     authorities: Arc<RootCertStore>,
 }
 
@@ -58,7 +61,7 @@ pub enum Within {
 pub struct Handshake {
     /// The settings.
     pub config: Arc<ClientConfig>,
-    /// Whom to ask for, and whose certificate is wanted.
+    /// Whom to ask for.
     pub name: ServerName<'static>,
 }
 
@@ -90,15 +93,11 @@ impl TlsClient {
                 // There is a finding.
                 Err(_) => nobody(),
             },
-            (ClientSni::FromHost, Some(host)) => {
-                let host = host.strip_prefix('[').unwrap_or(host);
-                let host = host.strip_suffix(']').unwrap_or(host);
-                match ServerName::try_from(host) {
-                    Ok(name) => name.to_owned(),
-                    Err(_) if self.source.verify_host => return None,
-                    Err(_) => nobody(),
-                }
-            }
+            (ClientSni::FromHost, Some(host)) => match certificate_name(host) {
+                Some(name) => name,
+                None if self.source.verify_host => return None,
+                None => nobody(),
+            },
             (ClientSni::FromHost, None) if self.source.verify_host && within != Within::Bytes => {
                 return None;
             }
@@ -110,11 +109,34 @@ impl TlsClient {
             Within::Http2 => http2,
             Within::Bytes => bytes,
         };
-        Some(Handshake {
-            config: Arc::clone(config),
-            name,
-        })
+        let asks_for_another = matches!(self.source.sni, ClientSni::Name(_));
+        let config = match asks_for_another && self.source.verify_host && within != Within::Bytes {
+            false => Arc::clone(config),
+            true => self.judging_by(host.and_then(certificate_name)?, config),
+        };
+        Some(Handshake { config, name })
     }
+
+    /// The settings of a connection whose certificate must be for the Host, although the endpoint
+    /// is asked for another name (DYNAMIC_DNS with `sni`; Istio: auto SAN validation without auto
+    /// SNI). Sessions are known by the name that was asked for, and one that is resumed is judged
+    /// no more: here that would let in the endpoint of another Host, so none is.
+    fn judging_by(&self, host: ServerName<'static>, config: &ClientConfig) -> Arc<ClientConfig> {
+        let judge = Arc::clone(&self.judge);
+        let mut config = config.clone();
+        let by_host = Arc::new(verifier::ByHost { judge, host });
+        config.dangerous().set_certificate_verifier(by_host);
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    }
+}
+
+/// What a Host would have to be called in a certificate.
+fn certificate_name(host: &str) -> Option<ServerName<'static>> {
+    let host = host.strip_prefix('[').unwrap_or(host);
+    let host = host.strip_suffix(']').unwrap_or(host);
+    let name = ServerName::try_from(host).ok()?;
+    Some(name.to_owned())
 }
 
 /// The name that a request's Host stands for: without the port, in lower case.
@@ -176,7 +198,7 @@ impl Clients {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions(&tls.parameters))?
             .dangerous()
-            .with_custom_certificate_verifier(of_requests);
+            .with_custom_certificate_verifier(Arc::clone(&of_requests));
         let mut config = match &tls.certificate {
             None => builder.with_no_client_auth(),
             Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,
@@ -193,6 +215,7 @@ impl Clients {
             id,
             source: Arc::clone(tls),
             configs: [offering(b"http/1.1"), offering(b"h2"), Arc::new(bytes)],
+            judge: of_requests,
             authorities,
         })
     }

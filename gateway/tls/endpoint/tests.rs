@@ -219,6 +219,31 @@ fn a_self_signed_certificate_may_be_trusted_itself() {
 }
 
 #[test]
+fn the_host_must_be_in_the_certificate_also_where_another_name_is_asked_for() {
+    let ca = authority("ca");
+    let up = server(&issue(&ca, &["up.lan", "127.0.0.9", "::1"], false));
+    let asked = client(ClientTls {
+        sni: ClientSni::Name("other.lan".to_owned()),
+        ..trusting(&[ca.der()])
+    });
+    let ask = |host| shake(&asked, Within::Http1, host, &up);
+    let agreed = || Ok((Some("other.lan".to_owned()), Some(b"http/1.1".to_vec())));
+    // Again and again: no session lets a Host in for another one.
+    for _ in 0..3 {
+        for host in ["up.lan", "127.0.0.9", "[::1]"] {
+            assert_eq!(ask(Some(host)), agreed());
+        }
+        said(ask(Some("tv.lan")), "it is not for tv.lan");
+        said(ask(Some("other.lan")), "it is not for other.lan");
+    }
+    assert_eq!(ask(Some("no name")), Err("no name".to_owned()));
+    assert_eq!(ask(None), Err("no name".to_owned()));
+    // Bytes that are carried have no Host.
+    let of_bytes = shake(&asked, Within::Bytes, None, &up);
+    assert_eq!(of_bytes, Ok((Some("other.lan".to_owned()), None)));
+}
+
+#[test]
 fn what_did_not_change_is_taken_over() {
     let ca = authority("ca");
     let tls = Arc::new(trusting(&[ca.der()]));

@@ -169,6 +169,52 @@ impl ServerCertVerifier for Judge {
     }
 }
 
+/// Judges as another one does, by a name that is not the one that was asked for.
+#[derive(Debug)]
+pub(super) struct ByHost {
+    pub(super) judge: Arc<dyn ServerCertVerifier>,
+    pub(super) host: ServerName<'static>,
+}
+
+impl ServerCertVerifier for ByHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let host = &self.host;
+        self.judge
+            .verify_server_cert(end_entity, intermediates, host, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+}
+
 /// Takes any certificate (`insecureSkipVerify`); whoever shows it must still have its key.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);

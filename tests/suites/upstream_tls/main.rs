@@ -1,6 +1,8 @@
 //! TLS towards endpoints: real ones (OpenSSL by Python), good and bad certificates, and what is
 //! carried over it.
 
+mod dynamic;
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -9,7 +11,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use gatehouse_e2e::http::{self, Client, Response};
 use gatehouse_e2e::{
@@ -27,7 +28,7 @@ struct Lan {
     tcp: SocketAddr,
     config: ConfigDir,
     gatehouse: Gatehouse,
-    _endpoints: Process,
+    endpoints: Process,
 }
 
 /// A service `NAME.test`: its server, the policy of its DestinationRule, and what else its
@@ -38,6 +39,11 @@ impl Lan {
     /// `servers` as server.py takes them. Requests for `/NAME/…` go to the service, and `SNI` of
     /// `/NAME/SNI/…` is then their Host. `@` is the folder of certificates.
     fn start(servers: &[&str], services: &[Service<'_>]) -> Self {
+        Self::start_with(servers, services, &[])
+    }
+
+    /// The same with further arguments of the daemon.
+    fn start_with(servers: &[&str], services: &[Service<'_>], arguments: &[&str]) -> Self {
         let certs = tempfile::tempdir().expect("a folder");
         bash(certs.path(), &["new"]);
         let own = loopback_address();
@@ -51,21 +57,9 @@ impl Lan {
         endpoints.wait_for_line("ready", DEADLINE);
         let ports = [free_port(own), free_port(own), free_port(own)];
         let [http, tcp, https] = ports;
-        let said = endpoints.output();
-        let port = |server: &str| {
-            let of = |line: &str| {
-                line.split_once(&format!("{server} "))?
-                    .1
-                    .trim()
-                    .parse()
-                    .ok()
-            };
-            let found = said.lines().find_map(of);
-            if server == "https" {
-                https
-            } else {
-                found.unwrap_or_else(|| panic!("{server}: {said}"))
-            }
+        let port = |server: &str| match server {
+            "https" => https,
+            server => port_of(&endpoints, server),
         };
         let mut yaml = gateway(ports);
         let mut rules = String::new();
@@ -98,6 +92,7 @@ impl Lan {
             .arguments(&["--status", "off", "--health", "off", "--workers", "2"])
             .arguments(&["--listen", &own.to_string()])
             .arguments(&["--access-log", text(&log)])
+            .arguments(arguments)
             .start(config.path());
         Self {
             certs,
@@ -105,7 +100,7 @@ impl Lan {
             tcp: (own, tcp).into(),
             config,
             gatehouse,
-            _endpoints: endpoints,
+            endpoints,
         }
     }
 
@@ -115,7 +110,13 @@ impl Lan {
 
     /// What the endpoint saw, as `name sni client`; or the status, and the access log's line.
     fn outcome(&self, path: &str) -> String {
-        let answer = self.get(path);
+        self.outcome_for("a.test", path)
+    }
+
+    /// The same of a request for this Host.
+    fn outcome_for(&self, host: &str, path: &str) -> String {
+        let answer = http::get(self.http, host, path, &[]);
+        let answer = answer.unwrap_or_else(|e| panic!("{host}{path}: {e}"));
         let seen = |name| answer.header(name).unwrap_or("-").to_owned();
         if answer.status == 200 {
             return format!("{} {} {}", seen("x-name"), seen("x-sni"), seen("x-client"));
@@ -127,6 +128,15 @@ impl Lan {
         });
         format!("{} {line}", answer.status)
     }
+}
+
+/// Where a server of server.py listens.
+fn port_of(endpoints: &Process, server: &str) -> u16 {
+    let said = endpoints.output();
+    let start = format!("{server} ");
+    let mut ports = said.lines().filter_map(|line| line.strip_prefix(&start));
+    let port = ports.next().and_then(|port| port.trim().parse().ok());
+    port.unwrap_or_else(|| panic!("{server}: {said}"))
 }
 
 fn text(path: &Path) -> &str {
@@ -456,7 +466,7 @@ fn certificates_change_under_load() {
     let (address, until) = (lan.http, Arc::clone(&ends));
     let load = thread::spawn(move || {
         let (mut asked, mut failed) = (0, Vec::new());
-        while !until.load(Ordering::Relaxed) {
+        eventually("the load's end", 8 * DEADLINE, || {
             for end in ["", "/close"] {
                 let path = format!("/up/up.lan/{asked}{end}");
                 match http::get(address, "a.test", &path, &[]) {
@@ -465,8 +475,8 @@ fn certificates_change_under_load() {
                 }
                 asked += 1;
             }
-            thread::sleep(Duration::from_millis(5));
-        }
+            until.load(Ordering::Relaxed).then_some(())
+        });
         (asked, failed)
     });
     let folder = lan.certs.path();
@@ -483,8 +493,14 @@ fn certificates_change_under_load() {
         shown(name);
     }
     // A broken one is not taken.
+    let before = lan.gatehouse.log().len();
     fs::write(folder.join("client.crt"), "broken").expect("written");
-    thread::sleep(Duration::from_millis(700));
+    eventually("the finding", DEADLINE, || {
+        let log = lan.gatehouse.log();
+        log[before..]
+            .contains("client.crt is of no use")
+            .then_some(())
+    });
     shown("three");
     ends.store(true, Ordering::Relaxed);
     let (asked, failed) = load.join().expect("the load ends");
