@@ -70,7 +70,12 @@ pub async fn relay(
     match end {
         End::Reset(Peer::Client) | End::Lost(Peer::Client, _) => upstream.reset_on_close(),
         End::Reset(Peer::Upstream) | End::Lost(Peer::Upstream, _) => client.reset_on_close(),
-        End::Closed(_) | End::Idle | End::Old => {}
+        // We close, which TLS wants to be said (RFC 8446 §6.1).
+        End::Idle | End::Old => {
+            client.farewell();
+            upstream.farewell();
+        }
+        End::Closed(_) => {}
     }
     Carried {
         received: up.moved,

@@ -1,6 +1,7 @@
 //! TLS towards clients: real ones (OpenSSL by Python and curl), the recorded answers, and what is
 //! no TLS at all.
 
+mod carried;
 mod clients_seen;
 
 use std::fs;

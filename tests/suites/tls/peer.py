@@ -4,6 +4,14 @@
     peer.py replay CERTS ADDRESS FILE      asks what FILE (tls.jsonl) asked, prints each difference
     peer.py load CERTS ADDRESS PORT NAME SECONDS RATE
                                            a new connection for each request; prints what it saw
+    peer.py named CERTS ADDRESS NAME[:tls]...
+                                           servers that say their name and give every byte back;
+                                           prints `NAME PORT` for each
+    peer.py greet CERTS ADDRESS PORT NAME COUNT
+                                           so many connections; prints by whom they were greeted
+    peer.py pause CERTS ADDRESS PORT NAME SECONDS
+                                           speaks for so long, then is silent; prints how long
+                                           that went well, and what ended it
     peer.py drip CERTS ADDRESS PORT NAME   sends its ClientHello byte by byte; prints the status
 """
 
@@ -90,6 +98,37 @@ def upstreams(certs, address):
         threading.Thread(target=serve, args=(listener, name, tls), daemon=True).start()
     print("ready", flush=True)
     sys.stdin.read()
+
+
+def named(certs, address, *names):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{certs}/a.crt", f"{certs}/a.key")
+    for name in names:
+        name, _, tls = name.partition(":")
+        listener = socket.create_server((address, 0), backlog=512)
+        arguments = (listener, name, context if tls else None)
+        threading.Thread(target=echo_all, args=arguments, daemon=True).start()
+        print(name, listener.getsockname()[1], flush=True)
+    print("ready", flush=True)
+    sys.stdin.read()
+
+
+def echo_all(listener, name, context):
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=echo, args=(client, name, context), daemon=True).start()
+
+
+def echo(client, name, context):
+    try:
+        with client:
+            if context:
+                client = context.wrap_socket(client, server_side=True)
+            client.sendall(f"{name}\n".encode())
+            while data := client.recv(65536):
+                client.sendall(data)
+    except OSError:
+        pass  # the gateway's matter
 
 
 # --- clients -----------------------------------------------------------------------------------
@@ -225,6 +264,47 @@ def load(certs, address, port, name, seconds, rate):
     print(json.dumps({"asked": asked, "failed": failed, "certificates": len(serials)}))
 
 
+def greeted(certs, address, port, name):
+    """A connection, and who has greeted it."""
+    stream = socket.create_connection((address, int(port)), timeout=TIMEOUT)
+    stream = client_context(certs, {}).wrap_socket(stream, server_hostname=name,
+                                                   suppress_ragged_eofs=False)
+    return stream, read_line(stream)
+
+
+def read_line(stream):
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = stream.recv(1)
+        if not byte:
+            raise OSError(f"closed after {line}")
+        line += byte
+    return line.decode().strip()
+
+
+def greet(certs, address, port, name, count):
+    by = {}
+    for _ in range(int(count)):
+        stream, who = greeted(certs, address, port, name)
+        stream.close()
+        by[who] = by.get(who, 0) + 1
+    print(json.dumps(by))
+
+
+def pause(certs, address, port, name, seconds):
+    stream, _ = greeted(certs, address, port, name)
+    end = time.monotonic() + float(seconds)
+    while (last := time.monotonic()) < end:
+        stream.sendall(b"ping\n")
+        assert read_line(stream) == "ping"
+    try:
+        received = stream.recv(1)
+        ended = "close_notify" if received == b"" else repr(received)
+    except ssl.SSLEOFError:
+        ended = "cut"
+    print(json.dumps({"seconds": time.monotonic() - last, "ended": ended}))
+
+
 def drip(certs, address, port, name):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = client_context(certs, {}).wrap_bio(incoming, outgoing, server_hostname=name)
@@ -252,4 +332,5 @@ def drip(certs, address, port, name):
 
 
 if __name__ == "__main__":
-    {"upstreams": upstreams, "replay": replay, "load": load, "drip": drip}[sys.argv[1]](*sys.argv[2:])
+    {"upstreams": upstreams, "replay": replay, "load": load, "drip": drip, "named": named,
+     "greet": greet, "pause": pause}[sys.argv[1]](*sys.argv[2:])
