@@ -42,7 +42,7 @@ pub fn words_of(error: &Error) -> String {
     }
 }
 
-/// Whether it was the endpoint's certificate.
+/// Whether it was the other side's certificate.
 pub fn is_of_certificate(error: &Error) -> bool {
     matches!(
         error,

@@ -20,7 +20,7 @@ use crate::http2;
 use crate::net::Stream;
 use crate::snapshot::Serves;
 use crate::tls::client_hello::{self, ClientHello, FirstBytes, MAX_HELLO};
-use crate::tls::{Ends, TlsConnection, TlsServer};
+use crate::tls::{Ends, TlsConnection, TlsServer, failure};
 use crate::worker::listener::Slot;
 use crate::worker::{Admitted, Worker};
 
@@ -66,6 +66,7 @@ impl Refusal {
             Self::Malformed => "tls_malformed_hello",
             Self::UnknownName(_) => "tls_unknown_name",
             Self::NoCertificate(_) => "tls_no_certificate",
+            Self::Handshake(error) if is_of_certificate(error) => "tls_client_certificate",
             Self::Handshake(_) | Self::Hello(..) => "tls_handshake_failed",
         }
     }
@@ -82,6 +83,13 @@ impl Refusal {
             Self::Hello(_, alert) => alert.clone(),
         }
     }
+}
+
+/// Whether a handshake failed over the client's certificate: a bad one, or none where one is
+/// required.
+fn is_of_certificate(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    error.is_some_and(failure::is_of_certificate)
 }
 
 /// A fatal alert before anything is agreed on (RFC 8446 §6.2: `decode_error` is 50,

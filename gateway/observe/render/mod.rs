@@ -262,7 +262,7 @@ fn own(out: &mut Exposition, counters: &MetricsSnapshot, state: &GatewayState) {
     named(
         out,
         "gatehouse_requests_refused_total",
-        "Requests refused before they were routed.",
+        "Requests and connections refused before they were routed.",
         "reason",
         &counters.totals.refused,
     );

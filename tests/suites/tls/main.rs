@@ -3,6 +3,7 @@
 
 mod carried;
 mod clients_seen;
+mod refused;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
