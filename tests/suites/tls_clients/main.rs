@@ -2,6 +2,8 @@
 //!
 //! curl and Python's ssl are in the suite `tls`.
 
+mod tickets;
+
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,18 +15,29 @@ use gatehouse_e2e::{
 };
 use rustix::process::Signal;
 
-/// A CA, one certificate for the server and one for a client, of an age that browsers take.
-const CERTIFICATES: &str = r#"
+/// How certificates are made, of an age that browsers take.
+const ISSUE: &str = r#"
 set -e; cd "$1"
 key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-openssl req -x509 $key -keyout ca.key -out ca.crt -days 90 -subj "/CN=test CA"
-leaf() {
-  openssl req $key -keyout $1.key -out $1.csr -subj "/CN=$1"
-  openssl x509 -req -in $1.csr -CA ca.crt -CAkey ca.key -set_serial 0x$(openssl rand -hex 8) \
-    -days 90 -out $1.crt -extfile <(printf "subjectAltName=$2\nextendedKeyUsage=$3\n")
+ca() { # name, subject
+  openssl req -x509 $key -keyout $1.key -out $1.crt -days 90 -subj "/CN=$2"
 }
-leaf server DNS:book.lan,DNS:web.lan,DNS:mutual.lan serverAuth
-leaf client DNS:phone.lan clientAuth
+leaf() { # name, CA, names, use, subject
+  openssl req $key -keyout $1.key -out $1.csr -subj "/CN=$5"
+  openssl x509 -req -in $1.csr -CA $2.crt -CAkey $2.key -set_serial 0x$(openssl rand -hex 8) \
+    -days 90 -out $1.new -extfile <(printf "subjectAltName=$3\nextendedKeyUsage=$4\n")
+  mv $1.new $1.crt
+}
+server() { leaf server ca DNS:book.lan,DNS:web.lan,DNS:mutual.lan serverAuth "$1"; }
+"#;
+
+/// A CA, one certificate for the server and one for a client; another CA with its client; and the
+/// CA that clients are asked for, at first the former.
+const CERTIFICATES: &str = r#"
+ca ca "test CA"; ca other "other CA"; cp ca.crt clients.crt
+server server
+leaf client ca DNS:phone.lan clientAuth client
+leaf stranger other DNS:stranger.lan clientAuth stranger
 "#;
 
 /// Routes by name, all at one port: `book.lan` to bookinfo, `web.lan` to a page with a WebSocket,
@@ -41,7 +54,7 @@ spec:
     tls: {mode: SIMPLE, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key"}
   - port: {number: 8443, name: mutual, protocol: HTTPS}
     hosts: [mutual.lan]
-    tls: {mode: MUTUAL, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key", caCertificates: "@CERTS@/ca.crt"}
+    tls: {mode: MUTUAL, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key", caCertificates: "@CERTS@/clients.crt"}
   - port: {number: 8444, name: any, protocol: HTTPS}
     hosts: ["*"]
     tls: {mode: SIMPLE, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key"}
@@ -86,18 +99,14 @@ struct Served {
     book: u16,
     web: u16,
     log: PathBuf,
+    config: ConfigDir,
     _gatehouse: Gatehouse,
-    _config: ConfigDir,
 }
 
 impl Served {
     fn start() -> Self {
         let certs = tempfile::tempdir().expect("a folder");
-        let made = Command::new("bash")
-            .args(["-c", CERTIFICATES, "bash", text(certs.path())])
-            .output()
-            .expect("bash runs");
-        assert!(made.status.success(), "{}", both(&made));
+        issue(certs.path(), CERTIFICATES);
         let own = loopback_address();
         let (book, web) = (free_port(Ipv4Addr::LOCALHOST), free_port(own));
         let config = ConfigDir::new();
@@ -120,8 +129,8 @@ impl Served {
             book,
             web,
             log,
+            config,
             _gatehouse: gatehouse,
-            _config: config,
         }
     }
 
@@ -132,7 +141,7 @@ impl Served {
     /// `openssl s_client` asks for /hello and prints what it sees.
     fn openssl(&self, name: &str, arguments: &[&str]) -> String {
         let line = format!(
-            "(printf 'GET /hello HTTP/1.1\\r\\nhost: {name}\\r\\nconnection: close\\r\\n\\r\\n'; sleep 0.3) | \
+            "printf 'GET /hello HTTP/1.1\\r\\nhost: {name}\\r\\nconnection: close\\r\\n\\r\\n' | \
              openssl s_client -connect {}:8443 -servername {name} -CAfile {} -verify_return_error \
              -verify_hostname {name} -ign_eof {} 2>&1",
             self.own,
@@ -192,6 +201,15 @@ impl Served {
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/tls_clients")
+}
+
+/// Runs lines of bash with the functions of [`ISSUE`].
+fn issue(folder: &Path, lines: &str) {
+    let made = Command::new("bash")
+        .args(["-c", &format!("{ISSUE}{lines}"), "bash", text(folder)])
+        .output()
+        .expect("bash runs");
+    assert!(made.status.success(), "{}", both(&made));
 }
 
 fn text(path: &Path) -> &str {
