@@ -15,6 +15,7 @@
 //! [`eventually`].
 
 mod binary;
+mod certificates;
 mod claims;
 mod clockwork;
 mod config_dir;
@@ -29,10 +30,12 @@ mod loopback;
 mod node;
 mod process;
 mod requirements;
+mod secured;
 mod upstream;
 mod wait;
 
 pub use binary::gatehouse_binary;
+pub use certificates::Certificates;
 pub use claims::{Claim, Claims, answers, one_answers};
 pub use clockwork::Clockwork;
 pub use config_dir::ConfigDir;
@@ -46,5 +49,6 @@ pub use loopback::{free_port, loopback_address};
 pub use node::{Node, Output};
 pub use process::Process;
 pub use requirements::{Need, python, satisfied};
+pub use secured::Secured;
 pub use upstream::{Incoming, Upstream};
 pub use wait::{DEADLINE, eventually};

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use gatehouse_e2e::http::Client;
 use gatehouse_e2e::{
-    ConfigDir, Echo, EchoPorts, Gatehouse, Need, Node, free_port, loopback_address, satisfied,
+    Certificates, Echo, EchoPorts, Need, Node, Secured, free_port, loopback_address, satisfied,
 };
 
 /// Cases that there are.
@@ -24,7 +24,7 @@ spec:
     hosts: ['*']
   - port: {number: @TLS@, name: https, protocol: HTTPS}
     hosts: ['*']
-    tls: {mode: SIMPLE, serverCertificate: "@DIR@/a.crt", privateKey: "@DIR@/a.key"}
+    tls: {mode: SIMPLE, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key"}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -44,27 +44,14 @@ spec:
   endpoints: [{address: @ECHOIP@}]
 "#;
 
-const MAKE_CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \
-    -nodes -keyout a.key -out a.crt -days 30 -subj /CN=a.test -addext subjectAltName=DNS:a.test \
-    2>/dev/null";
-
 struct Setting {
     plain: SocketAddr,
     tls: SocketAddr,
-    _certs: tempfile::TempDir,
-    _config: ConfigDir,
     _echo: Echo,
-    _gatehouse: Gatehouse,
+    _gateway: Secured,
 }
 
 fn start() -> Setting {
-    let certs = tempfile::tempdir().expect("a folder");
-    let made = Command::new("bash")
-        .args(["-c", MAKE_CERTIFICATE])
-        .current_dir(certs.path())
-        .status()
-        .expect("bash runs");
-    assert!(made.success(), "openssl made no certificate");
     let listen = EchoPorts {
         http: vec![SocketAddr::from((loopback_address(), 0))],
         ..EchoPorts::default()
@@ -72,27 +59,23 @@ fn start() -> Setting {
     let echo = Echo::start(&Node::host(), "echo", &listen);
     let own = loopback_address();
     let [plain, tls] = [(); 2].map(|()| SocketAddr::from((own, free_port(own))));
-    let text = CONFIG
-        .replace("@DIR@", certs.path().to_str().expect("a path in UTF-8"))
-        .replace("@PLAIN@", &plain.port().to_string())
-        .replace("@TLS@", &tls.port().to_string())
-        .replace("@ECHO@", &echo.address().port().to_string())
-        .replace("@ECHOIP@", &echo.address().ip().to_string());
-    let config = ConfigDir::new();
-    config.write("h2spec.yaml", &text);
-    let admin = SocketAddr::from((own, free_port(own))).to_string();
-    let gatehouse = Gatehouse::on(&Node::host())
-        .admin(&admin)
-        .arguments(&["--status", "off", "--health", "off", "--workers", "1"])
-        .arguments(&["--listen", &own.to_string()])
-        .start(config.path());
+    let gateway = Secured::start(
+        Certificates::self_signed("a.test"),
+        own,
+        &[("h2spec.yaml", CONFIG)],
+        &[
+            ("@PLAIN@", &plain.port().to_string()),
+            ("@TLS@", &tls.port().to_string()),
+            ("@ECHO@", &echo.address().port().to_string()),
+            ("@ECHOIP@", &echo.address().ip().to_string()),
+        ],
+        &["--workers", "1"],
+    );
     Setting {
         plain,
         tls,
-        _certs: certs,
-        _config: config,
         _echo: echo,
-        _gatehouse: gatehouse,
+        _gateway: gateway,
     }
 }
 

@@ -1,14 +1,12 @@
 //! gRPC by grpcio, at both ends: every kind of call, and every way that one can end, through HTTP/2
 //! in plain text and over TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Command;
+use std::net::SocketAddr;
 
 use gatehouse_e2e::http::{Client, Response};
 use gatehouse_e2e::{
-    ConfigDir, DEADLINE, Gatehouse, Need, Node, Process, Upstream, free_port, loopback_address,
-    python, satisfied,
+    Certificates, DEADLINE, Need, Process, Secured, Upstream, free_port, loopback_address, python,
+    satisfied,
 };
 use serde_json::{Value, json};
 
@@ -26,7 +24,7 @@ spec:
     hosts: ['*']
   - port: {number: @TLS@, name: https, protocol: HTTPS}
     hosts: [a.test]
-    tls: {mode: SIMPLE, serverCertificate: "@DIR@/a.crt", privateKey: "@DIR@/a.key"}
+    tls: {mode: SIMPLE, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key"}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -111,26 +109,16 @@ fn script() -> String {
 }
 
 struct Setting {
-    certs: tempfile::TempDir,
-    own: Ipv4Addr,
+    gateway: Secured,
     plain: u16,
     web: u16,
     tls: u16,
-    gatehouse: Gatehouse,
-    _config: ConfigDir,
     _server: Process,
     _page: Upstream,
 }
 
 impl Setting {
     fn start() -> Self {
-        let certs = tempfile::tempdir().expect("a folder");
-        let made = Command::new("bash")
-            .args(["-c", MAKE_CERTIFICATE])
-            .current_dir(certs.path())
-            .status()
-            .expect("bash runs");
-        assert!(made.success(), "openssl made no certificate");
         let own = loopback_address();
         let [plain, web, tls, closed] = [(); 4].map(|()| free_port(own));
         // What is no gRPC at all.
@@ -144,32 +132,26 @@ impl Setting {
             command.arg(script()).args(["server", &format!("{own}:0")]),
         );
         let port = server.wait_for_line("", DEADLINE);
-        let text = CONFIG
-            .replace("@DIR@", path(certs.path()))
-            .replace("@OWN@", &own.to_string())
-            .replace("@PLAIN@", &plain.to_string())
-            .replace("@WEB@", &web.to_string())
-            .replace("@TLS@", &tls.to_string())
-            .replace("@PAGE@", &page.address().port().to_string())
-            .replace("@PAGEIP@", &page.address().ip().to_string())
-            .replace("@CLOSED@", &closed.to_string())
-            .replace("@SERVER@", port.trim());
-        let config = ConfigDir::new();
-        config.write("grpc.yaml", &text);
-        let admin = SocketAddr::from((own, free_port(own))).to_string();
-        let gatehouse = Gatehouse::on(&Node::host())
-            .admin(&admin)
-            .arguments(&["--status", "off", "--health", "off", "--workers", "1"])
-            .arguments(&["--listen", &own.to_string()])
-            .start(config.path());
-        Self {
-            certs,
+        let gateway = Secured::start(
+            Certificates::self_signed("a.test"),
             own,
+            &[("grpc.yaml", CONFIG)],
+            &[
+                ("@PLAIN@", &plain.to_string()),
+                ("@WEB@", &web.to_string()),
+                ("@TLS@", &tls.to_string()),
+                ("@PAGE@", &page.address().port().to_string()),
+                ("@PAGEIP@", &page.address().ip().to_string()),
+                ("@CLOSED@", &closed.to_string()),
+                ("@SERVER@", port.trim()),
+            ],
+            &["--workers", "1"],
+        );
+        Self {
+            gateway,
             plain,
             web,
             tls,
-            gatehouse,
-            _config: config,
             _server: server,
             _page: page,
         }
@@ -177,7 +159,7 @@ impl Setting {
 
     /// What a browser's call is answered, with these further fields.
     fn call(&self, port: u16, path: &str, fields: &str, body: &[u8]) -> Response {
-        let address = SocketAddr::from((self.own, port));
+        let address = SocketAddr::from((self.gateway.own, port));
         let mut client = Client::connect(address).expect("a connection");
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: {}\r\n{fields}\r\n",
@@ -193,24 +175,16 @@ impl Setting {
     fn ask(&self, over_tls: bool) -> Value {
         let port = if over_tls { self.tls } else { self.plain };
         let mut command = python();
-        let target = format!("{}:{port}", self.own);
+        let target = format!("{}:{port}", self.gateway.own);
         command.arg(script()).args(["client", &target]);
         if over_tls {
-            command.arg(self.certs.path().join("a.crt"));
+            command.arg(self.gateway.certificates.file("server.crt"));
         }
         let output = command.output().expect("python runs");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}");
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
-}
-
-const MAKE_CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \
-    -nodes -keyout a.key -out a.crt -days 30 -subj /CN=a.test -addext subjectAltName=DNS:a.test \
-    2>/dev/null";
-
-fn path(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
 }
 
 #[test]
@@ -262,7 +236,7 @@ fn calls_of_every_kind_go_through() {
             })
         );
     }
-    let metrics = setting.gatehouse.api("/stats/prometheus").text();
+    let metrics = setting.gateway.gatehouse.api("/stats/prometheus").text();
     let own = |name: &str| -> Vec<&str> {
         let lines = metrics.lines();
         lines.filter(|line| line.starts_with(name)).collect()

@@ -10,14 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use gatehouse_e2e::{
-    ConfigDir, DEADLINE, Gatehouse, Need, Node, Process, eventually, free_port, gatehouse_binary,
-    http, loopback_address, python, satisfied,
+    Certificates, DEADLINE, Need, Process, Secured, eventually, free_port, gatehouse_binary, http,
+    loopback_address, python, satisfied,
 };
 use rustix::process::Signal;
 
 /// How certificates are made, of an age that browsers take.
 const ISSUE: &str = r#"
-set -e; cd "$1"
 key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 ca() { # name, subject
   openssl req -x509 $key -keyout $1.key -out $1.crt -days 90 -subj "/CN=$2"
@@ -94,48 +93,35 @@ spec:
 "#;
 
 struct Served {
-    certs: tempfile::TempDir,
-    own: Ipv4Addr,
+    gateway: Secured,
     book: u16,
     web: u16,
-    log: PathBuf,
-    config: ConfigDir,
-    _gatehouse: Gatehouse,
+    log: String,
 }
 
 impl Served {
     fn start() -> Self {
-        let certs = tempfile::tempdir().expect("a folder");
-        issue(certs.path(), CERTIFICATES);
+        let certificates = Certificates::made_by(&format!("{ISSUE}{CERTIFICATES}"));
         let own = loopback_address();
         let (book, web) = (free_port(Ipv4Addr::LOCALHOST), free_port(own));
-        let config = ConfigDir::new();
-        let yaml = CONFIG
-            .replace("@CERTS@", text(certs.path()))
-            .replace("@OWN@", &own.to_string())
-            .replace("@BOOK@", &book.to_string())
-            .replace("@WEB@", &web.to_string());
-        config.write("tls.yaml", &yaml);
-        let log = certs.path().join("access.log");
-        let listen = own.to_string();
-        let gatehouse = Gatehouse::on(&Node::host())
-            .admin(&format!("{own}:15000"))
-            .arguments(&["--status", "off", "--health", "off", "--workers", "2"])
-            .arguments(&["--listen", &listen, "--access-log", text(&log)])
-            .start(config.path());
-        Self {
-            certs,
+        let log = certificates.file("access.log");
+        let gateway = Secured::start(
+            certificates,
             own,
+            &[("tls.yaml", CONFIG)],
+            &[("@BOOK@", &book.to_string()), ("@WEB@", &web.to_string())],
+            &["--workers", "2", "--access-log", &log],
+        );
+        Self {
+            gateway,
             book,
             web,
             log,
-            config,
-            _gatehouse: gatehouse,
         }
     }
 
     fn file(&self, name: &str) -> String {
-        text(&self.certs.path().join(name)).to_owned()
+        self.gateway.certificates.file(name)
     }
 
     /// `openssl s_client` asks for /hello and prints what it sees.
@@ -144,7 +130,7 @@ impl Served {
             "printf 'GET /hello HTTP/1.1\\r\\nhost: {name}\\r\\nconnection: close\\r\\n\\r\\n' | \
              openssl s_client -connect {}:8443 -servername {name} -CAfile {} -verify_return_error \
              -verify_hostname {name} -ign_eof {} 2>&1",
-            self.own,
+            self.gateway.own,
             self.file("ca.crt"),
             arguments.join(" "),
         );
@@ -157,7 +143,7 @@ impl Served {
         let mut command = python();
         command.arg(suite().join("web.py")).args([
             "serve",
-            &self.own.to_string(),
+            &self.gateway.own.to_string(),
             &self.web.to_string(),
         ]);
         let mut web = Process::start("web.py", &mut command);
@@ -194,22 +180,16 @@ impl Served {
             ])
             .arg("--disable-dev-shm-usage")
             .arg(format!("--user-data-dir={}", text(&home.join("data"))))
-            .arg(format!("--host-resolver-rules=MAP *.lan {}", self.own));
+            .arg(format!(
+                "--host-resolver-rules=MAP *.lan {}",
+                self.gateway.own
+            ));
         command
     }
 }
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/tls_clients")
-}
-
-/// Runs lines of bash with the functions of [`ISSUE`].
-fn issue(folder: &Path, lines: &str) {
-    let made = Command::new("bash")
-        .args(["-c", &format!("{ISSUE}{lines}"), "bash", text(folder)])
-        .output()
-        .expect("bash runs");
-    assert!(made.status.success(), "{}", both(&made));
 }
 
 fn text(path: &Path) -> &str {
@@ -268,7 +248,7 @@ fn nghttp_and_h2load_speak_http_2() {
         return;
     }
     let served = Served::start();
-    let url = format!("https://{}:8444/hello", served.own);
+    let url = format!("https://{}:8444/hello", served.gateway.own);
     let said = Command::new("nghttp")
         .args(["-v", &url, &format!("{url}?again")])
         .output();
@@ -277,7 +257,7 @@ fn nghttp_and_h2load_speak_http_2() {
     assert_eq!(said.matches(":status: 200").count(), 2, "{said}");
     let load = Command::new("h2load")
         .args(["-n", "1000", "-c", "8", "-m", "20"])
-        .arg(format!("--connect-to={}:8443", served.own))
+        .arg(format!("--connect-to={}:8443", served.gateway.own))
         .arg("https://book.lan:8443/hello")
         .output();
     let said = both(&load.expect("h2load runs"));
@@ -297,7 +277,7 @@ fn sslyze_finds_nothing_weak() {
     let served = Served::start();
     let scan = python()
         .args(["-m", "sslyze", "--mozilla_config", "intermediate"])
-        .args(["--sni", "book.lan", &format!("{}:8443", served.own)])
+        .args(["--sni", "book.lan", &format!("{}:8443", served.gateway.own)])
         .output();
     let said = both(&scan.expect("python runs"));
     // All that it finds is a CA that no browser ships.
@@ -323,7 +303,7 @@ fn python_speaks_websocket_by_tls() {
     }
     let served = Served::start();
     let _web = served.web();
-    let (ca, own) = (served.file("ca.crt"), served.own.to_string());
+    let (ca, own) = (served.file("ca.crt"), served.gateway.own.to_string());
     let output = python()
         .arg(suite().join("web.py"))
         .args(["echo", &ca, &own, "8443", "web.lan"])

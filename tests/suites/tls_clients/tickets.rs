@@ -6,7 +6,7 @@ use std::fs;
 
 use gatehouse_e2e::{DEADLINE, Need, eventually, satisfied};
 
-use crate::{Served, issue};
+use crate::{ISSUE, Served};
 
 const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
 
@@ -93,13 +93,14 @@ fn tickets_outlive_a_configuration_and_a_certificate() {
     };
     all_are_taken("hello");
     let (before, after) = ("body: {string: hello}", "body: {string: changed}");
-    served.config.edit("tls.yaml", before, after);
+    served.gateway.config.edit("tls.yaml", before, after);
     eventually("the new routes", DEADLINE, || {
         let said = served.openssl("book.lan", &[]);
         said.contains("changed").then_some(())
     });
     all_are_taken("changed");
-    issue(served.certs.path(), "server renewed");
+    let renew = format!("{ISSUE}server renewed");
+    served.gateway.certificates.run(&renew, &[]);
     eventually("the new certificate", DEADLINE, || {
         let said = served.openssl("book.lan", &[]);
         said.contains("CN = renewed").then_some(())
@@ -147,7 +148,7 @@ fn a_ticket_is_no_way_past_new_judges_of_clients() {
     served.tickets_of_client();
     let mode = "tls: {mode: MUTUAL, ";
     let narrow = format!("{mode}subjectAltNames: [tablet.lan], ");
-    served.config.edit("tls.yaml", mode, &narrow);
+    served.gateway.config.edit("tls.yaml", mode, &narrow);
     served.until("client", false);
     for (flag, version) in VERSIONS {
         let ticket = format!("{version}.ticket");

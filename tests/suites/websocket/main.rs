@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use gatehouse_e2e::{
-    ConfigDir, DEADLINE, Gatehouse, Need, Node, Process, Upstream, eventually, free_port,
+    Certificates, DEADLINE, Need, Process, Secured, Upstream, eventually, free_port,
     loopback_address, python, satisfied,
 };
 use rustix::process::Signal;
@@ -25,7 +25,7 @@ spec:
     hosts: ['*']
   - port: {number: @TLS@, name: https, protocol: HTTPS}
     hosts: ['*']
-    tls: {mode: SIMPLE, serverCertificate: "@DIR@/a.crt", privateKey: "@DIR@/a.key"}
+    tls: {mode: SIMPLE, serverCertificate: "@CERTS@/server.crt", privateKey: "@CERTS@/server.key"}
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -47,15 +47,8 @@ spec:
   http: [{route: [{destination: {host: up.test}}]}]
 "#;
 
-const MAKE_CERTIFICATE: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \
-    -nodes -keyout a.key -out a.crt -days 30 -subj /CN=a.test -addext subjectAltName=DNS:a.test \
-    2>/dev/null";
-
 struct Setting {
-    certs: tempfile::TempDir,
-    config: ConfigDir,
-    gatehouse: Gatehouse,
-    own: Ipv4Addr,
+    gateway: Secured,
     plain: u16,
     tls: u16,
 }
@@ -66,58 +59,46 @@ impl Setting {
     }
 
     fn start_with(upstream: SocketAddr, arguments: &[&str]) -> Self {
-        let certs = tempfile::tempdir().expect("a folder");
-        let made = Command::new("bash")
-            .args(["-c", MAKE_CERTIFICATE])
-            .current_dir(certs.path())
-            .status()
-            .expect("bash runs");
-        assert!(made.success(), "openssl made no certificate");
         let own = loopback_address();
         let [plain, tls] = [(); 2].map(|()| free_port(own));
-        let config = ConfigDir::new();
-        let text = CONFIG
-            .replace("@DIR@", certs.path().to_str().expect("a path in UTF-8"))
-            .replace("@PLAIN@", &plain.to_string())
-            .replace("@TLS@", &tls.to_string())
-            .replace("@UP@", &upstream.port().to_string())
-            .replace("@UPIP@", &upstream.ip().to_string());
-        config.write("gateway.yaml", &text);
-        config.write("routes.yaml", ROUTES);
-        let admin = SocketAddr::from((own, free_port(own))).to_string();
-        let gatehouse = Gatehouse::on(&Node::host())
-            .admin(&admin)
-            .arguments(&["--status", "off", "--health", "off", "--workers", "1"])
-            .arguments(&["--listen", &own.to_string()])
-            .arguments(arguments)
-            .start(config.path());
-        Self {
-            certs,
-            config,
-            gatehouse,
+        let gateway = Secured::start(
+            Certificates::self_signed("a.test"),
             own,
+            &[("gateway.yaml", CONFIG), ("routes.yaml", ROUTES)],
+            &[
+                ("@PLAIN@", &plain.to_string()),
+                ("@TLS@", &tls.to_string()),
+                ("@UP@", &upstream.port().to_string()),
+                ("@UPIP@", &upstream.ip().to_string()),
+            ],
+            &[&["--workers", "1"], arguments].concat(),
+        );
+        Self {
+            gateway,
             plain,
             tls,
         }
     }
 
     fn ca(&self) -> String {
-        let path = self.certs.path().join("a.crt");
-        path.to_str().expect("a path in UTF-8").to_owned()
+        self.gateway.certificates.file("server.crt")
     }
 
     /// The arguments of the script for an address, over TLS or not.
     fn url(&self, over_tls: bool) -> Vec<String> {
         if over_tls {
-            vec![format!("wss://{}:{}", self.own, self.tls), self.ca()]
+            vec![
+                format!("wss://{}:{}", self.gateway.own, self.tls),
+                self.ca(),
+            ]
         } else {
-            vec![format!("ws://{}:{}", self.own, self.plain)]
+            vec![format!("ws://{}:{}", self.gateway.own, self.plain)]
         }
     }
 
     /// Memory of the daemon, in bytes.
     fn memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.gatehouse.id());
+        let path = format!("/proc/{}/status", self.gateway.gatehouse.id());
         let status = fs::read_to_string(path).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
@@ -172,12 +153,13 @@ fn websockets_outlive_the_configuration_that_let_them_in() {
     let mut setting = Setting::start(upstream);
     let mut held = [false, true].map(|over_tls| hold(10, setting.url(over_tls)));
     setting
+        .gateway
         .config
         .write("routes.yaml", &ROUTES.replace("name: all", "name: others"));
-    setting.gatehouse.wait_for_log("generation=2");
+    setting.gateway.gatehouse.wait_for_log("generation=2");
     // Even where nothing leads to their endpoint any more.
-    setting.config.write("routes.yaml", "");
-    setting.gatehouse.wait_for_log("generation=3");
+    setting.gateway.config.write("routes.yaml", "");
+    setting.gateway.gatehouse.wait_for_log("generation=3");
     for held in &mut held {
         held.close_stdin();
         held.wait_for_line("alive", DEADLINE);
@@ -193,23 +175,23 @@ fn websockets_may_end_by_themselves_when_the_gateway_stops() {
     let (_server, upstream) = server();
     let mut setting = Setting::start_with(upstream, &["--drain-max", "60"]);
     let mut held = [false, true].map(|over_tls| hold(5, setting.url(over_tls)));
-    setting.gatehouse.signal(Signal::TERM);
-    setting.gatehouse.wait_for_log("stopping");
+    setting.gateway.gatehouse.signal(Signal::TERM);
+    setting.gateway.gatehouse.wait_for_log("stopping");
     for held in &mut held {
-        assert!(setting.gatehouse.is_running());
+        assert!(setting.gateway.gatehouse.is_running());
         held.close_stdin();
         held.wait_for_line("alive", DEADLINE);
     }
     // All of them are gone: the minute need not pass.
     eventually("gatehouse ends", DEADLINE, || {
-        (!setting.gatehouse.is_running()).then_some(())
+        (!setting.gateway.gatehouse.is_running()).then_some(())
     });
 
     let mut setting = Setting::start_with(upstream, &["--drain-max", "1"]);
     let _held = [false, true].map(|over_tls| hold(5, setting.url(over_tls)));
-    setting.gatehouse.signal(Signal::TERM);
+    setting.gateway.gatehouse.signal(Signal::TERM);
     eventually("gatehouse ends", DEADLINE, || {
-        (!setting.gatehouse.is_running()).then_some(())
+        (!setting.gateway.gatehouse.is_running()).then_some(())
     });
 }
 
@@ -287,11 +269,11 @@ fn server_sent_events_flow_at_once() {
         Ok(())
     });
     let setting = Setting::start(upstream.address());
-    let plain = format!("http://{}:{}/events", setting.own, setting.plain);
+    let plain = format!("http://{}:{}/events", setting.gateway.own, setting.plain);
     let over_tls = format!("https://a.test:{}/events", setting.tls);
     let (ca, to) = (
         setting.ca(),
-        format!("a.test:{}:{}", setting.tls, setting.own),
+        format!("a.test:{}:{}", setting.tls, setting.gateway.own),
     );
     let tls = ["--cacert", &*ca, "--resolve", &*to, &*over_tls];
     for (version, rest) in [
