@@ -1,112 +1,48 @@
 //! Connections of TLS that are carried, passed through or ended here: who gets them, and how long
 //! they may be silent.
 
-use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 
 use gatehouse_e2e::{
-    ConfigDir, DEADLINE, Gatehouse, Need, Node, Process, free_port, loopback_address, satisfied,
+    Certificates, DEADLINE, Need, Process, Secured, free_port, loopback_address, satisfied,
 };
 use serde_json::Value;
 
-use crate::{make_certificates, python, text};
+use crate::{python, recorded, text};
 
 const NEEDS: &[Need] = &[Need::Program("python3"), Need::Program("openssl")];
 
-/// A gateway with two ports for `a.lan`, and two endpoints behind each.
-struct Carrying {
-    certs: tempfile::TempDir,
-    own: Ipv4Addr,
-    /// TLS is the endpoints' matter.
-    passed: u16,
-    /// TLS ends here.
-    ended: u16,
-    _gatehouse: Gatehouse,
-    _config: ConfigDir,
-    _endpoints: Process,
-}
-
-impl Carrying {
-    /// Of four connections one falls to each second endpoint; `policy` is that of all.
-    fn start(policy: &str) -> Self {
-        let certs = tempfile::tempdir().expect("a folder");
-        make_certificates(certs.path());
-        let own = loopback_address();
-        let address = own.to_string();
-        let names = ["passed-1:tls", "passed-2:tls", "ended-1", "ended-2"];
-        let arguments = [&["named", text(certs.path()), &address][..], &names].concat();
-        let endpoints = python(&arguments, |command| {
-            let mut endpoints = Process::start("endpoints", command);
-            endpoints.wait_for_line("ready", DEADLINE);
-            endpoints
-        });
-        let (passed, ended) = (free_port(own), free_port(own));
-        let mut yaml = gateway(passed, ended, certs.path());
-        let said = endpoints.output();
-        for line in said.lines().filter(|line| *line != "ready") {
-            let (name, port) = line.split_once(' ').expect("a name and a port");
-            yaml += &service(name, own, port, policy);
-        }
-        let config = ConfigDir::new();
-        config.write("all.yaml", &yaml);
-        let gatehouse = Gatehouse::on(&Node::host())
-            .admin(&format!("{own}:15000"))
-            .arguments(&["--status", "off", "--health", "off", "--workers", "2"])
-            .arguments(&["--listen", &address])
-            .start(config.path());
-        Self {
-            certs,
-            own,
-            passed,
-            ended,
-            _gatehouse: gatehouse,
-            _config: config,
-            _endpoints: endpoints,
-        }
-    }
-
-    /// What a client of peer.py says of `a.lan` at a port.
-    fn client(&self, verb: &str, port: u16, last: &str) -> Value {
-        let (own, port) = (self.own.to_string(), port.to_string());
-        let arguments = [verb, text(self.certs.path()), &own, &port, "a.lan", last];
-        let output = python(&arguments, |command| command.output().expect("python runs"));
-        let said = String::from_utf8_lossy(&output.stdout);
-        serde_json::from_str(&said)
-            .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
-    }
-}
-
-fn gateway(passed: u16, ended: u16, certs: &Path) -> String {
-    let certs = text(certs);
-    let shares = |name: &str| {
-        format!(
-            "[{{destination: {{host: {name}-1.test}}, weight: 75}}, {{destination: {{host: {name}-2.test}}, weight: 25}}]"
-        )
-    };
-    let (to_passed, to_ended) = (shares("passed"), shares("ended"));
-    format!(
-        "apiVersion: networking.istio.io/v1
+const GATEWAY: &str = "apiVersion: networking.istio.io/v1
 kind: Gateway
-metadata: {{name: gw, namespace: istio-system}}
+metadata: {name: gw, namespace: istio-system}
 spec:
   servers:
-  - {{port: {{number: {passed}, name: passed, protocol: TLS}}, hosts: [a.lan], tls: {{mode: PASSTHROUGH}}}}
-  - {{port: {{number: {ended}, name: ended, protocol: TLS}}, hosts: [a.lan], tls: {{mode: SIMPLE, serverCertificate: {certs}/a.crt, privateKey: {certs}/a.key}}}}
+  - port: {number: @PASSED@, name: passed, protocol: TLS}
+    hosts: [a.lan]
+    tls: {mode: PASSTHROUGH}
+  - port: {number: @ENDED@, name: ended, protocol: TLS}
+    hosts: [a.lan]
+    tls: {mode: SIMPLE, serverCertificate: '@CERTS@/a.crt', privateKey: '@CERTS@/a.key'}
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {{name: routes, namespace: default}}
+metadata: {name: routes, namespace: default}
 spec:
   hosts: [a.lan]
   gateways: [istio-system/gw]
-  tls: [{{match: [{{port: {passed}, sniHosts: [a.lan]}}], route: {to_passed}}}]
-  tcp: [{{match: [{{port: {ended}}}], route: {to_ended}}}]
-"
-    )
-}
+  tls:
+  - match: [{port: @PASSED@, sniHosts: [a.lan]}]
+    route:
+    - {destination: {host: passed-1.test}, weight: 75}
+    - {destination: {host: passed-2.test}, weight: 25}
+  tcp:
+  - match: [{port: @ENDED@}]
+    route:
+    - {destination: {host: ended-1.test}, weight: 75}
+    - {destination: {host: ended-2.test}, weight: 25}
+";
 
-fn service(name: &str, own: Ipv4Addr, port: &str, policy: &str) -> String {
+fn service(name: &str, port: &str, policy: &str) -> String {
     format!(
         "---
 apiVersion: networking.istio.io/v1
@@ -116,7 +52,7 @@ spec:
   hosts: [{name}.test]
   resolution: STATIC
   ports: [{{number: 80, name: tcp, protocol: TCP, targetPort: {port}}}]
-  endpoints: [{{address: {own}}}]
+  endpoints: [{{address: @OWN@}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -124,6 +60,67 @@ metadata: {{name: {name}, namespace: default}}
 spec: {{host: {name}.test, trafficPolicy: {{{policy}}}}}
 "
     )
+}
+
+/// A gateway with two ports for `a.lan`, and two endpoints behind each.
+struct Carrying {
+    gateway: Secured,
+    /// TLS is the endpoints' matter.
+    passed: u16,
+    /// TLS ends here.
+    ended: u16,
+    _endpoints: Process,
+}
+
+impl Carrying {
+    /// Of four connections one falls to each second endpoint; `policy` is that of all.
+    fn start(policy: &str) -> Self {
+        let script = recorded().join("make-certs.sh");
+        let certificates = Certificates::made_by(&format!("bash '{}' .", text(&script)));
+        let own = loopback_address();
+        let (folder, address) = (certificates.file(""), own.to_string());
+        let names = ["passed-1:tls", "passed-2:tls", "ended-1", "ended-2"];
+        let arguments = [&["named", &folder, &address][..], &names].concat();
+        let endpoints = python(&arguments, |command| {
+            let mut endpoints = Process::start("endpoints", command);
+            endpoints.wait_for_line("ready", DEADLINE);
+            endpoints
+        });
+        let (passed, ended) = (free_port(own), free_port(own));
+        let mut yaml = GATEWAY.to_owned();
+        let said = endpoints.output();
+        for line in said.lines().filter(|line| *line != "ready") {
+            let (name, port) = line.split_once(' ').expect("a name and a port");
+            yaml += &service(name, port, policy);
+        }
+        let gateway = Secured::start(
+            certificates,
+            own,
+            &[("all.yaml", &yaml)],
+            &[
+                ("@PASSED@", &passed.to_string()),
+                ("@ENDED@", &ended.to_string()),
+            ],
+            &["--workers", "2"],
+        );
+        Self {
+            gateway,
+            passed,
+            ended,
+            _endpoints: endpoints,
+        }
+    }
+
+    /// What a client of peer.py says of `a.lan` at a port.
+    fn client(&self, verb: &str, port: u16, last: &str) -> Value {
+        let (own, port) = (self.gateway.own.to_string(), port.to_string());
+        let folder = self.gateway.certificates.file("");
+        let arguments = [verb, &folder, &own, &port, "a.lan", last];
+        let output = python(&arguments, |command| command.output().expect("python runs"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&said)
+            .unwrap_or_else(|_| panic!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+    }
 }
 
 #[test]
