@@ -71,16 +71,17 @@ impl Refusal {
         }
     }
 
-    /// What the client is told.
-    fn answer(&self) -> Vec<u8> {
+    /// What the client is told; none where it would not listen or understand.
+    fn answer(&self) -> Option<Vec<u8>> {
         match self {
-            Self::PlainHttp => PLAIN_HTTP.into(),
-            Self::Malformed => alert(50),
-            // Its own alerts were sent.
-            Self::Gone(_) | Self::Handshake(_) | Self::NotTls => Vec::new(),
-            Self::UnknownName(_) => alert(112),
-            Self::NoCertificate(_) => alert(80),
-            Self::Hello(_, alert) => alert.clone(),
+            Self::Gone(_) | Self::NotTls => None,
+            Self::PlainHttp => Some(PLAIN_HTTP.into()),
+            Self::Malformed => Some(alert(50)),
+            Self::UnknownName(_) => Some(alert(112)),
+            Self::NoCertificate(_) => Some(alert(80)),
+            Self::Hello(_, alert) => Some(alert.clone()),
+            // Its own alert was sent, and is to be read before the end.
+            Self::Handshake(_) => Some(Vec::new()),
         }
     }
 }
@@ -143,8 +144,8 @@ impl Worker {
             Ok(Ok(let_in)) => let_in,
             Ok(Err((refusal, stream))) => {
                 refused(refusal.reason(), &refusal);
-                if let Some(stream) = stream {
-                    tell(stream, &refusal.answer()).await;
+                if let Some(answer) = refusal.answer() {
+                    tell(stream, &answer).await;
                 }
                 return;
             }
@@ -193,13 +194,13 @@ impl Worker {
         }
     }
 
-    /// Reads the hello and does what its chain says. Gives the stream back where nothing was
-    /// answered yet.
+    /// Reads the hello and does what its chain says. Gives the stream back where that came to
+    /// nothing.
     async fn let_in(
         &self,
         slot: &Slot,
         mut stream: TcpStream,
-    ) -> Result<(Option<Box<str>>, LetIn), (Refusal, Option<TcpStream>)> {
+    ) -> Result<(Option<Box<str>>, LetIn), (Refusal, TcpStream)> {
         let refusal = match read_hello(&mut stream).await {
             Err(refusal) => refusal,
             Ok((bytes, hello)) => match self.ends(slot, hello.server_name.as_deref()) {
@@ -210,7 +211,7 @@ impl Worker {
                     Ok((accepted, used)) => {
                         let rest = bytes.get(used..).unwrap_or_default();
                         let ended = shake_hands(accepted, rest, stream, &server, &hello).await;
-                        let ended = ended.map_err(|refusal| (refusal, None))?;
+                        let ended = ended.map_err(|(e, stream)| (Refusal::Handshake(e), stream))?;
                         return Ok((hello.server_name, LetIn::Ended(Box::new(ended))));
                     }
                     Err(refusal) => refusal,
@@ -219,7 +220,7 @@ impl Worker {
                 None => Refusal::UnknownName(hello.server_name),
             },
         };
-        Err((refusal, Some(stream)))
+        Err((refusal, stream))
     }
 
     fn ends(&self, slot: &Slot, name: Option<&str>) -> Option<Ends> {
@@ -285,21 +286,18 @@ async fn shake_hands(
     stream: TcpStream,
     server: &TlsServer,
     hello: &ClientHello,
-) -> Result<TlsStream<TcpStream>, Refusal> {
+) -> Result<TlsStream<TcpStream>, (std::io::Error, TcpStream)> {
     let config = Arc::clone(server.config(hello));
     let handshake = StartHandshake::from_parts(accepted, stream).into_stream_with(config, |tls| {
         // What came with the hello; should it be too much, the handshake fails by itself.
         while !rest.is_empty() && matches!(tls.read_tls(&mut rest), Ok(count) if count > 0) {}
     });
-    handshake.await.map_err(Refusal::Handshake)
+    handshake.into_fallible().await
 }
 
 /// Writes a last answer and lets the client read it: a close with unread bytes would be a reset,
 /// which overtakes it.
 async fn tell(mut stream: TcpStream, answer: &[u8]) {
-    if answer.is_empty() {
-        return;
-    }
     let told = async {
         if stream.write_all(answer).await.is_err() || stream.shutdown().await.is_err() {
             return;
