@@ -9,7 +9,6 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use gatehouse_e2e::http::Client;
 use gatehouse_e2e::{
@@ -258,28 +257,38 @@ fn handshakes_that_stall_keep_nobody_waiting() {
 /// 200 requests a second, each on a connection of its own, while certificates change.
 #[test]
 fn certificates_change_under_load() {
-    if !satisfied(&[Need::Program("python3"), Need::Program("openssl")]) {
+    if !satisfied(&[
+        Need::Program("python3"),
+        Need::Program("openssl"),
+        Need::Program("curl"),
+    ]) {
         return;
     }
     let served = Recorded::start(&[]);
     let own = served.own.to_string();
-    let certs = text(served.certs.path()).to_owned();
-    let load = std::thread::spawn(move || {
-        let arguments = ["load", &certs, &own, "8443", "a.lan", "6", "200"];
-        python(&arguments, |command| command.output().expect("python runs"))
-    });
+    let certs = text(served.certs.path());
+    let arguments = ["load", certs, &own, "8443", "a.lan", "4", "200"];
+    let mut load = python(&arguments, |command| Process::start("load", command));
     let others = tempfile::tempdir().expect("a folder");
-    for _ in 0..3 {
-        std::thread::sleep(Duration::from_secs(1));
+    load.wait_for_line("certificate 1", DEADLINE);
+    for number in 2..=4 {
         renew(served.certs.path(), others.path());
+        load.wait_for_line(&format!("certificate {number}"), DEADLINE);
     }
     // A broken one is not taken.
-    std::thread::sleep(Duration::from_millis(500));
+    let before = served.gatehouse.log().len();
     fs::write(served.certs.path().join("a.crt"), "broken").expect("written");
-    let output = load.join().expect("the load ends");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said: Value = serde_json::from_str(&said)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    eventually("the finding", DEADLINE, || {
+        let log = served.gatehouse.log();
+        log[before..].contains("a.crt is of no use").then_some(())
+    });
+    let code = ["-o", "/dev/null", "-w", "%{response_code}"];
+    assert_eq!(served.curl("a.lan", 8443, &code), "200");
+    load.close_stdin();
+    load.wait(DEADLINE);
+    let said = load.output();
+    let said = said.lines().last().unwrap_or_default();
+    let said: Value = serde_json::from_str(said).unwrap_or_else(|_| panic!("{said}"));
     assert_eq!(said["failed"], Value::Array(Vec::new()), "{said}");
     assert!(said["asked"].as_u64() > Some(600), "{said}");
     assert_eq!(said["certificates"], 4, "{said}");

@@ -3,7 +3,9 @@
     peer.py upstreams CERTS ADDRESS        echo servers at ADDRESS:9131 (plain) and :9643 (TLS)
     peer.py replay CERTS ADDRESS FILE      asks what FILE (tls.jsonl) asked, prints each difference
     peer.py load CERTS ADDRESS PORT NAME SECONDS RATE
-                                           a new connection for each request; prints what it saw
+                                           a new connection for each request, for so long and
+                                           until stdin ends; prints `certificate NUMBER` for each
+                                           that it sees first, and then what it saw
     peer.py named CERTS ADDRESS NAME[:tls]...
                                            servers that say their name and give every byte back;
                                            prints `NAME PORT` for each
@@ -234,6 +236,8 @@ def replay(certs, address, path):
 def load(certs, address, port, name, seconds, rate):
     end = time.monotonic() + float(seconds)
     failed, serials, asked, lock = [], set(), 0, threading.Lock()
+    wanted = threading.Thread(target=sys.stdin.read, daemon=True)
+    wanted.start()
 
     def one():
         try:
@@ -244,7 +248,9 @@ def load(certs, address, port, name, seconds, rate):
                     stream.sendall(f"GET /x HTTP/1.1\r\nhost: {name}\r\n\r\n".encode())
                     status = read_answer(stream.makefile("rb")).get("status")
             with lock:
-                serials.add(serial)
+                if serial not in serials:
+                    serials.add(serial)
+                    print("certificate", len(serials), flush=True)
                 if status != 200:
                     failed.append(f"status {status}")
         except OSError as error:
@@ -252,7 +258,7 @@ def load(certs, address, port, name, seconds, rate):
                 failed.append(repr(error))
 
     threads, next_at = [], time.monotonic()
-    while time.monotonic() < end:
+    while time.monotonic() < end or wanted.is_alive():
         asked += 1
         thread = threading.Thread(target=one)
         thread.start()
