@@ -1,5 +1,7 @@
 //! The port of heartbeats, while another program has it.
 
+#![expect(clippy::disallowed_methods, reason = "a test, not the data plane")]
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;

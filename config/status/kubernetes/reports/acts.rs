@@ -45,7 +45,11 @@ pub(super) enum What {
     /// A merge patch of the object.
     Patch(Json),
     /// Remove it, if it is still in this version.
-    Delete { version: String },
+    Delete {
+        version: String,
+        /// Another node's.
+        is_foreign: bool,
+    },
 }
 
 /// What an object says of itself: its owner, if there is one.

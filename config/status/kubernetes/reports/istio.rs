@@ -53,7 +53,9 @@ pub(super) fn patch(seen: &SeenReport, messages: &[Message], now: &str) -> Optio
     if messages.is_empty() && verdict.is_none() {
         return None;
     }
-    let is_ours = verdict.is_some() || seen.messages.is_empty();
+    // Istio's own analysis may have come after us: it replaces all of them, and so do we.
+    let is_ours =
+        seen.messages.is_empty() || (verdict.is_some() && seen.messages.iter().all(is_validation));
     let wanted_messages: Vec<Json> = match is_ours {
         true => messages.iter().take(MESSAGES).map(validation).collect(),
         false => seen.messages.clone(),
@@ -77,14 +79,29 @@ pub(super) fn patch(seen: &SeenReport, messages: &[Message], now: &str) -> Optio
 
 /// As Istio's `AnalysisMessageBase`.
 fn validation(message: &Message) -> Json {
-    let level = match message.level {
+    validation_of(message.code, message.level)
+}
+
+/// Whether we would write just this of any finding. Istio's analysis gives its documentation another
+/// address.
+fn is_validation(written: &Json) -> bool {
+    let code = written.pointer("/type/code").and_then(Json::as_str);
+    let Some(code) = code.and_then(codes::find) else {
+        return false;
+    };
+    let mut levels = [Level::Error, Level::Warning, Level::Info].into_iter();
+    levels.any(|level| validation_of(code.id, level) == *written)
+}
+
+fn validation_of(code: &str, level: Level) -> Json {
+    let level = match level {
         Level::Error => "ERROR",
         Level::Warning => "WARNING",
         Level::Info => "INFO",
     };
-    let known = codes::find(message.code);
+    let known = codes::find(code);
     let name = known.map_or_else(String::new, |code| type_name(code.id, code.title));
-    let mut validation = json!({"type": {"code": message.code, "name": name}, "level": level});
+    let mut validation = json!({"type": {"code": code, "name": name}, "level": level});
     if let Some(url) = known.and_then(codes::Code::documentation) {
         validation["documentationUrl"] = json!(url);
     }

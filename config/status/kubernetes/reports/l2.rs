@@ -52,6 +52,7 @@ pub(super) fn acts(
         let is_own = object.node == here.node;
         let remove = What::Delete {
             version: object.version.clone(),
+            is_foreign: !is_own,
         };
         let what = match how {
             _ if held.is_some_and(|held| !held(&object.service)) => Some(remove),

@@ -33,12 +33,17 @@ const AT_ONCE: usize = 4;
 const SCAN: Duration = Duration::from_millis(100);
 /// Before one object is written again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Before what another node says is removed again: where two of them announce a Service, both for good
+/// reasons of theirs, neither keeps the other writing.
+const AGAIN_FOREIGN: Duration = Duration::from_secs(60);
 /// The same where somebody else was faster, and where it was refused.
 const CONFLICT: Duration = Duration::from_millis(200);
 const REFUSED: Duration = Duration::from_secs(30);
 /// Between tries while the server cannot take anything.
 const FIRST: Duration = Duration::from_millis(500);
 const MOST: Duration = Duration::from_secs(30);
+/// More reasons than so many are not told: each may name an object.
+const MOST_REFUSALS: usize = 64;
 /// For so long after the start nothing of this node's is removed: it may announce it again.
 const START: Duration = Duration::from_secs(15);
 
@@ -149,7 +154,8 @@ impl Reporter {
             let wake = match (self.queue.is_empty(), under_way.is_empty()) {
                 (true, true) => look,
                 (true, false) => None,
-                (false, _) => self.pause_until,
+                // One that is over is no time to wait for; nor is any while addresses go first.
+                (false, _) => self.pause_until.filter(|until| may_send && *until > now),
             };
             let soon = Instant::now() + SCAN;
             let later = look.is_none_or(|at| at > soon);
@@ -313,14 +319,19 @@ impl Reporter {
                 {
                     self.note(self.assigned_note(service));
                 }
-                AGAIN
+                match act.what {
+                    What::Delete {
+                        is_foreign: true, ..
+                    } => AGAIN_FOREIGN,
+                    _ => AGAIN,
+                }
             }
             Done::Conflict => CONFLICT,
             // The watch tells of it; or the kind has no status to write.
             Done::Gone => REFUSED,
             Done::Refused(why) => {
                 let kind = act.place.kind();
-                if self.refused.insert((kind, why.clone())) {
+                if self.refused.len() < MOST_REFUSALS && self.refused.insert((kind, why.clone())) {
                     tracing::warn!(kind, object = %act.key, why, "no report can be written");
                 }
                 REFUSED
@@ -382,7 +393,7 @@ async fn send(client: Client, act: Act) -> (Act, Done) {
                 .patch(name, &patching, &Patch::Merge(patch))
                 .await
                 .map(drop),
-            What::Delete { version } => {
+            What::Delete { version, .. } => {
                 let deleting = DeleteParams {
                     preconditions: Some(Preconditions {
                         resource_version: Some(version.clone()),

@@ -292,3 +292,29 @@ fn what_others_say_of_an_object_stays() {
     assert_eq!(told["status"]["conditions"][0], theirs);
     assert_eq!(told["status"]["conditions"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn messages_that_others_write_after_us_stay_as_well() {
+    let messages = [message("IST0101", Level::Error)];
+    let ours = patch(&SeenReport::default(), &messages, NOW).unwrap();
+    let list = |field: &str| ours["status"][field].as_array().unwrap().clone();
+    // As Istio's controller of statuses writes the same.
+    let mut theirs = list("validationMessages");
+    theirs[0]["documentationUrl"] = json!(
+        "https://istio.io/latest/docs/reference/config/analysis/ist0101/?ref=status-controller"
+    );
+    let seen = SeenReport {
+        messages: theirs,
+        conditions: list("conditions"),
+        ..SeenReport::default()
+    };
+    assert_eq!(patch(&seen, &messages, NOW), None);
+    // And ours go when there is nothing to say any more.
+    let seen = SeenReport {
+        messages: list("validationMessages"),
+        conditions: list("conditions"),
+        ..SeenReport::default()
+    };
+    let cleared = patch(&seen, &[], NOW).unwrap();
+    assert_eq!(cleared["status"]["validationMessages"], Json::Null);
+}

@@ -73,8 +73,11 @@ pub(super) async fn watch(
         let absent = loop {
             match events.next().await {
                 Some(Ok(event)) => {
-                    backoff.reset();
-                    told.clear();
+                    // The begin of a list is told before the server was asked.
+                    if !matches!(event, Event::Init) {
+                        backoff.reset();
+                        told.clear();
+                    }
                     take(event, what, &mut listed, &seen);
                 }
                 Some(Err(error)) if is_absent(&error) => break true,
