@@ -1,5 +1,5 @@
 //! Connections of HTTP/2 clients: each request becomes an exchange in a task that serves one at a
-//! time, and then takes a [seat](crate::http2::seats) until the next one comes.
+//! time, and then takes a seat (`seats`) until the next one comes.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
