@@ -21,7 +21,7 @@ pub fn gatehouse_binary() -> &'static Path {
         let folder = target_folder();
         let binary = folder.join("gatehouse");
         if !is_fresh(&binary) {
-            build("gatehouse", &folder);
+            build(&folder);
         }
         binary
     })
@@ -34,7 +34,7 @@ pub(crate) fn echo_binary() -> &'static Path {
         let folder = target_folder();
         let binary = folder.join("gatehouse-e2e-echo");
         if !is_fresh(&binary) {
-            build("gatehouse-e2e", &folder);
+            build(&folder);
         }
         binary
     })
@@ -87,11 +87,14 @@ fn workspace() -> PathBuf {
         .to_path_buf()
 }
 
-fn build(package: &str, folder: &Path) {
+/// Builds all programs. With a test among them, libraries are those that `cargo test --workspace` has
+/// built: what tests depend on turns on features of theirs, and with others all is built again.
+fn build(folder: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(workspace())
-        .args(["build", "--quiet", "--package", package, "--bins"]);
+        .args(["build", "--quiet", "--workspace", "--bins"])
+        .args(["--test", "harness"]);
     // Same folder, same profile as the test itself.
     cargo
         .arg("--target-dir")
@@ -102,8 +105,5 @@ fn build(package: &str, folder: &Path) {
     let status = cargo
         .status()
         .unwrap_or_else(|error| panic!("cannot run cargo: {error}"));
-    assert!(
-        status.success(),
-        "cargo build --package {package}: {status}"
-    );
+    assert!(status.success(), "cargo build --workspace --bins: {status}");
 }

@@ -109,10 +109,10 @@ pub struct Ends {
 /// What is in force.
 #[derive(Default)]
 pub(super) struct InForce {
-    pub(super) resources: Resources,
+    pub(super) resources: Arc<Resources>,
     pub(super) model: Arc<Model>,
-    pub(super) outcome: Outcome,
-    pub(super) plan: Plan,
+    pub(super) outcome: Arc<Outcome>,
+    pub(super) plan: Arc<Plan>,
     pub(super) placement: Arc<Placement>,
     /// What reading and translating found.
     pub(super) read: Vec<Finding>,
@@ -265,7 +265,13 @@ impl Control {
         if let Some(logs) = self.settings.access_logs() {
             model.proxy.access_logs = logs;
         }
-        self.enforce(resources, Arc::new(model), findings, started, true);
+        self.enforce(
+            Arc::new(resources),
+            Arc::new(model),
+            findings,
+            started,
+            true,
+        );
     }
 
     /// The objects are as they were, and others may hold addresses now: another node deals, or what
@@ -286,7 +292,7 @@ impl Control {
     }
 
     fn readdress(&mut self, started: Instant) {
-        let resources = std::mem::take(&mut self.in_force.resources);
+        let resources = Arc::clone(&self.in_force.resources);
         let read = std::mem::take(&mut self.in_force.read);
         let model = Arc::clone(&self.in_force.model);
         self.enforce(resources, model, read, started, false);
@@ -296,7 +302,7 @@ impl Control {
     /// else what follows from it is as it was, where addresses are.
     fn enforce(
         &mut self,
-        resources: Resources,
+        resources: Arc<Resources>,
         model: Arc<Model>,
         read: Vec<Finding>,
         started: Instant,
@@ -332,8 +338,8 @@ impl Control {
         self.in_force = InForce {
             resources,
             model,
-            outcome,
-            plan,
+            outcome: Arc::new(outcome),
+            plan: Arc::new(plan),
             placement,
             read,
             findings,

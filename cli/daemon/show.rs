@@ -80,21 +80,32 @@ impl Control {
             generation: snapshot.generation,
             loaded_at: in_force.loaded_at,
             not_ready: None,
-            services: rows::services(&in_force.resources, &in_force.outcome),
-            addresses: rows::addresses(
-                &in_force.outcome,
-                &in_force.plan,
-                &speaker,
-                &self.settings.node,
-                not_announced.map(|finding| finding.message.as_str()),
-            ),
-            listeners: rows::listeners(&in_force.model, &snapshot, self.gateway.listeners()),
+            services: Rows::new({
+                let (resources, outcome) = (&in_force.resources, &in_force.outcome);
+                let (resources, outcome) = (Arc::clone(resources), Arc::clone(outcome));
+                move || rows::services(&resources, &outcome)
+            }),
+            addresses: Rows::new({
+                let (outcome, plan) = (&in_force.outcome, &in_force.plan);
+                let (outcome, plan) = (Arc::clone(outcome), Arc::clone(plan));
+                let node = self.settings.node.clone();
+                let not_announced = not_announced.map(|finding| finding.message.clone());
+                move || rows::addresses(&outcome, &plan, &speaker, &node, not_announced.as_deref())
+            }),
+            listeners: Rows::new({
+                let (model, snapshot) = (Arc::clone(&in_force.model), Arc::clone(&snapshot));
+                let open: Vec<_> = self.gateway.listeners().copied().collect();
+                move || rows::listeners(&model, &snapshot, open.iter())
+            }),
             routes: Rows::new({
                 let (model, placement) = (&in_force.model, &in_force.placement);
                 let (model, placement) = (Arc::clone(model), Arc::clone(placement));
                 move || rows::routes(&model, &placement)
             }),
-            endpoints: rows::endpoints(&snapshot, health),
+            endpoints: Rows::new({
+                let (snapshot, health) = (Arc::clone(&snapshot), health.to_vec());
+                move || rows::endpoints(&snapshot, &health)
+            }),
             findings,
             asked: Asked {
                 available: rows::available(health),

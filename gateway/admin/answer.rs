@@ -95,7 +95,7 @@ impl Site {
             "/listeners" if wants_json(query) => rows(&view, &view.listeners),
             "/listeners" => {
                 let mut out = String::new();
-                for listener in &view.listeners {
+                for listener in view.listeners.iter() {
                     let _ = writeln!(out, "{}::{}", listener.name, listener.address);
                 }
                 text(StatusCode::OK, out)
@@ -206,7 +206,7 @@ fn question(query: &str) -> Result<Question, String> {
 
 fn clusters(view: &View) -> String {
     let mut out = String::new();
-    for endpoint in &view.endpoints {
+    for endpoint in view.endpoints.iter() {
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             let _ = writeln!(
                 out,

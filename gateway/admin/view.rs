@@ -22,15 +22,15 @@ pub struct View {
     /// Why the gateway is not ready; none: it serves a configuration.
     pub not_ready: Option<String>,
     /// Services of type LoadBalancer, and others worth showing.
-    pub services: Vec<ServiceRow>,
+    pub services: Rows<ServiceRow>,
     /// Addresses that were dealt.
-    pub addresses: Vec<AddressRow>,
+    pub addresses: Rows<AddressRow>,
     /// Sockets that accept.
-    pub listeners: Vec<ListenerRow>,
+    pub listeners: Rows<ListenerRow>,
     /// Routes, in the order in which they are tried.
     pub routes: Rows<RouteRow>,
     /// Endpoints of every cluster.
-    pub endpoints: Vec<EndpointRow>,
+    pub endpoints: Rows<EndpointRow>,
     /// Findings about the configuration, worst first.
     pub findings: Vec<Finding>,
     /// What `why` is answered from.
@@ -53,11 +53,11 @@ impl Default for View {
             generation: 0,
             loaded_at: None,
             not_ready: Some("no configuration has been loaded yet".to_owned()),
-            services: Vec::new(),
-            addresses: Vec::new(),
-            listeners: Vec::new(),
+            services: Rows::default(),
+            addresses: Rows::default(),
+            listeners: Rows::default(),
             routes: Rows::default(),
-            endpoints: Vec::new(),
+            endpoints: Rows::default(),
             findings: Vec::new(),
             asked: Asked::default(),
         }

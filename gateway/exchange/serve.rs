@@ -77,7 +77,7 @@ impl HttpConnection {
     ) -> Self {
         let scheme = match stream {
             Stream::Tls(_) => "https",
-            Stream::Tcp(_) | Stream::Http2(_) => "http",
+            Stream::Tcp(_) | Stream::TlsToEndpoint(_) | Stream::Http2(_) => "http",
         };
         Self {
             admitted: Some(admitted),

@@ -123,7 +123,7 @@ pub async fn connect(
         // Boxed: most connections have none, and it is large.
         let shaken = Box::pin(connector.connect(name.clone(), stream)).await;
         Ok::<_, io::Error>(match shaken {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream.into()))),
+            Ok(stream) => Ok(Stream::TlsToEndpoint(Box::new(stream))),
             Err(error) => Err(handshake_failed(address, error)),
         })
     };

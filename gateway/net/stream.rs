@@ -11,17 +11,20 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::http2::Frames;
+use crate::tls::Session;
 
 /// One end of a connection.
 #[derive(Debug)]
 pub enum Stream {
     /// A socket.
     Tcp(TcpStream),
-    /// A socket with TLS. Boxed: what TLS keeps is many times a socket.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// A client's TLS that ends here. Boxed: what TLS keeps is many times a socket.
+    Tls(Box<Session>),
+    /// Our TLS to an endpoint.
+    TlsToEndpoint(Box<TlsStream<TcpStream>>),
     /// One of many that share a connection.
     Http2(Box<Frames>),
 }
@@ -31,7 +34,7 @@ impl Stream {
     pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(stream) => Some(stream),
-            Self::Tls(_) | Self::Http2(_) => None,
+            Self::Tls(_) | Self::TlsToEndpoint(_) | Self::Http2(_) => None,
         }
     }
 
@@ -39,7 +42,7 @@ impl Stream {
     pub fn frames(&mut self) -> Option<&mut Frames> {
         match self {
             Self::Http2(frames) => Some(frames),
-            Self::Tcp(_) | Self::Tls(_) => None,
+            Self::Tcp(_) | Self::Tls(_) | Self::TlsToEndpoint(_) => None,
         }
     }
 
@@ -52,7 +55,8 @@ impl Stream {
     fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(stream) => Some(stream),
-            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Tls(session) => Some(session.socket()),
+            Self::TlsToEndpoint(stream) => Some(stream.get_ref().0),
             Self::Http2(_) => None,
         }
     }
@@ -71,9 +75,10 @@ impl Stream {
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Tls(session) => session.poll_read_ready(cx),
             // What came last was more than the reader took.
-            Self::Tls(stream) if !stream.get_ref().1.wants_read() => Poll::Ready(Ok(())),
-            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+            Self::TlsToEndpoint(stream) if !stream.get_ref().1.wants_read() => Poll::Ready(Ok(())),
+            Self::TlsToEndpoint(stream) => stream.get_ref().0.poll_read_ready(cx),
             Self::Http2(frames) => frames.poll_read_ready(cx),
         }
     }
@@ -97,10 +102,10 @@ impl Stream {
     /// Tells the other side that this is the end and nothing was cut, as far as that can be done at
     /// once (RFC 8446 §6.1: `close_notify`). A bare socket says it by being closed.
     pub fn farewell(&mut self) {
-        if let Self::Tls(stream) = self {
+        if let Self::Tls(_) | Self::TlsToEndpoint(_) = self {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             // Whoever does not take it is gone, or knows by the length of what came.
-            let _ = Pin::new(stream).poll_shutdown(&mut cx);
+            let _ = Pin::new(self).poll_shutdown(&mut cx);
         }
     }
 
@@ -121,7 +126,8 @@ impl Stream {
         let mut byte = [0_u8; 1];
         let untouched = match self {
             Self::Tcp(_) => true,
-            Self::Tls(stream) => stream.get_ref().1.wants_read(),
+            Self::Tls(session) => session.has_nothing_left(),
+            Self::TlsToEndpoint(stream) => stream.get_ref().1.wants_read(),
             Self::Http2(_) => false,
         };
         let Some(socket) = self.socket().filter(|_| untouched) else {
@@ -139,7 +145,8 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(session) => Pin::new(session).poll_read(cx, buffer),
+            Self::TlsToEndpoint(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Http2(frames) => frames.poll_read(cx, buffer),
         }
     }
@@ -153,7 +160,8 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(session) => Pin::new(session).poll_write(cx, bytes),
+            Self::TlsToEndpoint(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Http2(frames) => frames.poll_write(cx, bytes, false),
         }
     }
@@ -165,7 +173,8 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(session) => Pin::new(session).poll_write_vectored(cx, slices),
+            Self::TlsToEndpoint(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Http2(frames) => {
                 let first = slices.iter().find(|slice| !slice.is_empty());
                 frames.poll_write(cx, first.map_or(&[], |slice| slice), false)
@@ -181,14 +190,16 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             // Nothing is held back, or others see to it.
             Self::Tcp(_) | Self::Http2(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(session) => Pin::new(session).poll_flush(cx),
+            Self::TlsToEndpoint(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(session) => Pin::new(session).poll_shutdown(cx),
+            Self::TlsToEndpoint(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Http2(frames) => Poll::Ready(frames.finish(None)),
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use data_encoding::{BASE64, HEXLOWER};
 use gatehouse_config::model::TlsFact;
-use rustls::ServerConnection;
+use rustls::CommonState;
 use rustls::pki_types::CertificateDer;
 
 use crate::tls::x509;
@@ -24,15 +24,15 @@ pub struct TlsConnection {
 
 impl TlsConnection {
     /// Of a connection whose handshake is done.
-    pub fn new(server_name: Option<Box<str>>, connection: &ServerConnection) -> Self {
-        let version = match connection.protocol_version() {
+    pub fn new(server_name: Option<Box<str>>, agreed: &CommonState) -> Self {
+        let version = match agreed.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
             // No other is spoken.
             _ => "",
         };
-        let suite = connection.negotiated_cipher_suite();
-        let certificates = connection.peer_certificates();
+        let suite = agreed.negotiated_cipher_suite();
+        let certificates = agreed.peer_certificates();
         Self {
             server_name,
             version,

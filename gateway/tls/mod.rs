@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod failure;
 mod port;
 mod server;
+mod session;
 mod verifier;
 mod x509;
 
@@ -19,3 +20,4 @@ pub use client::{ClientCertificate, TlsConnection};
 pub use endpoint::{Clients, Handshake, TlsClient, TlsId, Within, host_name};
 pub use port::{Chain, Ends, TlsPort};
 pub use server::{Servers, TlsServer};
+pub use session::Session;

@@ -7,12 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::StartHandshake;
-use tokio_rustls::server::TlsStream;
 
 use crate::exchange::{Connection, HttpConnection};
 use crate::http1::ReadBuffer;
@@ -20,7 +17,7 @@ use crate::http2;
 use crate::net::Stream;
 use crate::snapshot::Serves;
 use crate::tls::client_hello::{self, ClientHello, FirstBytes, MAX_HELLO};
-use crate::tls::{Ends, TlsConnection, TlsServer, failure};
+use crate::tls::{Ends, Session, TlsConnection, failure};
 use crate::worker::listener::Slot;
 use crate::worker::{Admitted, Worker};
 
@@ -52,8 +49,6 @@ enum Refusal {
     NoCertificate(Option<Box<str>>),
     #[error("handshake failed: {0}")]
     Handshake(std::io::Error),
-    #[error("handshake failed: {0}")]
-    Hello(rustls::Error, Vec<u8>),
 }
 
 impl Refusal {
@@ -67,7 +62,7 @@ impl Refusal {
             Self::UnknownName(_) => "tls_unknown_name",
             Self::NoCertificate(_) => "tls_no_certificate",
             Self::Handshake(error) if is_of_certificate(error) => "tls_client_certificate",
-            Self::Handshake(_) | Self::Hello(..) => "tls_handshake_failed",
+            Self::Handshake(_) => "tls_handshake_failed",
         }
     }
 
@@ -79,7 +74,6 @@ impl Refusal {
             Self::Malformed => Some(alert(50)),
             Self::UnknownName(_) => Some(alert(112)),
             Self::NoCertificate(_) => Some(alert(80)),
-            Self::Hello(_, alert) => Some(alert.clone()),
             // Its own alert was sent, and is to be read before the end.
             Self::Handshake(_) => Some(Vec::new()),
         }
@@ -102,7 +96,7 @@ fn alert(description: u8) -> Vec<u8> {
 /// A connection that is let in.
 enum LetIn {
     /// TLS ended here.
-    Ended(Box<TlsStream<TcpStream>>),
+    Ended(Box<Session>),
     /// It goes on as it came, with these bytes ahead.
     Carried(TcpStream, Vec<u8>),
 }
@@ -165,11 +159,11 @@ impl Worker {
                 self.carry_tcp(&view, serves, stream.into(), ahead, connection)
                     .await;
             }
-            (LetIn::Ended(stream), Ends::Here(_)) => {
-                let tls = stream.get_ref().1;
-                let speaks_http2 = tls.alpn_protocol() == Some(b"h2");
-                connection.tls = Some(Rc::new(TlsConnection::new(name, tls)));
-                let stream = Stream::Tls(Box::new((*stream).into()));
+            (LetIn::Ended(session), Ends::Here(_)) => {
+                let agreed = session.agreed();
+                let speaks_http2 = agreed.alpn_protocol() == Some(b"h2");
+                connection.tls = Some(Rc::new(TlsConnection::new(name, agreed)));
+                let stream = Stream::Tls(session);
                 if is_tcp {
                     let serves = Serves::TcpServer(server);
                     self.carry_tcp(&view, serves, stream, Vec::new(), connection)
@@ -207,15 +201,12 @@ impl Worker {
                 Some(Ends::AtEndpoint) => {
                     return Ok((hello.server_name, LetIn::Carried(stream, bytes)));
                 }
-                Some(Ends::Here(server)) => match accept(&bytes) {
-                    Ok((accepted, used)) => {
-                        let rest = bytes.get(used..).unwrap_or_default();
-                        let ended = shake_hands(accepted, rest, stream, &server, &hello).await;
-                        let ended = ended.map_err(|(e, stream)| (Refusal::Handshake(e), stream))?;
-                        return Ok((hello.server_name, LetIn::Ended(Box::new(ended))));
-                    }
-                    Err(refusal) => refusal,
-                },
+                Some(Ends::Here(server)) => {
+                    let config = Arc::clone(server.config(&hello));
+                    let session = Session::accept(config, &bytes, stream).await;
+                    let session = session.map_err(|(e, stream)| (Refusal::Handshake(e), stream))?;
+                    return Ok((hello.server_name, LetIn::Ended(Box::new(session))));
+                }
                 Some(Ends::Nowhere) => Refusal::NoCertificate(hello.server_name),
                 None => Refusal::UnknownName(hello.server_name),
             },
@@ -258,41 +249,6 @@ async fn read_hello(stream: &mut TcpStream) -> Result<(Vec<u8>, ClientHello), Re
             }
         }
     }
-}
-
-/// Hands the hello to the TLS library; also how many bytes of it were used.
-fn accept(bytes: &[u8]) -> Result<(rustls::server::Accepted, usize), Refusal> {
-    let mut acceptor = Acceptor::default();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        acceptor.read_tls(&mut rest).map_err(Refusal::Handshake)?;
-        match acceptor.accept() {
-            Ok(Some(accepted)) => return Ok((accepted, bytes.len() - rest.len())),
-            Ok(None) => {}
-            Err((error, mut alert)) => {
-                let mut bytes = Vec::new();
-                // Writing to memory does not fail.
-                let _ = alert.write_all(&mut bytes);
-                return Err(Refusal::Hello(error, bytes));
-            }
-        }
-    }
-    Err(Refusal::Malformed)
-}
-
-async fn shake_hands(
-    accepted: rustls::server::Accepted,
-    mut rest: &[u8],
-    stream: TcpStream,
-    server: &TlsServer,
-    hello: &ClientHello,
-) -> Result<TlsStream<TcpStream>, (std::io::Error, TcpStream)> {
-    let config = Arc::clone(server.config(hello));
-    let handshake = StartHandshake::from_parts(accepted, stream).into_stream_with(config, |tls| {
-        // What came with the hello; should it be too much, the handshake fails by itself.
-        while !rest.is_empty() && matches!(tls.read_tls(&mut rest), Ok(count) if count > 0) {}
-    });
-    handshake.into_fallible().await
 }
 
 /// Writes a last answer and lets the client read it: a close with unread bytes would be a reset,

@@ -195,7 +195,7 @@ impl Control {
             }
         }
         self.arrivals = arrivals;
-        self.in_force.plan = plan;
+        self.in_force.plan = Arc::new(plan);
         self.log();
         self.report();
         self.publish(&[]);
