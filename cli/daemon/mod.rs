@@ -224,7 +224,12 @@ async fn serve(
             () = cluster_changed(watched.as_ref()) => control.reload(false),
             () = changed(&mut leading) => control.dealing_changed(),
             _ = retry.tick() => {
-                control.give_memory_back();
+                if control.give_memory_back()
+                    && let Some(cluster) = &watched
+                {
+                    // Each thread has memory of its own to give.
+                    cluster.runtime().spawn(async { crate::sys::give_memory_back() });
+                }
                 control.retry_listeners();
                 control.look_at_nodes();
                 control.show().await;

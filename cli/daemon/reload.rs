@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +16,7 @@ use gatehouse_config::source::{Dns, Files, Kind, LastGood, LastGoodFiles, Source
 use gatehouse_config::status::kubernetes::StatusWriter;
 use gatehouse_config::translate::{self, Input, Translator};
 use gatehouse_gateway::admin::View;
-use gatehouse_gateway::compile::{Placement, place, place_behind_services};
+use gatehouse_gateway::compile::{Host, Placement, place, place_behind_services};
 use gatehouse_gateway::observe::AccessLog;
 use gatehouse_gateway::{Counters, Gateway};
 use gatehouse_lb_speaker::{
@@ -367,15 +367,17 @@ impl Control {
         self.spare_memory = Some(Instant::now());
     }
 
-    /// Gives back what reloads needed for a moment, once there were none for a while.
-    pub fn give_memory_back(&mut self) {
-        if self
+    /// Gives back what reloads needed for a moment, once there were none for a while. Whether it was
+    /// time for that.
+    pub fn give_memory_back(&mut self) -> bool {
+        let is_time = self
             .spare_memory
-            .is_some_and(|since| since.elapsed() >= QUIET)
-        {
+            .is_some_and(|since| since.elapsed() >= QUIET);
+        if is_time {
             self.spare_memory = None;
             sys::give_memory_back();
         }
+        is_time
     }
 
     /// Where is listened.
@@ -385,12 +387,18 @@ impl Control {
             Role::Gateway => {
                 place_behind_services(model, &self.settings.listen, self.settings.kube)
             }
-            Role::All => place(
-                model,
-                &rows::held(outcome),
-                &self.settings.listen,
-                self.capabilities.can_announce(),
-            ),
+            Role::All => {
+                let endpoints = match self.settings.kube {
+                    true => own_endpoints(model),
+                    false => Vec::new(),
+                };
+                let host = Host {
+                    listen: &self.settings.listen,
+                    holds_addresses: self.capabilities.can_announce(),
+                    endpoints: &endpoints,
+                };
+                place(model, &rows::held(outcome), host)
+            }
         }
     }
 
@@ -530,6 +538,20 @@ impl Control {
             found: self.found,
         }
     }
+}
+
+/// The endpoints of the gateway's Services that are this host.
+fn own_endpoints(model: &Model) -> Vec<IpAddr> {
+    let gateways = model.services.iter().filter(|service| service.is_gateway);
+    let endpoints = gateways
+        .flat_map(|service| &service.ports)
+        .flat_map(|port| &port.endpoints);
+    let all: BTreeSet<IpAddr> = endpoints
+        .filter_map(|endpoint| Some(endpoint.address.inet()?.ip()))
+        .collect();
+    // Whoever can be bound to is an address of ours.
+    let is_ours = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+    all.into_iter().filter(is_ours).collect()
 }
 
 /// Those of `next` whose addresses are announced already.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use gatehouse_config::source::Directory;
-use gatehouse_gateway::compile::{RouteLists, compile, place};
+use gatehouse_gateway::compile::{Host, RouteLists, compile, place};
 use gatehouse_gateway::observe::LabelTable;
 use gatehouse_gateway::snapshot::Snapshot;
 use gatehouse_gateway::why::{Explanation, Health, Outcome, Question, explain};
@@ -108,12 +108,11 @@ fn from_files(args: &WhyArgs, question: &Question) -> Result<Explanation, ExitCo
     let loaded = directory.load();
     let model = args.gateway.translate(&loaded.resources, false).model;
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    let placement = place(
-        &model,
-        &std::collections::BTreeMap::new(),
-        &everywhere,
-        false,
-    );
+    let host = Host {
+        listen: &everywhere,
+        ..Host::default()
+    };
+    let placement = place(&model, &std::collections::BTreeMap::new(), host);
     let snapshot = compile(
         &model,
         &placement,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
-use gatehouse_config::model::{Model, Server, Service, TransportProtocol};
+use gatehouse_config::model::{Model, Port, Server, Service, TransportProtocol};
 use gatehouse_config::resources::{ObjectKey, ObjectRef};
 
 /// A place to listen at.
@@ -66,16 +66,25 @@ pub struct Placement {
     pub findings: Vec<Finding>,
 }
 
-/// Decides where is listened.
-///
-/// `addresses` holds the given addresses of each Service; `listen` are the host's own addresses
-/// for servers that no Service leads to; `holds_addresses` is false where this process may not
-/// bring addresses up, so that nobody could reach them: then servers are served at `listen` too.
+/// What a host has of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Host<'a> {
+    /// Where servers are served that no Service leads to.
+    pub listen: &'a [IpAddr],
+    /// False where this process may not bring addresses up, so that nobody could reach them: then
+    /// servers are served at `listen` too.
+    pub holds_addresses: bool,
+    /// Addresses that somebody (kube-proxy) may lead a Service's ClusterIP and NodePorts to: where
+    /// one of them is an endpoint of a Service that selects the gateway, its servers are served
+    /// there, at the endpoint's port.
+    pub endpoints: &'a [IpAddr],
+}
+
+/// Decides where is listened. `addresses` holds the given addresses of each Service.
 pub fn place(
     model: &Model,
     addresses: &BTreeMap<ObjectKey, Vec<IpAddr>>,
-    listen: &[IpAddr],
-    holds_addresses: bool,
+    host: Host<'_>,
 ) -> Placement {
     let mut builder = Builder::default();
     let gateways: Vec<&Service> = model.services.iter().filter(|s| s.is_gateway).collect();
@@ -102,7 +111,13 @@ pub fn place(
                 led_to = true;
                 for ip in given {
                     wanted = true;
-                    builder.server(SocketAddr::new(*ip, port), index);
+                    builder.server(SocketAddr::new(*ip, port.port), index);
+                }
+                let endpoints = port.endpoints.iter();
+                for endpoint in endpoints.filter_map(|endpoint| endpoint.address.inet()) {
+                    if host.endpoints.contains(&endpoint.ip()) {
+                        builder.server(endpoint, index);
+                    }
                 }
                 if given.is_empty() {
                     builder.pending(service, server);
@@ -112,8 +127,8 @@ pub fn place(
         if !led_to && !gateways.is_empty() {
             builder.no_port(&gateways, server);
         }
-        if gateways.is_empty() || !holds_addresses {
-            for ip in listen {
+        if gateways.is_empty() || !host.holds_addresses {
+            for ip in host.listen {
                 wanted = true;
                 builder.server(SocketAddr::new(*ip, server.port), index);
             }
@@ -141,20 +156,23 @@ pub fn place(
 
 /// The Service's ports at which a server is served: the number itself, or else those whose target
 /// port is the server's, unless that port's own number is another server's.
-fn ports_leading_to(service: &Service, server: &Server, servers: &[Server]) -> Vec<u16> {
+fn ports_leading_to<'s>(
+    service: &'s Service,
+    server: &Server,
+    servers: &[Server],
+) -> Vec<&'s Port> {
     let tcp = || {
         service
             .ports
             .iter()
             .filter(|port| port.protocol == TransportProtocol::Tcp)
     };
-    if tcp().any(|port| port.port == server.port) {
-        return vec![server.port];
+    if let Some(same) = tcp().find(|port| port.port == server.port) {
+        return vec![same];
     }
     tcp()
         .filter(|port| port.target_port == Some(server.port))
         .filter(|port| !servers.iter().any(|other| other.port == port.port))
-        .map(|port| port.port)
         .collect()
 }
 
@@ -246,7 +264,9 @@ fn gateway_ref(key: &ObjectKey) -> ObjectRef {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_config::model::{ServerContent, ServerOrigin};
+    use gatehouse_config::model::{
+        AddressRequest, Endpoint, ServerContent, ServerOrigin, TrafficPolicy, WorkloadLabels,
+    };
 
     use super::*;
 
@@ -272,7 +292,12 @@ mod tests {
         };
         let place = |listen: &[&str]| {
             let listen: Vec<IpAddr> = listen.iter().map(|ip| ip.parse().unwrap()).collect();
-            super::place(&model, &BTreeMap::new(), &listen, true)
+            let host = Host {
+                listen: &listen,
+                holds_addresses: true,
+                endpoints: &[],
+            };
+            super::place(&model, &BTreeMap::new(), host)
         };
         let at = |placement: &Placement| -> Vec<(String, Option<u32>)> {
             let places = placement.places.iter();
@@ -293,5 +318,62 @@ mod tests {
         assert_eq!(at(&displaced), [("127.0.0.1:80".to_owned(), Some(1))]);
         let codes: Vec<_> = displaced.findings.iter().map(|f| f.code).collect();
         assert_eq!(codes, [codes::CONFLICTING_GATEWAYS]);
+    }
+
+    /// kube-proxy leads the Service's ClusterIP and NodePorts there.
+    #[test]
+    fn a_server_is_served_at_the_endpoint_that_its_host_is_of_a_service() {
+        let endpoint = |ip: &str| Endpoint {
+            address: SocketAddr::new(ip.parse().unwrap(), 8089).into(),
+            weight: 1,
+            workload: WorkloadLabels {
+                workload: "unknown".to_owned(),
+                namespace: "unknown".to_owned(),
+                app: "unknown".to_owned(),
+                version: "unknown".to_owned(),
+                canonical_service: "unknown".to_owned(),
+                canonical_revision: "unknown".to_owned(),
+            }
+            .into(),
+        };
+        let port = Port {
+            name: String::new(),
+            protocol: TransportProtocol::Tcp,
+            port: 80,
+            target_port: Some(8080),
+            node_port: None,
+            endpoints: vec![endpoint("192.0.2.12"), endpoint("192.0.2.11")],
+        };
+        let service = Service {
+            key: ObjectKey::new("istio-system", "istio-ingressgateway"),
+            labels: BTreeMap::new(),
+            namespace_labels: BTreeMap::new(),
+            request: AddressRequest::default(),
+            traffic_policy: TrafficPolicy::Cluster,
+            selector: "istio=ingressgateway".to_owned(),
+            is_gateway: true,
+            ports: vec![port],
+            endpoint_nodes: BTreeSet::new(),
+            cluster_ip: None,
+            created: None,
+        };
+        let given = BTreeMap::from([(service.key.clone(), vec!["192.0.2.151".parse().unwrap()])]);
+        let model = Model {
+            servers: vec![server(80, None)],
+            services: vec![service],
+            ..Model::default()
+        };
+        let placement = super::place(
+            &model,
+            &given,
+            Host {
+                holds_addresses: true,
+                endpoints: &["192.0.2.11".parse().unwrap()],
+                ..Host::default()
+            },
+        );
+        let places = placement.places.iter();
+        let places: Vec<_> = places.map(|place| place.address().to_string()).collect();
+        assert_eq!(places, ["192.0.2.151:80", "192.0.2.11:8089"]);
     }
 }

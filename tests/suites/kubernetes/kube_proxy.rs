@@ -45,20 +45,33 @@ fn carried(setup: &Setup, reads_mode: bool) -> Vec<Carried> {
             let address = slice["endpoints"][0]["addresses"][0].as_str()?;
             same.then(|| format!("{address}:{}", slice["ports"][0]["port"]))
         });
+        let name = format!("{}/{}", text(&meta["namespace"]), text(&meta["name"]));
+        let ports = service["spec"]["ports"].as_array().expect("ports");
+        let ports = || {
+            ports
+                .iter()
+                .map(|port| port["port"].as_u64().expect("a number"))
+        };
+        if let Some(endpoint) = &endpoint {
+            all.extend(ports().map(|port| Carried {
+                name: format!("{name} cluster IP"),
+                address: text(&service["spec"]["clusterIP"]).to_owned(),
+                port,
+                endpoint: endpoint.clone(),
+            }));
+        }
         let ingress = service["status"]["loadBalancer"]["ingress"].as_array();
         for entry in ingress.into_iter().flatten() {
             let leaves_alone = reads_mode && entry["ipMode"] == "Proxy";
             let (Some(endpoint), false) = (&endpoint, leaves_alone) else {
                 continue;
             };
-            for port in service["spec"]["ports"].as_array().expect("ports") {
-                all.push(Carried {
-                    name: format!("{}/{}", text(&meta["namespace"]), text(&meta["name"])),
-                    address: text(&entry["ip"]).to_owned(),
-                    port: port["port"].as_u64().expect("a number"),
-                    endpoint: endpoint.clone(),
-                });
-            }
+            all.extend(ports().map(|port| Carried {
+                name: name.clone(),
+                address: text(&entry["ip"]).to_owned(),
+                port,
+                endpoint: endpoint.clone(),
+            }));
         }
     }
     all
@@ -182,7 +195,7 @@ fn packets(node: &Node, mode: Mode, name: &str) -> u64 {
             let text = node.sh("iptables -t nat -vxnL KUBE-SERVICES").ok();
             let line = text
                 .lines()
-                .find(|line| line.contains(&format!("/* {name} ")));
+                .find(|line| line.contains(&format!("/* {name} loadbalancer IP")));
             let count = line.and_then(|line| line.split_whitespace().next());
             count.map_or(0, number)
         }
@@ -198,11 +211,6 @@ const GATEWAY_ENDPOINTS: &str = "apiVersion: discovery.k8s.io/v1\nkind: Endpoint
     endpoints:\n\
     - {addresses: [192.168.8.12], nodeName: node2, conditions: {ready: true}}\n\
     - {addresses: [192.168.8.11], nodeName: node1, conditions: {ready: true}}\n";
-
-/// A port at the nodes' own addresses, where kube-proxy's rules lead.
-const INSIDE: &str = "  servers:\n  \
-    - port: {number: 8089, name: inside, protocol: HTTP}\n    \
-    bind: 0.0.0.0\n    hosts: ['*']\n";
 
 /// Both nodes run the gateway, and the first one announces.
 const NODES: &str = "apiVersion: v1\nkind: Node\n\
@@ -230,10 +238,9 @@ fn client_is_seen(mode: Mode) {
     let server = &setup.server;
     let node = &setup.nodes[0];
     server.install_crds();
-    for file in ["addresses", "ingressgateway", "kiali"] {
+    for file in ["addresses", "ingressgateway", "kiali", "bookinfo"] {
         server.apply(&crate::example(&format!("{file}.yaml")));
     }
-    server.apply(&crate::example("bookinfo.yaml").replace("  servers:\n", INSIDE));
     server.apply(NODES);
     server.apply(GATEWAY_ENDPOINTS);
     node.sh("echo 1 > /proc/sys/net/ipv4/ip_forward").ok();
@@ -246,7 +253,8 @@ fn client_is_seen(mode: Mode) {
 
     // kube-proxy, which reads ipMode: the gateway's address is left alone, kiali's is carried.
     let rules = carried(&setup, true);
-    let names: Vec<_> = rules.iter().map(|one| one.name.as_str()).collect();
+    let names = rules.iter().map(|one| one.name.as_str());
+    let names: Vec<_> = names.filter(|name| !name.ends_with("cluster IP")).collect();
     assert_eq!(names, ["istio-system/kiali"]);
     write_rules(&setup, node, mode, &rules);
     setup.wait_for_page(page, r#""path":"/productpage""#);
@@ -258,6 +266,20 @@ fn client_is_seen(mode: Mode) {
         packets(node, mode, "istio-system/kiali") > before,
         "kube-proxy's rules carry what is not the gateway's"
     );
+
+    // Inside the cluster the gateway is reached by its ClusterIP, at the port of an endpoint: at
+    // that of another node here, and at our own.
+    let inside = rules
+        .iter()
+        .find(|one| one.name == "istio-system/istio-ingressgateway cluster IP");
+    let inside = format!(
+        "http://{}/productpage",
+        inside.expect("it has endpoints").address
+    );
+    for url in [&*inside, "http://192.168.8.11:8089/productpage"] {
+        let page = node.exec(["curl", "-sS", "--max-time", "5", url]).ok();
+        assert!(page.contains(r#""path":"/productpage""#), "{url}: {page}");
+    }
 
     // The same where the status said VIP, or nothing: the rules take the connection, and with the
     // policy Cluster the gateway sees the node in the place of the client. So the rules do bite.
