@@ -14,6 +14,7 @@ mod cluster;
 mod limits;
 pub mod logging;
 mod notify;
+mod outdated;
 mod peers;
 mod reload;
 mod report;

@@ -54,7 +54,8 @@ pub(super) fn of_clients(
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(authorities.iter().cloned());
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .with_crls(revoked.iter().cloned());
+        .with_crls(revoked.iter().cloned())
+        .enforce_revocation_expiration();
     if !clients.required {
         builder = builder.allow_unauthenticated();
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use gatehouse_config::model::{
     Authorities, ClientSni, ClientTls, EndpointAddress, TlsParameters, Verification,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
@@ -198,6 +201,32 @@ fn chains_are_judged_before_names() {
     for server in [&stranger, &old, &up] {
         assert!(shake(&skipped, Within::Http1, Some("q.lan"), server).is_ok());
     }
+}
+
+#[test]
+fn an_expired_list_of_revoked_certificates_trusts_nobody() {
+    let ca = authority("ca");
+    let up = server(&issue(&ca, &["up.lan"], false));
+    let judging_by = |until: i32| {
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2001, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&ca).unwrap();
+        let mut tls = trusting(&[ca.der()]);
+        tls.verification.revoked = [list.der().clone()].into();
+        client(tls)
+    };
+    let ask = |client: &TlsClient| shake(client, Within::Http1, Some("up.lan"), &up);
+    assert!(ask(&judging_by(2999)).is_ok());
+    said(
+        ask(&judging_by(2002)),
+        "CERTIFICATE_VERIFY_FAILED:CRL has expired",
+    );
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(super) fn new(
         WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider));
     let chains = builder
         .with_crls(revoked.iter().cloned())
+        .enforce_revocation_expiration()
         .build()
         .map_err(|error| Error::General(error.to_string()))?;
     Ok(Arc::new(Judge {
