@@ -109,7 +109,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ("meshMTLS", Ignored(SIDECARS)),
             (
                 "tlsDefaults",
-                Note("for Gateways' servers that say nothing themselves"),
+                Note(
+                    "for Gateways' servers that say nothing themselves, and for the TLS that a DestinationRule asks for",
+                ),
             ),
             ("defaultTrafficPolicy", Supported),
             ("serviceEntryVisibility", Ignored(SIDECARS)),
@@ -173,7 +175,12 @@ pub(super) const MESSAGES: &[Message] = &[
     Message {
         name: "MeshTls",
         fields: &[
-            ("minProtocolVersion", Supported),
+            (
+                "minProtocolVersion",
+                Note(
+                    "of Gateways' servers; endpoints are spoken to from TLS 1.2 on, as with Istio",
+                ),
+            ),
             ("ecdhCurves", Note(CURVES)),
             ("cipherSuites", Note(SUITES)),
         ],

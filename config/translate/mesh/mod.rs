@@ -55,6 +55,8 @@ pub struct MeshDefaults {
     pub locality: Option<LocalityBalancing>,
     /// `tlsDefaults`: versions and algorithms of servers that say nothing of them.
     pub tls: TlsParameters,
+    /// `tlsDefaults`: algorithms towards endpoints.
+    pub endpoint_tls: TlsParameters,
     /// `extensionProviders`, as Telemetries name them.
     pub providers: Vec<ExtensionProvider>,
     /// `defaultProviders.accessLogging`.
@@ -362,7 +364,7 @@ fn apply(
     if let Some(tls) = tls_defaults {
         let path = path.field("tlsDefaults");
         judge_tls(tls, &path, report);
-        defaults.tls = parameters::of_mesh(tls, &path, report);
+        (defaults.tls, defaults.endpoint_tls) = parameters::of_mesh(tls, &path, report);
     }
     if let Some(ApiNormalization { normalization }) = path_normalization {
         proxy.path_normalization = match normalization {

@@ -285,3 +285,30 @@ fn what_did_not_change_is_taken_over() {
     let other = clients.get(&Arc::new(other)).unwrap();
     assert_ne!(one.id, other.id);
 }
+
+#[test]
+fn suites_and_groups_are_those_that_are_asked_for() {
+    let ca = authority("ca");
+    let client = client(ClientTls {
+        parameters: TlsParameters {
+            cipher_suites: vec![0xcca9],
+            groups: vec![0x18, 0x17],
+            ..TlsParameters::default()
+        },
+        ..trusting(&[ca.der()])
+    });
+    let endpoint = EndpointAddress::Inet(([127, 0, 0, 1], 443).into());
+    for within in [Within::Http1, Within::Http2, Within::Bytes] {
+        let handshake = client.handshake(within, Some("up.lan"), &endpoint).unwrap();
+        let provider = handshake.config.crypto_provider();
+        let suites = provider.cipher_suites.iter();
+        let before_1_3 = suites.filter(|suite| suite.tls13().is_none());
+        let suites: Vec<u16> = before_1_3.map(|suite| suite.suite().into()).collect();
+        assert_eq!(suites, [0xcca9], "{within:?}");
+        let groups = provider.kx_groups.iter();
+        let groups: Vec<u16> = groups.map(|group| group.name().into()).collect();
+        assert_eq!(groups, [0x18, 0x17], "{within:?}");
+    }
+    let up = server(&issue(&ca, &["up.lan"], false));
+    assert!(shake(&client, Within::Http1, Some("up.lan"), &up).is_ok());
+}
