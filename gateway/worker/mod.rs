@@ -8,6 +8,7 @@ pub mod clock;
 mod command;
 pub mod listener;
 pub mod random;
+mod refusal;
 mod tcp;
 pub mod timer;
 mod tls;

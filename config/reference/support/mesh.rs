@@ -48,7 +48,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "disableEnvoyListenerLog",
-                Ignored("there are no listener logs"),
+                Note(
+                    "until it is set, connections to a port of TLS that no server takes get a line with the flag NR",
+                ),
             ),
             ("defaultConfig", Supported),
             ("outboundTrafficPolicy", Ignored(SIDECARS)),

@@ -243,7 +243,7 @@ fn apply(
         access_log_format,
         access_log_encoding,
         enable_envoy_access_log_service,
-        disable_envoy_listener_log: _,
+        disable_envoy_listener_log,
         default_config,
         outbound_traffic_policy,
         inbound_traffic_policy,
@@ -386,6 +386,7 @@ fn apply(
         let path = path.field("accessLogFormat");
         report.questionable(&path, message, "Add `accessLogFile: /dev/stdout`.");
     }
+    proxy.no_listener_log = *disable_envoy_listener_log;
     defaults.providers.clone_from(extension_providers);
     let path_of_providers = path.field("extensionProviders");
     for (i, provider) in extension_providers.iter().enumerate() {
