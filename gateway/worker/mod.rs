@@ -2,6 +2,8 @@
 //!
 //! Nothing here is shared with another thread but the snapshot, which does not change.
 
+#[cfg(test)]
+mod alone;
 pub mod buffers;
 mod client;
 pub mod clock;
