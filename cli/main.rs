@@ -188,6 +188,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         proxy_protocol_from: Vec::new(),
         misdirected: daemon::settings::Misdirected::default(),
         handshakes: daemon::settings::Handshakes::default(),
+        clients: daemon::settings::ClientLimits::default(),
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
         peers: daemon::PeerArgs::default(),

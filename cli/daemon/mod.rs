@@ -14,6 +14,7 @@ mod cluster;
 mod limits;
 pub mod logging;
 mod notify;
+mod outdated;
 mod peers;
 mod reload;
 mod report;
@@ -354,6 +355,9 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
         },
         handshake_timeout: settings.handshakes.timeout,
         max_handshakes: settings.handshakes.count,
+        max_connections: settings.clients.connections,
+        http2_resets: settings.clients.http2_resets,
+        http2_idle_frames: settings.clients.http2_idle_frames,
         refuse_misdirected: settings.misdirected == Misdirected::Refused,
         retry_buffer: settings.retry_buffer,
         max_mirrors: settings.mirrors.count,

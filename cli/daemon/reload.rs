@@ -14,7 +14,7 @@ use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_config::source::kubernetes::{Cluster, SeenService};
 use gatehouse_config::source::{Dns, Files, Kind, LastGood, LastGoodFiles, Sources};
 use gatehouse_config::status::kubernetes::StatusWriter;
-use gatehouse_config::translate::{self, Input, Translator};
+use gatehouse_config::translate::{self, Translator};
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::compile::{Host, Placement, place, place_behind_services};
 use gatehouse_gateway::observe::AccessLog;
@@ -26,6 +26,7 @@ use gatehouse_lb_speaker::{
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
+use crate::daemon::outdated::Outdated;
 use crate::daemon::peers::Found;
 use crate::daemon::rows;
 use crate::daemon::scrape::Metrics;
@@ -427,11 +428,13 @@ impl Control {
     ) -> translate::Translation {
         let mut settings = self.translate_settings(resources);
         let newest = resources.clone();
+        let mut outdated = Outdated::new(newest.clone(), self.files.contents());
         let mut first = true;
         loop {
             let translation = self.translator.translate(resources, &settings);
             if self.files.want(&translation.model.files) {
                 settings.files = self.files.contents();
+                outdated.read_again(self.files.contents());
                 continue;
             }
             // Findings of the newest versions are what the user has to read; those of a version
@@ -451,13 +454,9 @@ impl Control {
                 again |= self.last_good_files.prefer(files, path);
             }
             for input in &translation.outdated {
-                again |= match input {
-                    Input::Object(object) => self.last_good.prefer(resources, object),
-                    Input::File(path) => {
-                        let files = Arc::make_mut(&mut settings.files);
-                        self.last_good_files.prefer(files, path)
-                    }
-                };
+                let objects = (&self.last_good, &mut *resources);
+                let files = Arc::make_mut(&mut settings.files);
+                again |= outdated.replace(input, objects, (&self.last_good_files, files));
             }
             if !again {
                 self.files.want_only(&translation.model.files);

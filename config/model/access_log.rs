@@ -113,6 +113,8 @@ pub enum LogOperator {
     TerminationDetails,
     /// `%UPSTREAM_TRANSPORT_FAILURE_REASON%`.
     TransportFailure,
+    /// `%DOWNSTREAM_TRANSPORT_FAILURE_REASON%`, of connections that no server took.
+    DownstreamTransportFailure,
     /// `%BYTES_RECEIVED%`.
     BytesReceived,
     /// `%BYTES_SENT%`.

@@ -23,6 +23,8 @@ pub struct Proxy {
     pub connections: ConnectionSettings,
     /// Where access log lines go.
     pub access_logs: Vec<AccessLog>,
+    /// Connections to ports of TLS that no server takes get no line (`disableEnvoyListenerLog`).
+    pub no_listener_log: bool,
     /// Changes to metrics.
     pub metrics: MetricRules,
     /// Hosts that must not be served, for nobody enforces the policies that guard them.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::api::istio::traffic_policy::{ClientTls as Api, ClientTlsMode as Mode};
+use crate::codes;
+use crate::finding::Level;
 use crate::model::{Certificate, ClientSni, ClientTls, TlsParameters, UpstreamTls, Verification};
 use crate::translate::certificates::{Credentials, SecretOfTrust, Trust};
 use crate::translate::destination_rule::TlsSettings;
@@ -112,10 +114,25 @@ impl Block<'_, '_, '_> {
                 subject_alt_names: subject_alt_names.to_vec(),
                 ..verification
             },
-            parameters: TlsParameters::default(),
+            parameters: self.parameters(),
             sni: self.sni(),
             verify_host: verify_host && !skip,
         })
+    }
+
+    /// What is spoken, of which only a MeshConfig can say anything.
+    fn parameters(&mut self) -> TlsParameters {
+        let mesh = &self.credentials.settings.mesh;
+        if mesh.tls.min > mesh.endpoint_tls.min {
+            self.report.add(
+                codes::NO_EFFECT,
+                Level::Info,
+                self.path,
+                "the minProtocolVersion of the MeshConfig's tlsDefaults is for servers of Gateways; endpoints may still choose TLS 1.2, as with Istio.",
+                "Have the endpoints refuse TLS 1.2.",
+            );
+        }
+        mesh.endpoint_tls.clone()
     }
 
     /// Our own certificate.

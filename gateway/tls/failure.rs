@@ -60,6 +60,8 @@ fn why(wrong: &CertificateError) -> String {
         }
         CertificateError::Revoked => "certificate revoked",
         CertificateError::UnknownRevocationStatus => "unable to get certificate CRL",
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => "CRL has expired",
         CertificateError::UnknownIssuer => "no CA that is trusted has issued it",
         CertificateError::BadSignature => "its CA's signature is wrong",
         CertificateError::Other(other) => return format!("verify SAN list: {other}"),

@@ -1,4 +1,13 @@
 //! How TLS is ended, ready for handshakes.
+//!
+//! Sessions are resumed with tickets, which rustls makes (RFC 5077 §4: AES-256-CBC with HMAC-SHA256).
+//! It takes a new random key every six hours and still reads tickets of the one before, so that a
+//! ticket is good for six to twelve hours; the change happens at the first ticket after that time, so
+//! that the one who comes after a long silence may have an older one. Neither the time nor the clock
+//! can be set from outside, so that no test of ours sees a change of keys: that is rustls' own
+//! `TicketRotator`. What is ours is tested (`tests/suites/tls_clients/tickets.rs`): the workers share
+//! the keys, a reload keeps them, and whoever judges clients otherwise gets new ones. So does a
+//! restart. Who resumes is judged by the certificate of the first handshake, and not again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,10 +1,12 @@
-//! Judges of clients' certificates: CAs and revocations by webpki, then names and pins.
+//! The judge of clients' certificates: CAs and revocations by webpki, then names and pins.
 
 use std::sync::Arc;
 
 use gatehouse_config::model::{Authorities, ClientCertificates, Verification};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -31,100 +33,41 @@ pub(super) fn of_clients(
         public_key_hashes,
         certificate_hashes,
     } = &clients.verification;
-    let particulars = Particulars {
-        subject_alt_names: subject_alt_names.clone(),
-        public_key_hashes: public_key_hashes.clone(),
-        certificate_hashes: certificate_hashes.clone(),
-    };
-    if *skip {
-        return Ok(Arc::new(Strict {
-            authorities: Arc::new(Anyone {
-                required: clients.required,
-                provider,
-            }),
-            particulars,
-        }));
-    }
-    let Authorities::These(authorities) = authorities else {
+    let algorithms = provider.signature_verification_algorithms;
+    let chains = match (skip, authorities) {
+        (true, _) => None,
         // Whoever has a certificate of a public CA is not a client of this server.
-        return Err(rustls::Error::General(
-            "clients need a CA of their own".to_owned(),
-        ));
+        (false, Authorities::None) => {
+            return Err(rustls::Error::General(
+                "clients need a CA of their own".to_owned(),
+            ));
+        }
+        (false, Authorities::These(authorities)) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(authorities.iter().cloned());
+            let chains = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(revoked.iter().cloned())
+                .enforce_revocation_expiration()
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
+            Some(chains)
+        }
     };
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(authorities.iter().cloned());
-    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .with_crls(revoked.iter().cloned());
-    if !clients.required {
-        builder = builder.allow_unauthenticated();
-    }
-    let authorities = builder
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    if particulars.are_none() {
-        return Ok(authorities);
-    }
-    Ok(Arc::new(Strict {
-        authorities,
-        particulars,
+    Ok(Arc::new(Judge {
+        required: clients.required,
+        chains,
+        particulars: Particulars {
+            subject_alt_names: subject_alt_names.clone(),
+            public_key_hashes: public_key_hashes.clone(),
+            certificate_hashes: certificate_hashes.clone(),
+        },
+        algorithms,
     }))
 }
 
-/// Takes certificates of any CA, and of none (`insecureSkipVerify`; Envoy: `ACCEPT_UNTRUSTED`). The
-/// client must still have the key of what it shows.
-#[derive(Debug)]
-struct Anyone {
-    required: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ClientCertVerifier for Anyone {
-    fn client_auth_mandatory(&self) -> bool {
-        self.required
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
-}
-
 /// What a certificate must have beyond a CA.
-#[derive(Clone, Debug)]
-pub(super) struct Particulars {
+#[derive(Debug)]
+struct Particulars {
     subject_alt_names: Vec<String>,
     public_key_hashes: Vec<[u8; 32]>,
     certificate_hashes: Vec<[u8; 32]>,
@@ -139,7 +82,7 @@ impl Particulars {
 
     /// Names and pins: one of each kind that is asked for. Of the two kinds of pins one is enough
     /// (Envoy: `DefaultCertValidator::verifyCertificate`).
-    pub(super) fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), rustls::Error> {
         let refused = || {
             let error = CertificateError::ApplicationVerificationFailure;
             Err(rustls::Error::InvalidCertificate(error))
@@ -163,23 +106,29 @@ impl Particulars {
     }
 }
 
+/// Judges by CAs, names and pins.
 #[derive(Debug)]
-struct Strict {
-    authorities: Arc<dyn ClientCertVerifier>,
+struct Judge {
+    /// Without a certificate there is no connection.
+    required: bool,
+    /// None: any CA will do, and none too (`insecureSkipVerify`; Envoy: `ACCEPT_UNTRUSTED`). The
+    /// client must still have the key of what it shows.
+    chains: Option<Arc<dyn ClientCertVerifier>>,
     particulars: Particulars,
+    /// For signatures that prove that.
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ClientCertVerifier for Strict {
-    fn offer_client_auth(&self) -> bool {
-        self.authorities.offer_client_auth()
-    }
-
+impl ClientCertVerifier for Judge {
     fn client_auth_mandatory(&self) -> bool {
-        self.authorities.client_auth_mandatory()
+        self.required
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.authorities.root_hint_subjects()
+        match &self.chains {
+            Some(chains) => chains.root_hint_subjects(),
+            None => &[],
+        }
     }
 
     fn verify_client_cert(
@@ -188,11 +137,11 @@ impl ClientCertVerifier for Strict {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let judged = self
-            .authorities
-            .verify_client_cert(end_entity, intermediates, now)?;
+        if let Some(chains) = &self.chains {
+            chains.verify_client_cert(end_entity, intermediates, now)?;
+        }
         self.particulars.check(end_entity)?;
-        Ok(judged)
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -201,8 +150,7 @@ impl ClientCertVerifier for Strict {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -211,11 +159,10 @@ impl ClientCertVerifier for Strict {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -89,6 +89,17 @@ impl Slot {
     }
 }
 
+#[cfg(test)]
+impl Slot {
+    /// An address that nobody listens at.
+    pub(super) fn unheard(address: SocketAddr, serves: Serves) -> Rc<Self> {
+        Rc::new(Self {
+            address,
+            serves: Cell::new(Some(serves)),
+        })
+    }
+}
+
 /// All listeners of a worker.
 pub type Slots = HashMap<Key, Open>;
 

@@ -2,12 +2,15 @@
 //!
 //! Nothing here is shared with another thread but the snapshot, which does not change.
 
+#[cfg(test)]
+mod alone;
 pub mod buffers;
 mod client;
 pub mod clock;
 mod command;
 pub mod listener;
 pub mod random;
+mod refusal;
 mod tcp;
 pub mod timer;
 mod tls;

@@ -94,7 +94,9 @@ impl Worker {
             tls: tls.as_deref(),
             upstream_local: None,
             flags,
+            details: "",
             transport_failure: &failure,
+            downstream_failure: "",
             received: 0,
             sent: 0,
             resolved: Resolved {

@@ -5,9 +5,8 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -17,8 +16,9 @@ use crate::http2;
 use crate::net::Stream;
 use crate::snapshot::Serves;
 use crate::tls::client_hello::{self, ClientHello, FirstBytes, MAX_HELLO};
-use crate::tls::{Ends, Session, TlsConnection, failure};
+use crate::tls::{Ends, Session, TlsConnection};
 use crate::worker::listener::Slot;
+use crate::worker::refusal::Refusal;
 use crate::worker::{Admitted, Worker};
 
 /// Room for most hellos.
@@ -26,72 +26,6 @@ const HELLO: usize = 2048;
 
 /// How long a client that is refused may take to hear why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// What one learns who speaks HTTP to a port of TLS.
-const PLAIN_HTTP: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\
-    content-type: text/plain\r\ncontent-length: 64\r\n\r\n\
-    This port speaks TLS: ask again with https:// instead of http://\n";
-
-/// Why a connection was not served.
-#[derive(Debug, Error)]
-enum Refusal {
-    #[error("the client left: {0}")]
-    Gone(#[from] std::io::Error),
-    #[error("plain HTTP to a port that speaks TLS")]
-    PlainHttp,
-    #[error("neither TLS nor HTTP")]
-    NotTls,
-    #[error("no ClientHello")]
-    Malformed,
-    #[error("no server is called {0:?}")]
-    UnknownName(Option<Box<str>>),
-    #[error("the certificate for {0:?} is missing or broken")]
-    NoCertificate(Option<Box<str>>),
-    #[error("handshake failed: {0}")]
-    Handshake(std::io::Error),
-}
-
-impl Refusal {
-    /// What it is counted as.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Gone(_) => "tls_client_gone",
-            Self::PlainHttp => "tls_plain_http",
-            Self::NotTls => "tls_not_tls",
-            Self::Malformed => "tls_malformed_hello",
-            Self::UnknownName(_) => "tls_unknown_name",
-            Self::NoCertificate(_) => "tls_no_certificate",
-            Self::Handshake(error) if is_of_certificate(error) => "tls_client_certificate",
-            Self::Handshake(_) => "tls_handshake_failed",
-        }
-    }
-
-    /// What the client is told; none where it would not listen or understand.
-    fn answer(&self) -> Option<Vec<u8>> {
-        match self {
-            Self::Gone(_) | Self::NotTls => None,
-            Self::PlainHttp => Some(PLAIN_HTTP.into()),
-            Self::Malformed => Some(alert(50)),
-            Self::UnknownName(_) => Some(alert(112)),
-            Self::NoCertificate(_) => Some(alert(80)),
-            // Its own alert was sent, and is to be read before the end.
-            Self::Handshake(_) => Some(Vec::new()),
-        }
-    }
-}
-
-/// Whether a handshake failed over the client's certificate: a bad one, or none where one is
-/// required.
-fn is_of_certificate(error: &std::io::Error) -> bool {
-    let error = error.get_ref().and_then(|error| error.downcast_ref());
-    error.is_some_and(failure::is_of_certificate)
-}
-
-/// A fatal alert before anything is agreed on (RFC 8446 §6.2: `decode_error` is 50,
-/// `internal_error` 80, `unrecognized_name` 112).
-fn alert(description: u8) -> Vec<u8> {
-    vec![21, 3, 1, 0, 2, 2, description]
-}
 
 /// A connection that is let in.
 enum LetIn {
@@ -120,7 +54,7 @@ impl Worker {
         mut connection: Connection,
         admitted: Admitted,
     ) {
-        let peer = connection.peer;
+        let (started, peer) = (Instant::now(), connection.peer);
         let refused = |reason: &'static str, why: &dyn std::fmt::Display| {
             tracing::debug!(%peer, address = %slot.address, %why, "TLS connection refused");
             self.with_metrics(|metrics| metrics.refused(reason));
@@ -138,6 +72,7 @@ impl Worker {
             Ok(Ok(let_in)) => let_in,
             Ok(Err((refusal, stream))) => {
                 refused(refusal.reason(), &refusal);
+                self.log_refusal(&refusal, started, &connection);
                 if let Some(answer) = refusal.answer() {
                     tell(stream, &answer).await;
                 }

@@ -166,6 +166,24 @@ pub struct ServingArgs {
         value_parser = clap::value_parser!(u64).range(1..=3600)
     )]
     pub handshake_timeout: u64,
+    /// Connections of clients that one worker has open; further ones are closed
+    #[arg(
+        long, value_name = "N", default_value_t = 50_000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub max_connections: u32,
+    /// Requests that a client of HTTP/2 may give up before they are answered, in ten seconds; after
+    /// more its connection is closed
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub http2_resets: u32,
+    /// Frames without use (PING, SETTINGS, WINDOW_UPDATE, PRIORITY and unknown ones) that a client of
+    /// HTTP/2 may send in ten seconds, and three more for each frame that it is sent; after more its
+    /// connection is closed
+    #[arg(
+        long, value_name = "N", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub http2_idle_frames: u32,
     /// Serve hosts that an AuthorizationPolicy or RequestAuthentication guards, although their
     /// rules are not enforced
     #[arg(long)]
@@ -234,6 +252,8 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_gateway::worker::WorkerSettings;
+
     use super::*;
 
     #[test]
@@ -242,5 +262,14 @@ mod tests {
         assert_eq!(announcing.gratuitous_interval, 60);
         let serving: ServingArgs = none_given();
         assert!(serving.listen.is_empty() && serving.gateway.labels.is_none());
+    }
+
+    #[test]
+    fn limits_of_clients_are_the_gateways_own_where_nothing_is_said() {
+        let serving: ServingArgs = none_given();
+        let own = WorkerSettings::default();
+        assert_eq!(serving.max_connections as usize, own.max_connections);
+        assert_eq!(serving.http2_resets, own.http2_resets);
+        assert_eq!(serving.http2_idle_frames, own.http2_idle_frames);
     }
 }

@@ -12,6 +12,7 @@ use gatehouse_config::resources::ObjectKey;
 use gatehouse_config::source::DnsSettings;
 use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
+use gatehouse_gateway::worker::WorkerSettings;
 use ipnet::IpNet;
 
 use crate::daemon::PeerArgs;
@@ -75,6 +76,33 @@ impl Default for Handshakes {
     }
 }
 
+/// Bounds of what one client, or all of them, may ask of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Connections.
+    pub connections: usize,
+    /// Requests of a connection of HTTP/2 that are given up, in ten seconds.
+    pub http2_resets: u32,
+    /// Its frames that carry nothing, in ten seconds.
+    pub http2_idle_frames: u32,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        let WorkerSettings {
+            max_connections,
+            http2_resets,
+            http2_idle_frames,
+            ..
+        } = WorkerSettings::default();
+        Self {
+            connections: max_connections,
+            http2_resets,
+            http2_idle_frames,
+        }
+    }
+}
+
 /// Which parts run in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -131,6 +159,8 @@ pub struct Settings {
     pub misdirected: Misdirected,
     /// Bounds of TLS handshakes.
     pub handshakes: Handshakes,
+    /// Bounds of what clients do.
+    pub clients: ClientLimits,
     /// Guarded hosts are served all the same.
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
@@ -243,6 +273,9 @@ impl Settings {
             misdirected,
             max_handshakes,
             handshake_timeout,
+            max_connections,
+            http2_resets,
+            http2_idle_frames,
             ignore_security_policies,
             retry_buffer,
             max_mirrors,
@@ -294,6 +327,11 @@ impl Settings {
             handshakes: Handshakes {
                 count: usize::try_from(max_handshakes).unwrap_or(usize::MAX),
                 timeout: Duration::from_secs(handshake_timeout),
+            },
+            clients: ClientLimits {
+                connections: usize::try_from(max_connections).unwrap_or(usize::MAX),
+                http2_resets,
+                http2_idle_frames,
             },
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),

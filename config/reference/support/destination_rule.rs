@@ -2,6 +2,7 @@
 
 use super::Message;
 use super::Support::{Ignored, NotYet, Note, Supported};
+use super::gateway::LISTS;
 
 pub(super) const MESSAGES: &[Message] = &[
     Message {
@@ -233,7 +234,7 @@ pub(super) const MESSAGES: &[Message] = &[
                 "caCertificates",
                 Note("none, or `system`: the CAs that the system trusts"),
             ),
-            ("caCrl", Supported),
+            ("caCrl", Note(LISTS)),
             (
                 "credentialName",
                 Note(

@@ -8,6 +8,7 @@ const SECRET: &str = "a Secret of the gateway's own namespace (`--namespace`)";
 const OF_CLIENTS: &str =
     "with MUTUAL and OPTIONAL_MUTUAL; with SIMPLE no client is asked for a certificate";
 const PINS: &str = "with MUTUAL and OPTIONAL_MUTUAL, beside a credentialName and beside files";
+pub(super) const LISTS: &str = "a file; once a list in it has expired, certificates of its CA are not taken, as with Envoy, until there is a new one";
 pub(super) const SUITES: &str = "the six with forward secrecy and AEAD (ECDHE with AES-GCM or CHACHA20); others are a finding and left out, and those of TLS 1.3 cannot be chosen";
 pub(super) const CURVES: &str =
     "X25519, P-256, P-384 and X25519MLKEM768; others are a finding and left out";
@@ -69,7 +70,7 @@ pub(super) const MESSAGES: &[Message] = &[
             ("serverCertificate", Note(FILE)),
             ("privateKey", Note(FILE)),
             ("caCertificates", Note(FILE)),
-            ("caCrl", Note(FILE)),
+            ("caCrl", Note(LISTS)),
             ("credentialName", Note(SECRET)),
             ("credentialNames", Note(SECRET)),
             (

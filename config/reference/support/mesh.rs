@@ -48,7 +48,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ),
             (
                 "disableEnvoyListenerLog",
-                Ignored("there are no listener logs"),
+                Note(
+                    "until it is set, connections to a port of TLS that no server takes get a line with the flag NR",
+                ),
             ),
             ("defaultConfig", Supported),
             ("outboundTrafficPolicy", Ignored(SIDECARS)),
@@ -109,7 +111,9 @@ pub(super) const MESSAGES: &[Message] = &[
             ("meshMTLS", Ignored(SIDECARS)),
             (
                 "tlsDefaults",
-                Note("for Gateways' servers that say nothing themselves"),
+                Note(
+                    "for Gateways' servers that say nothing themselves, and for the TLS that a DestinationRule asks for",
+                ),
             ),
             ("defaultTrafficPolicy", Supported),
             ("serviceEntryVisibility", Ignored(SIDECARS)),
@@ -173,7 +177,12 @@ pub(super) const MESSAGES: &[Message] = &[
     Message {
         name: "MeshTls",
         fields: &[
-            ("minProtocolVersion", Supported),
+            (
+                "minProtocolVersion",
+                Note(
+                    "of Gateways' servers; endpoints are spoken to from TLS 1.2 on, as with Istio",
+                ),
+            ),
             ("ecdhCurves", Note(CURVES)),
             ("cipherSuites", Note(SUITES)),
         ],

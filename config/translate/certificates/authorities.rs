@@ -7,6 +7,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::parse_x509_certificate;
 
+use super::revocations::{self, List};
 use super::{Credentials, secret};
 use crate::codes;
 use crate::finding::Level;
@@ -18,7 +19,6 @@ use crate::translate::report::{Input, ObjectReport};
 
 /// The CAs of a bundle with every one there is are 150.
 const CERTIFICATES: usize = 1024;
-const LISTS: usize = 64;
 
 /// The keys of CAs and of revoked certificates, in the order in which they are tried.
 const KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
@@ -114,14 +114,14 @@ impl<'a> Credentials<'a> {
         };
         let authorities = self.known.system(text, readable_certificates);
         let revoked = match revoked {
-            None => Vec::new(),
+            None => Arc::default(),
             Some(name) => {
                 let text = self.file(name, path, report)?;
-                match lists(&text, name) {
-                    Ok(revoked) => revoked,
+                let input = Input::File(name.to_owned());
+                match revocations::read(&text, name) {
+                    Ok(lists) => self.revoked(lists, name, Some(input), path, report),
                     Err(wrong) => {
-                        let inputs = vec![Input::File(name.to_owned())];
-                        self.refuse(name, &wrong, inputs, path, report);
+                        self.refuse(name, &wrong, vec![input], path, report);
                         return None;
                     }
                 }
@@ -129,7 +129,7 @@ impl<'a> Credentials<'a> {
         };
         Some(Trust {
             authorities,
-            revoked: revoked.into(),
+            revoked,
         })
     }
 
@@ -230,14 +230,21 @@ impl<'a> Credentials<'a> {
         report: &mut ObjectReport<'_>,
     ) -> Option<Trust> {
         let read = certificates(authorities, names.0).and_then(|authorities| {
-            let revoked = revoked.map_or(Ok(Vec::new()), |text| lists(text, names.1))?;
-            Ok((authorities, revoked))
+            let lists: Vec<List> = match revoked {
+                Some(text) => revocations::read(text, names.1)?,
+                None => Vec::new(),
+            };
+            Ok((authorities, lists))
         });
         match read {
-            Ok((authorities, revoked)) => Some(Trust {
-                authorities: self.valid(authorities, names.0, inputs, path, report)?,
-                revoked: revoked.into(),
-            }),
+            Ok((authorities, lists)) => {
+                // Where they have files of their own, that of the lists comes last.
+                let of_lists = inputs.last().cloned();
+                Some(Trust {
+                    authorities: self.valid(authorities, names.0, inputs, path, report)?,
+                    revoked: self.revoked(lists, names.1, of_lists, path, report),
+                })
+            }
             Err(wrong) => {
                 self.refuse(names.0, &wrong, inputs, path, report);
                 None
@@ -338,27 +345,5 @@ fn certificates(text: &[u8], name: &str) -> Result<Vec<CertificateDer<'static>>,
             }
         }
         Err(_) => Err("it is no PEM".to_owned()),
-    }
-}
-
-fn lists(text: &[u8], name: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(text)
-        .take(LISTS + 1)
-        .collect();
-    match found {
-        Ok(found) if found.len() > LISTS => Err(format!("`{name}` has more than {LISTS} lists")),
-        Ok(found) if found.is_empty() => Err(format!(
-            "`{name}` holds no list of revoked certificates in PEM"
-        )),
-        Ok(found)
-            if found
-                .iter()
-                .all(|list| x509_parser::parse_x509_crl(list).is_ok()) =>
-        {
-            Ok(found)
-        }
-        _ => Err(format!(
-            "`{name}` has a list of revoked certificates that cannot be read"
-        )),
     }
 }

@@ -9,6 +9,9 @@ mod authorities;
 mod client_tests;
 mod memory;
 mod pair;
+#[cfg(test)]
+mod revocation_tests;
+mod revocations;
 mod secret;
 #[cfg(test)]
 pub(crate) mod tests;

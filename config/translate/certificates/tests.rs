@@ -10,7 +10,7 @@ use crate::translate::tests::{findings, resources};
 use crate::translate::{Translation, Translator, translate};
 
 /// 2026-06-01.
-const NOW: u64 = 1_780_272_000;
+pub(crate) const NOW: u64 = 1_780_272_000;
 const DAY: u64 = 86_400;
 
 /// A CA, one below it, and what they issue.

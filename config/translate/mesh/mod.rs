@@ -55,6 +55,8 @@ pub struct MeshDefaults {
     pub locality: Option<LocalityBalancing>,
     /// `tlsDefaults`: versions and algorithms of servers that say nothing of them.
     pub tls: TlsParameters,
+    /// `tlsDefaults`: algorithms towards endpoints.
+    pub endpoint_tls: TlsParameters,
     /// `extensionProviders`, as Telemetries name them.
     pub providers: Vec<ExtensionProvider>,
     /// `defaultProviders.accessLogging`.
@@ -241,7 +243,7 @@ fn apply(
         access_log_format,
         access_log_encoding,
         enable_envoy_access_log_service,
-        disable_envoy_listener_log: _,
+        disable_envoy_listener_log,
         default_config,
         outbound_traffic_policy,
         inbound_traffic_policy,
@@ -362,7 +364,7 @@ fn apply(
     if let Some(tls) = tls_defaults {
         let path = path.field("tlsDefaults");
         judge_tls(tls, &path, report);
-        defaults.tls = parameters::of_mesh(tls, &path, report);
+        (defaults.tls, defaults.endpoint_tls) = parameters::of_mesh(tls, &path, report);
     }
     if let Some(ApiNormalization { normalization }) = path_normalization {
         proxy.path_normalization = match normalization {
@@ -384,6 +386,7 @@ fn apply(
         let path = path.field("accessLogFormat");
         report.questionable(&path, message, "Add `accessLogFile: /dev/stdout`.");
     }
+    proxy.no_listener_log = *disable_envoy_listener_log;
     defaults.providers.clone_from(extension_providers);
     let path_of_providers = path.field("extensionProviders");
     for (i, provider) in extension_providers.iter().enumerate() {

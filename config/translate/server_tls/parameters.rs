@@ -27,12 +27,14 @@ const GROUPS: [(&str, u16); 4] = [
     ("X25519MLKEM768", 0x11ec),
 ];
 
-/// What a MeshConfig says of servers that say nothing themselves (`tlsDefaults`).
+/// What a MeshConfig says (`tlsDefaults`) of servers that say nothing themselves, and of what is
+/// spoken to endpoints. There the oldest version is always 1.2, as with Istio (`applyTLSDefaults`):
+/// suites and groups alone are said for both.
 pub(crate) fn of_mesh(
     tls: &MeshTls,
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
-) -> TlsParameters {
+) -> (TlsParameters, TlsParameters) {
     let MeshTls {
         min_protocol_version,
         ecdh_curves,
@@ -40,16 +42,17 @@ pub(crate) fn of_mesh(
     } = tls;
     let suites = known(cipher_suites, &SUITES, &path.field("cipherSuites"), report);
     let groups = known(ecdh_curves, &GROUPS, &path.field("ecdhCurves"), report);
-    let min = match min_protocol_version {
+    let of_servers = match min_protocol_version {
         MeshTlsProtocol::TlsAuto | MeshTlsProtocol::Tls12 => TlsVersion::V1_2,
         MeshTlsProtocol::Tls13 => TlsVersion::V1_3,
     };
-    TlsParameters {
+    let spoken_from = |min| TlsParameters {
         min: oldest(min, cipher_suites, &suites),
-        cipher_suites: suites,
-        groups,
+        cipher_suites: suites.clone(),
+        groups: groups.clone(),
         ..TlsParameters::default()
-    }
+    };
+    (spoken_from(of_servers), spoken_from(TlsVersion::V1_2))
 }
 
 /// With no suite of its own there is no TLS 1.2; those of TLS 1.3 cannot be chosen.

@@ -197,6 +197,7 @@ fn known(name: &str, argument: Option<&str>) -> Result<Option<LogOperator>, Stri
         "RESPONSE_FLAGS" => LogOperator::ResponseFlags,
         "CONNECTION_TERMINATION_DETAILS" => LogOperator::TerminationDetails,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => LogOperator::TransportFailure,
+        "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => LogOperator::DownstreamTransportFailure,
         "BYTES_RECEIVED" => LogOperator::BytesReceived,
         "BYTES_SENT" => LogOperator::BytesSent,
         "DURATION" => LogOperator::Duration,

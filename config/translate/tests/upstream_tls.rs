@@ -1,7 +1,7 @@
 //! TLS towards endpoints: where certificates and CAs come from, and what becomes of wrong ones.
 
 use super::*;
-use crate::model::{Authorities, ClientSni, ClientTls, UpstreamTls};
+use crate::model::{Authorities, ClientSni, ClientTls, TlsParameters, TlsVersion, UpstreamTls};
 use crate::translate::certificates::tests::{Authority, at_now, secret, tls_secret};
 
 /// A rule for reviews with these blocks, and what it refers to.
@@ -235,4 +235,45 @@ fn of_rules_that_no_route_leads_to_nothing_is_said() {
     let translation = translate(&resources(&yaml), &at_now());
     let about = |f: &&String| f.contains("none");
     assert_eq!(findings(&translation).iter().find(about), None);
+}
+
+/// Istio: `applyTLSDefaults` takes suites and curves, and no version.
+#[test]
+fn a_mesh_config_says_what_is_spoken_to_endpoints() {
+    let root = Authority::new().root();
+    let to_endpoints = |defaults: &str| {
+        let mesh = format!("---\nkind: MeshConfig\ntlsDefaults: {{{defaults}}}\n");
+        let files = [("/ca", Ok(root.as_str()))];
+        let translation = of("mode: SIMPLE, caCertificates: /ca", &mesh, &files);
+        let parameters = spoken(&translation).parameters.clone();
+        let found = findings(&translation);
+        let about = |f: &String| f.contains("tls") || f.contains("TLS");
+        (
+            parameters,
+            found.into_iter().filter(about).collect::<Vec<_>>(),
+        )
+    };
+    let none = TlsParameters::default();
+    assert_eq!(to_endpoints(""), (none.clone(), vec![]));
+    let some = TlsParameters {
+        cipher_suites: vec![0xcca9, 0xc02f],
+        groups: vec![0x18, 0x1d],
+        ..TlsParameters::default()
+    };
+    let written = "cipherSuites: [ECDHE-ECDSA-CHACHA20-POLY1305, ECDHE-RSA-AES128-GCM-SHA256], ecdhCurves: [P-384, X25519]";
+    assert_eq!(to_endpoints(written), (some, vec![]));
+    let newest = TlsParameters {
+        min: TlsVersion::V1_3,
+        ..TlsParameters::default()
+    };
+    let (parameters, found) = to_endpoints("cipherSuites: [AES128-SHA]");
+    assert_eq!(parameters, newest);
+    assert!(found[0].contains("`AES128-SHA` is not supported yet"));
+    let (parameters, found) = to_endpoints("minProtocolVersion: TLSV1_3");
+    assert_eq!(parameters, none);
+    let expected = "GH0120 spec.trafficPolicy.tls: the minProtocolVersion of the MeshConfig's tlsDefaults is for servers of Gateways";
+    assert!(found[0].starts_with(expected), "{found:#?}");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let (_, found) = to_endpoints("minProtocolVersion: TLSV1_2");
+    assert_eq!(found, Vec::<String>::new());
 }

@@ -59,6 +59,10 @@ pub(super) fn of(record: &Record) -> Vec<(&'static str, Attribute)> {
         connection.text(name, record.tls(fact));
     }
     connection.text("termination_details", record.text(Text::TerminationDetails));
+    connection.text(
+        "transport_failure_reason",
+        record.text(Text::DownstreamFailure),
+    );
 
     let mut source = Entries::default();
     source.text("address", Some(record.peer.to_string().as_bytes()));

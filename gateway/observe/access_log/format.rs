@@ -150,6 +150,7 @@ fn write(out: &mut Vec<u8>, record: &Record, operator: &LogOperator) -> Written 
         }
         LogOperator::TerminationDetails => bytes(out, record.text(Text::TerminationDetails)),
         LogOperator::TransportFailure => bytes(out, record.text(Text::TransportFailure)),
+        LogOperator::DownstreamTransportFailure => bytes(out, record.text(Text::DownstreamFailure)),
         LogOperator::BytesReceived => number(out, record.received),
         LogOperator::BytesSent => number(out, record.sent),
         LogOperator::Duration => number(out, millis(record.duration)),

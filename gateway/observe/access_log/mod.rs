@@ -45,7 +45,7 @@ pub struct Resolved<'a> {
     pub endpoint: Option<&'a EndpointAddress>,
 }
 
-/// A carried TCP connection that ended.
+/// A carried TCP connection that ended, or one that was not let in.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpConnection<'a> {
     /// When it was accepted.
@@ -62,8 +62,12 @@ pub struct TcpConnection<'a> {
     pub upstream_local: Option<SocketAddr>,
     /// What went wrong.
     pub flags: ResponseFlags,
+    /// `%RESPONSE_CODE_DETAILS%`; empty prints as `-`.
+    pub details: &'static str,
     /// Why the upstream could not be reached; empty prints as `-`.
     pub transport_failure: &'a str,
+    /// What was wrong with what the client sent first; empty prints as `-`.
+    pub downstream_failure: &'static str,
     /// Bytes from the client.
     pub received: u64,
     /// Bytes to the client.
@@ -171,7 +175,7 @@ impl AccessLogger {
         self.send(record);
     }
 
-    /// Queues the lines of a carried TCP connection.
+    /// Queues the lines of a TCP connection.
     pub fn log_tcp(&mut self, connection: &TcpConnection<'_>, plan: &Arc<LogPlan>) {
         let mut record = self.empty_record();
         record.fill_tcp(connection, plan);

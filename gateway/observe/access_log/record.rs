@@ -21,6 +21,7 @@ pub(super) enum Text {
     Details,
     TerminationDetails,
     TransportFailure,
+    DownstreamFailure,
     Cluster,
     RouteName,
     /// These three are asked for by filters.
@@ -112,6 +113,7 @@ impl Record {
             exchange.details.as_bytes(),
             exchange.termination_details.as_bytes(),
             exchange.transport_failure.as_bytes(),
+            b"", // a client of a request has got through
             resolved.cluster.as_bytes(),
             resolved.route_name.as_bytes(),
             request.method(),
@@ -148,7 +150,9 @@ impl Record {
         self.local = connection.local;
         self.peer = connection.peer;
         let mut texts: [&[u8]; TEXTS] = [b""; TEXTS];
+        texts[Text::Details as usize] = connection.details.as_bytes();
         texts[Text::TransportFailure as usize] = connection.transport_failure.as_bytes();
+        texts[Text::DownstreamFailure as usize] = connection.downstream_failure.as_bytes();
         texts[Text::Cluster as usize] = connection.resolved.cluster.as_bytes();
         texts[Text::RouteName as usize] = connection.resolved.route_name.as_bytes();
         self.start(texts);

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use gatehouse_config::model::{self, Authorities, ClientSni, EndpointAddress};
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, DnsName, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::route::without_port;
 use crate::snapshot::{EndpointTls, Snapshot};
-
+use crate::tls::endpoint::verifier::Judge;
 use crate::tls::server::{provider, versions};
 
 /// How many names a cluster's endpoints are known by at once, to resume their sessions.
@@ -31,7 +30,7 @@ pub struct TlsClient {
     /// One for each that is [spoken within](Within).
     configs: [Arc<ClientConfig>; 3],
     /// Who judges certificates for requests.
-    judge: Arc<dyn ServerCertVerifier>,
+    judge: Arc<Judge>,
     authorities: Arc<RootCertStore>,
 }
 
@@ -122,10 +121,9 @@ impl TlsClient {
     /// SNI). Sessions are known by the name that was asked for, and one that is resumed is judged
     /// no more: here that would let in the endpoint of another Host, so none is.
     fn judging_by(&self, host: ServerName<'static>, config: &ClientConfig) -> Arc<ClientConfig> {
-        let judge = Arc::clone(&self.judge);
         let mut config = config.clone();
-        let by_host = Arc::new(verifier::ByHost { judge, host });
-        config.dangerous().set_certificate_verifier(by_host);
+        let judge = Arc::new(self.judge.of_host(host));
+        config.dangerous().set_certificate_verifier(judge);
         config.resumption = Resumption::disabled();
         Arc::new(config)
     }
@@ -193,12 +191,12 @@ impl Clients {
     fn build(&self, tls: &Arc<model::ClientTls>, id: TlsId) -> Result<TlsClient, rustls::Error> {
         let provider = Arc::new(provider(&tls.parameters));
         let authorities = self.roots(&tls.verification.authorities);
-        let of_requests = verifier::new(tls, true, &authorities, &provider)?;
-        let of_bytes = verifier::new(tls, false, &authorities, &provider)?;
+        let of_requests = Arc::new(Judge::new(tls, true, &authorities, &provider)?);
+        let of_bytes = Arc::new(Judge::new(tls, false, &authorities, &provider)?);
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions(&tls.parameters))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&of_requests));
+            .with_custom_certificate_verifier(Arc::clone(&of_requests) as Arc<_>);
         let mut config = match &tls.certificate {
             None => builder.with_no_client_auth(),
             Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,

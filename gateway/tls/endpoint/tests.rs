@@ -5,7 +5,10 @@ use std::sync::Arc;
 use gatehouse_config::model::{
     Authorities, ClientSni, ClientTls, EndpointAddress, TlsParameters, Verification,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 
@@ -201,6 +204,32 @@ fn chains_are_judged_before_names() {
 }
 
 #[test]
+fn an_expired_list_of_revoked_certificates_trusts_nobody() {
+    let ca = authority("ca");
+    let up = server(&issue(&ca, &["up.lan"], false));
+    let judging_by = |until: i32| {
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2001, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&ca).unwrap();
+        let mut tls = trusting(&[ca.der()]);
+        tls.verification.revoked = [list.der().clone()].into();
+        client(tls)
+    };
+    let ask = |client: &TlsClient| shake(client, Within::Http1, Some("up.lan"), &up);
+    assert!(ask(&judging_by(2999)).is_ok());
+    said(
+        ask(&judging_by(2002)),
+        "CERTIFICATE_VERIFY_FAILED:CRL has expired",
+    );
+}
+
+#[test]
 fn a_self_signed_certificate_may_be_trusted_itself() {
     let mut params = CertificateParams::new(vec!["nas.lan".to_owned()]).unwrap();
     // As `openssl req -x509` makes them.
@@ -255,4 +284,31 @@ fn what_did_not_change_is_taken_over() {
     other.verify_host = false;
     let other = clients.get(&Arc::new(other)).unwrap();
     assert_ne!(one.id, other.id);
+}
+
+#[test]
+fn suites_and_groups_are_those_that_are_asked_for() {
+    let ca = authority("ca");
+    let client = client(ClientTls {
+        parameters: TlsParameters {
+            cipher_suites: vec![0xcca9],
+            groups: vec![0x18, 0x17],
+            ..TlsParameters::default()
+        },
+        ..trusting(&[ca.der()])
+    });
+    let endpoint = EndpointAddress::Inet(([127, 0, 0, 1], 443).into());
+    for within in [Within::Http1, Within::Http2, Within::Bytes] {
+        let handshake = client.handshake(within, Some("up.lan"), &endpoint).unwrap();
+        let provider = handshake.config.crypto_provider();
+        let suites = provider.cipher_suites.iter();
+        let before_1_3 = suites.filter(|suite| suite.tls13().is_none());
+        let suites: Vec<u16> = before_1_3.map(|suite| suite.suite().into()).collect();
+        assert_eq!(suites, [0xcca9], "{within:?}");
+        let groups = provider.kx_groups.iter();
+        let groups: Vec<u16> = groups.map(|group| group.name().into()).collect();
+        assert_eq!(groups, [0x18, 0x17], "{within:?}");
+    }
+    let up = server(&issue(&ca, &["up.lan"], false));
+    assert!(shake(&client, Within::Http1, Some("up.lan"), &up).is_ok());
 }

@@ -1,5 +1,5 @@
-//! Judges of endpoints' certificates, as Envoy judges them: CAs and revocations by webpki, then
-//! names, which are not always those that were asked for.
+//! The judge of endpoints' certificates, who judges as Envoy does: CAs and revocations by webpki,
+//! then names, which are not always those that were asked for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use gatehouse_config::model::{ClientTls, Verification};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
@@ -16,45 +18,20 @@ use rustls::{
 use crate::tls::endpoint::trusted;
 use crate::tls::x509;
 
-/// The judge that settings ask for, of connections for requests or for bytes, which have no Host.
-///
-/// # Errors
-///
-/// There is no usable CA, or a revocation list cannot be read.
-pub(super) fn new(
-    tls: &ClientTls,
-    has_host: bool,
-    roots: &Arc<RootCertStore>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    let Verification {
-        skip,
-        authorities,
-        revoked,
-        subject_alt_names,
-        public_key_hashes: _,  // of clients' certificates only
-        certificate_hashes: _, // likewise
-    } = &tls.verification;
-    if *skip {
-        return Ok(Arc::new(Anyone(Arc::clone(provider))));
-    }
-    let builder =
-        WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider));
-    let chains = builder
-        .with_crls(revoked.iter().cloned())
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-    Ok(Arc::new(Judge {
-        chains,
-        trusted: trusted(authorities).into(),
-        subject_alt_names: subject_alt_names.clone(),
-        verify_host: tls.verify_host && has_host,
-    }))
-}
-
 /// Judges by CAs and names.
 #[derive(Debug)]
-struct Judge {
+pub(super) struct Judge {
+    /// None: takes any certificate (`insecureSkipVerify`).
+    rules: Option<Arc<Rules>>,
+    /// The certificate must be for this Host, whatever name was asked for.
+    host: Option<ServerName<'static>>,
+    /// For signatures: whoever shows a certificate must have its key.
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What a certificate must have.
+#[derive(Debug)]
+struct Rules {
     chains: Arc<WebPkiServerVerifier>,
     trusted: Box<[CertificateDer<'static>]>,
     /// The certificate must carry one of these; empty: any will do.
@@ -78,6 +55,60 @@ impl fmt::Display for WrongName {
 impl std::error::Error for WrongName {}
 
 impl Judge {
+    /// The one that settings ask for, of connections for requests or for bytes, which have no Host.
+    ///
+    /// # Errors
+    ///
+    /// There is no usable CA, or a revocation list cannot be read.
+    pub(super) fn new(
+        tls: &ClientTls,
+        has_host: bool,
+        roots: &Arc<RootCertStore>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, Error> {
+        let Verification {
+            skip,
+            authorities,
+            revoked,
+            subject_alt_names,
+            public_key_hashes: _,  // of clients' certificates only
+            certificate_hashes: _, // likewise
+        } = &tls.verification;
+        let rules = match skip {
+            true => None,
+            false => {
+                let (roots, of_chains) = (Arc::clone(roots), Arc::clone(provider));
+                let chains = WebPkiServerVerifier::builder_with_provider(roots, of_chains)
+                    .with_crls(revoked.iter().cloned())
+                    .enforce_revocation_expiration()
+                    .build()
+                    .map_err(|error| Error::General(error.to_string()))?;
+                Some(Arc::new(Rules {
+                    chains,
+                    trusted: trusted(authorities).into(),
+                    subject_alt_names: subject_alt_names.clone(),
+                    verify_host: tls.verify_host && has_host,
+                }))
+            }
+        };
+        Ok(Self {
+            rules,
+            host: None,
+            algorithms: provider.signature_verification_algorithms,
+        })
+    }
+
+    /// The same for the endpoint of a Host that is not the name that it is asked for.
+    pub(super) fn of_host(&self, host: ServerName<'static>) -> Self {
+        Self {
+            rules: self.rules.clone(),
+            host: Some(host),
+            algorithms: self.algorithms,
+        }
+    }
+}
+
+impl Rules {
     fn judge_chain(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -139,8 +170,11 @@ impl ServerCertVerifier for Judge {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.judge_chain(end_entity, intermediates, server_name, now)?;
-        self.judge_names(end_entity, server_name)?;
+        if let Some(rules) = &self.rules {
+            let name = self.host.as_ref().unwrap_or(server_name);
+            rules.judge_chain(end_entity, intermediates, name, now)?;
+            rules.judge_names(end_entity, name)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -150,8 +184,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -160,98 +193,10 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
-    }
-}
-
-/// Judges as another one does, by a name that is not the one that was asked for.
-#[derive(Debug)]
-pub(super) struct ByHost {
-    pub(super) judge: Arc<dyn ServerCertVerifier>,
-    pub(super) host: ServerName<'static>,
-}
-
-impl ServerCertVerifier for ByHost {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let host = &self.host;
-        self.judge
-            .verify_server_cert(end_entity, intermediates, host, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.judge
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.judge.supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate (`insecureSkipVerify`); whoever shows it must still have its key.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }

@@ -18,13 +18,20 @@ struct Setting {
 }
 
 fn start() -> Setting {
+    start_with(&[])
+}
+
+/// With further arguments of the daemon.
+fn start_with(arguments: &[&str]) -> Setting {
     let any = SocketAddr::from((loopback_address(), 0));
     let listen = EchoPorts {
         http: vec![any],
         ..EchoPorts::default()
     };
     let echo = Echo::start(&Node::host(), "echo", &listen);
-    let front = Front::start(RULES, &[("one.test", &[echo.address()])]);
+    let front = Front::start_with(RULES, &[("one.test", &[echo.address()])], |builder| {
+        builder.arguments(&["--workers", "1"]).arguments(arguments)
+    });
     Setting { _echo: echo, front }
 }
 
@@ -138,6 +145,51 @@ fn floods_of_small_frames_are_ended() {
         });
         setting.serves_others();
     }
+}
+
+#[test]
+fn limits_are_those_of_the_command_line() {
+    let setting = start_with(&[
+        "--http2-idle-frames",
+        "50",
+        "--http2-resets",
+        "3",
+        "--max-connections",
+        "5",
+    ]);
+    let mut client = setting.connect();
+    client.send(&frame(PING, 0, 0, &[0; 8]).repeat(200));
+    assert_eq!(client.goaway(), Some(ENHANCE_YOUR_CALM));
+    let is_reached = |limit: &str| {
+        eventually(limit, DEADLINE, || {
+            (setting.reached(limit) == 1).then_some(())
+        });
+    };
+    is_reached("http2_idle_frames");
+
+    let mut client = setting.connect();
+    let slow = [request("GET"), field("x-echo-delay", b"20")].concat();
+    for number in 0..8_u32 {
+        let stream = 1 + 2 * number;
+        let ask = frame(HEADERS, END_HEADERS | END_STREAM, stream, &slow);
+        let give_up = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+        client.send(&ask);
+        // What is given up must have been begun: a PING is answered after it.
+        client.send(&frame(PING, 0, 0, &[7; 8]));
+        let Some(_) = client.find(|frame| frame.kind == PING || frame.kind == GOAWAY) else {
+            break;
+        };
+        client.send(&give_up);
+    }
+    is_reached("http2_resets");
+
+    // Those before are gone, or will be.
+    let mut clients = Vec::new();
+    eventually("more connections than there may be", DEADLINE, || {
+        clients.push(setting.connect());
+        (setting.reached("max_connections") > 0).then_some(())
+    });
+    assert!(clients.len() <= 6, "{}", clients.len());
 }
 
 /// What a browser, or a gRPC client that measures its line, sends is none.

@@ -3,6 +3,7 @@
 
 mod carried;
 mod clients_seen;
+mod listener_log;
 mod refused;
 
 use std::fs;

@@ -2,6 +2,7 @@
 //!
 //! curl and Python's ssl are in the suite `tls`.
 
+mod revocations;
 mod tickets;
 
 use std::fs;

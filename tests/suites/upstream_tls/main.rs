@@ -2,6 +2,7 @@
 //! carried over it.
 
 mod dynamic;
+mod revocations;
 
 use std::fs;
 use std::io::{Read as _, Write as _};

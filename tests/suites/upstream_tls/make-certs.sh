@@ -1,6 +1,6 @@
 #!/bin/bash
 # A CA with servers up.lan, old.lan (expired) and revoked.lan, clients one and two, a list of revoked
-# certificates, a server that signed its own certificate (nas.lan), and another CA.
+# certificates and one that has expired, a server that signed its own certificate (nas.lan), and another CA.
 set -e; cd "$1"
 ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 ca() { openssl req -x509 "${ec[@]}" -keyout "$1.key" -out "$1.crt" -days 365 -subj "/CN=$1" 2>/dev/null; }
@@ -24,3 +24,5 @@ printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=number\ndefault_md=sh
 : > index; echo 01 > number
 openssl ca -config conf -keyfile ca.key -cert ca.crt -revoke revoked.crt 2>/dev/null
 openssl ca -config conf -keyfile ca.key -cert ca.crt -gencrl -out ca.crl 2>/dev/null
+openssl ca -config conf -keyfile ca.key -cert ca.crt -gencrl -crl_lastupdate 20240101000000Z \
+  -crl_nextupdate 20240201000000Z -out old.crl 2>/dev/null

@@ -5,6 +5,9 @@
 //! Nobody waits for long: a seat that is not asked for in time is given up, all of them are when
 //! the connection ends, and a worker has no more than [`MOST`] of them.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
