@@ -10,17 +10,19 @@ use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_config::source::kubernetes::Cluster;
 use gatehouse_config::source::kubernetes::peers::{HeartbeatKey, OwnLease, PeerDirectory, Peers};
-use gatehouse_lb_speaker::Members;
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
 use gatehouse_lb_speaker::members::{Key, PeerState, View};
+use gatehouse_lb_speaker::{Members, Trust};
 use tokio::sync::watch;
 
 use crate::daemon::settings::Settings;
 
 /// A cluster that has told of nobody for so long does not keep this node from what it can serve
-/// without it; that somebody else announces the same is then seen on the LAN.
+/// without it: the Node objects, or Leases without a key, say who is to have which address.
 const ALONE: Duration = Duration::from_secs(10);
+/// So much later addresses are taken that nobody announces, whosever they are to be.
+const SHARED_OUT: Duration = Duration::from_secs(5);
 /// A node that was never heard, or is not heard any more, is told of after this.
 const SILENT: Duration = Duration::from_secs(3);
 
@@ -90,10 +92,16 @@ impl Found {
         macs.collect()
     }
 
-    /// Nobody has told who else there is, nor will soon.
-    pub(super) fn is_unknown_for_long(&self) -> bool {
+    /// By what it is known who is alive.
+    pub(super) fn trust(&self) -> Trust {
         let told = self.told();
-        (!told.known || told.key.is_none()) && self.since.elapsed() >= ALONE
+        let unknown = !told.known || told.key.is_none();
+        trust(unknown, self.since.elapsed())
+    }
+
+    /// Whether there may be nodes that nobody told of, or to whom nobody told of this one.
+    pub(super) fn may_be_incomplete(&self) -> bool {
+        self.trust() != Trust::Heartbeats || self.told().own_trouble.is_some()
     }
 
     /// Hands on what is new: the key, and where heartbeats go.
@@ -107,8 +115,9 @@ impl Found {
         }
         let view = Arc::clone(&members.views().borrow());
         self.note_silent(&told, &view);
-        // Without a key nobody can be heard: it is as if nobody was told.
-        if !told.known || self.key.is_none() {
+        // Without a key nobody can be heard: it is as if nobody was told. Where only the Leases
+        // cannot be seen others may still find this one.
+        if self.key.is_none() || (!told.known && self.trust() == Trust::Heartbeats) {
             return;
         }
         // An old Lease of a node that is heard is only not renewed: it may not reach the server.
@@ -198,6 +207,23 @@ impl Found {
                 )
             })
             .collect();
+        let how = match self.trust() {
+            Trust::Heartbeats => None,
+            Trust::Cluster => {
+                Some("takes its share of the addresses by what the cluster says of nodes")
+            }
+            Trust::Lan => Some("takes each address that nobody on the LAN answers for"),
+        };
+        findings.extend(how.map(|how| {
+            finding(
+                Level::Warning,
+                format!(
+                    "it is not known who else announces, so this node {how}; when another one dies, \
+                     its addresses are taken over some seconds later than by heartbeats"
+                ),
+                "It ends when the Leases of nodes and the key of heartbeats can be read.",
+            )
+        }));
         if self.has_no_address {
             findings.push(finding(
                 Level::Error,
@@ -208,7 +234,7 @@ impl Found {
             ));
         }
         let view = members.map(|members| Arc::clone(&members.views().borrow()));
-        if let Some(trouble) = view.and_then(|view| view.trouble.clone()) {
+        if let Some(trouble) = view.as_ref().and_then(|view| view.trouble.clone()) {
             findings.push(finding(
                 Level::Error,
                 format!(
@@ -236,6 +262,18 @@ impl Found {
     /// This node stops: the others need not look for it any more.
     pub async fn leave(self, patience: Duration) {
         self.directory.leave(patience).await;
+    }
+}
+
+/// By what it is known who is alive, where `unknown` says that the cluster has not told who there is
+/// or how they are heard, so long after the start.
+fn trust(unknown: bool, after: Duration) -> Trust {
+    if !unknown || after < ALONE {
+        Trust::Heartbeats
+    } else if after < ALONE + SHARED_OUT {
+        Trust::Cluster
+    } else {
+        Trust::Lan
     }
 }
 
@@ -270,4 +308,18 @@ fn on_the_way_to(target: IpAddr) -> Option<IpAddr> {
     socket.connect((target, PORT)).ok()?;
     let ip = socket.local_addr().ok()?.ip();
     (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_tells_nothing_is_waited_for_then_believed_then_the_lan_decides() {
+        let at = |seconds| trust(true, Duration::from_secs(seconds));
+        assert_eq!([at(0), at(9)], [Trust::Heartbeats; 2]);
+        assert_eq!([at(10), at(14)], [Trust::Cluster; 2]);
+        assert_eq!([at(15), at(9999)], [Trust::Lan; 2]);
+        assert_eq!(trust(false, Duration::from_secs(20)), Trust::Heartbeats);
+    }
 }
