@@ -68,6 +68,8 @@ pub struct View {
     pub macs: BTreeMap<Mac, String>,
     /// Why no heartbeat can be sent or heard.
     pub trouble: Option<String>,
+    /// Nodes that are heard under a former key only, a minute after it was changed or longer.
+    pub behind: BTreeSet<String>,
 }
 
 /// How it stands with this node.
@@ -343,6 +345,7 @@ impl Detector {
             arrivals: self.arrivals,
             macs: macs.collect(),
             trouble: None,
+            behind: BTreeSet::new(),
         }
     }
 }

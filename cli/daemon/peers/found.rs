@@ -234,6 +234,17 @@ impl Found {
             ));
         }
         let view = members.map(|members| Arc::clone(&members.views().borrow()));
+        findings.extend(view.iter().flat_map(|view| &view.behind).map(|node| {
+            finding(
+                Level::Warning,
+                format!(
+                    "node {node} has not got the new key of heartbeats: ten minutes after the change \
+                     it is not heard any more, and its addresses are taken for free"
+                ),
+                "See there with `gatehouse get findings` whether it hears the API server; a restart of \
+                 gatehouse there reads the key anew.",
+            )
+        }));
         if let Some(trouble) = view.as_ref().and_then(|view| view.trouble.clone()) {
             findings.push(finding(
                 Level::Error,

@@ -1,4 +1,9 @@
 //! A watch of a few objects, for as long as somebody wants it.
+//!
+//! What it brings must not be missed for long: a key that changes counts beside the one before for a
+//! minute ([`CHANGE_OVER`](super)). A watch that hangs looks like one that has nothing to tell. So
+//! the server is asked to end each after [`WATCH`], and one that brought nothing for
+//! [`Patience::silence`] is given up for a new list, which is cheap for so few objects.
 
 use std::fmt::Debug;
 use std::pin::pin;
@@ -15,44 +20,65 @@ use crate::source::kubernetes::watch::reason;
 
 const FIRST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(10);
-/// A list that brings nothing for so long hangs, and is begun anew.
-const LIST: Duration = Duration::from_secs(30);
-/// Something is looked at anew this often, whatever is told.
-const TICK: Duration = Duration::from_secs(30);
+/// How many seconds the server is to keep a watch open.
+const WATCH: u32 = 30;
+
+/// How long is waited for something that does not come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A list that brings nothing for so long hangs.
+    pub(super) list: Duration,
+    /// A watch that brings nothing for so long may hang.
+    pub(super) silence: Duration,
+}
+
+impl Default for Patience {
+    /// Together less than a minute.
+    fn default() -> Self {
+        Self {
+            list: Duration::from_secs(10),
+            silence: Duration::from_secs(45),
+        }
+    }
+}
 
 /// What a watch brings.
 pub(super) enum News<K> {
-    /// Of the objects.
+    /// Of the objects. All of them are listed anew at the latest after [`Patience::silence`].
     Event(Event<K>),
     /// They cannot be seen now, in words.
     Trouble(String),
-    /// Time passed.
-    Tick,
 }
 
 /// Hands everything to `take`; never ends.
-pub(super) async fn follow<K>(api: Api<K>, config: watcher::Config, mut take: impl FnMut(News<K>))
-where
+pub(super) async fn follow<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    patience: Patience,
+    mut take: impl FnMut(News<K>),
+) where
     K: kube::Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    let config = config.timeout(WATCH);
     let mut backoff = Backoff::new(FIRST, MOST);
     loop {
         let mut events = pin!(watcher(api.clone(), config.clone()));
         let mut listing = true;
         loop {
-            let patience = if listing { LIST } else { TICK };
-            let event = match timeout(patience, events.next()).await {
+            let most = if listing {
+                patience.list
+            } else {
+                patience.silence
+            };
+            let event = match timeout(most, events.next()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
-                Err(_) if listing => {
-                    take(News::Trouble(
-                        "the API server began to answer and does not go on".to_owned(),
-                    ));
-                    break;
-                }
                 Err(_) => {
-                    take(News::Tick);
-                    continue;
+                    if listing {
+                        let why = "the API server began to answer and does not go on";
+                        take(News::Trouble(why.to_owned()));
+                    }
+                    break;
                 }
             };
             match event {
@@ -82,5 +108,146 @@ where
             }
         }
         sleep(backoff.pause()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc;
+
+    use k8s_openapi::api::core::v1::Secret;
+
+    use super::*;
+
+    /// How the server of a test behaves with its next connection.
+    #[derive(Clone, Copy, Debug)]
+    enum Answer {
+        /// A list of one object in this version.
+        List(u32),
+        /// The beginning of an answer, and nothing more.
+        Begins,
+        /// Nothing at all.
+        Nothing,
+    }
+
+    fn head_of(stream: &mut TcpStream) -> String {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+            head.extend_from_slice(&byte);
+        }
+        String::from_utf8(head).expect("a head is text")
+    }
+
+    /// Answers connections as told, in turn; tells what was asked. Later ones are not answered.
+    fn server(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (asked, questions) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut open = Vec::new();
+            let mut answers = answers.into_iter();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let head = head_of(&mut stream);
+                let line = head.lines().next().unwrap_or_default().to_owned();
+                let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+                let answer = match answers.next().unwrap_or(Answer::Nothing) {
+                    Answer::List(version) => {
+                        let body = format!(
+                            r#"{{"kind":"SecretList","apiVersion":"v1","metadata":{{"resourceVersion":"{version}"}},"items":[{{"metadata":{{"name":"a","resourceVersion":"{version}"}}}}]}}"#
+                        );
+                        let length = body.len();
+                        format!("{json}connection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                    }
+                    Answer::Begins => format!("{json}transfer-encoding: chunked\r\n\r\n"),
+                    Answer::Nothing => String::new(),
+                };
+                let written = stream.write_all(answer.as_bytes());
+                written.expect("the client reads");
+                // A connection that is closed would say that something is wrong.
+                if !answer.contains("connection: close") {
+                    open.push(stream);
+                }
+                // The test may be over.
+                let _ = asked.send(line);
+            }
+        });
+        (url, questions)
+    }
+
+    const SHORT: Patience = Patience {
+        list: Duration::from_millis(300),
+        silence: Duration::from_millis(300),
+    };
+
+    /// What is told until a version is seen: versions, and troubles.
+    async fn told(url: &str, until: &str) -> Vec<String> {
+        let config = kube::Config::new(url.parse().expect("a URL"));
+        let client = kube::Client::try_from(config).expect("a client");
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let following = follow::<Secret>(
+            Api::namespaced(client, "default"),
+            watcher::Config::default(),
+            SHORT,
+            |news| {
+                let text = match news {
+                    News::Event(Event::InitApply(object)) => object.metadata.resource_version,
+                    News::Trouble(why) => Some(why),
+                    News::Event(_) => None,
+                };
+                // The test may be over.
+                let _ = text.map(|text| tell.send(text));
+            },
+        );
+        let collect = async {
+            let mut all = Vec::new();
+            while let Some(text) = told.recv().await {
+                all.push(text);
+                if all.last().is_some_and(|last| last == until) {
+                    break;
+                }
+            }
+            all
+        };
+        let ended = async {
+            tokio::select! {
+                () = following => Vec::new(),
+                all = collect => all,
+            }
+        };
+        let ended = timeout(Duration::from_secs(20), ended).await;
+        ended.expect("the version is seen")
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_hangs_is_replaced_by_a_list_in_time() {
+        // One hangs after its beginning, the other before it.
+        for hangs in [Answer::Begins, Answer::Nothing] {
+            let (url, questions) = server(vec![Answer::List(1), hangs, Answer::List(2)]);
+            assert_eq!(told(&url, "2").await, ["1", "2"], "{hangs:?}");
+            let asked: Vec<String> = questions.try_iter().collect();
+            assert!(asked[1].contains("watch=true"), "{asked:?}");
+            assert!(asked[1].contains("timeoutSeconds=30"), "{asked:?}");
+            assert!(!asked[2].contains("watch=true"), "{asked:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_hangs_is_a_trouble_until_one_does_not() {
+        let (url, _questions) = server(vec![
+            Answer::List(1),
+            Answer::Begins,
+            Answer::Nothing,
+            Answer::List(2),
+        ]);
+        let told = told(&url, "2").await;
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[1].contains("does not go on"), "{told:?}");
+        assert_eq!(
+            Patience::default().list + Patience::default().silence,
+            Duration::from_secs(55)
+        );
     }
 }

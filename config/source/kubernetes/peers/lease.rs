@@ -12,7 +12,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch as channel;
 
-use super::follow::{News, follow};
+use super::follow::{News, Patience, follow};
 use super::{Told, parse_address};
 
 /// Which Leases are of nodes.
@@ -164,7 +164,8 @@ impl Seen {
                 if let Some(listed) = self.listed.take() {
                     self.leases.retain(|name, _| listed.contains(name));
                 }
-                self.healthy = Some(now);
+                // Lists are made while all is well, too.
+                self.healthy.get_or_insert(now);
             }
         }
     }
@@ -230,11 +231,10 @@ pub(super) async fn watch(
     let _ = tokio::time::timeout(OWN_FIRST, own_tried.wait_for(|tried| *tried)).await;
     let config = watcher::Config::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
     let mut seen = Seen::default();
-    follow(api, config, |news| {
+    follow(api, config, Patience::default(), |news| {
         let now = Instant::now();
         match news {
             News::Event(event) => seen.take(now, event),
-            News::Tick => {}
             News::Trouble(why) => {
                 seen.healthy = None;
                 told.update(|peers| peers.lease_trouble = Some(why));
@@ -301,6 +301,21 @@ mod tests {
         for name in [one, two, lease_name("-"), lease_name(&"n".repeat(300))] {
             assert!(name.len() <= 253 && !name.contains('_'), "{name}");
         }
+    }
+
+    #[test]
+    fn a_list_while_all_is_well_gives_nobody_more_time() {
+        let start = Instant::now();
+        let mut seen = Seen::default();
+        let mut now = start;
+        while now < start + ABANDONED {
+            assert!(seen.nodes(now, "a").values().all(|node| node.is_current));
+            seen.take(now, Event::Init);
+            seen.take(now, Event::InitApply(written("b", 2, "2")));
+            seen.take(now, Event::InitDone);
+            now += Duration::from_secs(45);
+        }
+        assert!(!seen.nodes(now, "a")["b"].is_current);
     }
 
     #[test]
