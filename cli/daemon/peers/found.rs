@@ -12,7 +12,7 @@ use gatehouse_config::source::kubernetes::Cluster;
 use gatehouse_config::source::kubernetes::peers::{HeartbeatKey, OwnLease, PeerDirectory, Peers};
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
-use gatehouse_lb_speaker::members::{Key, PeerState, View};
+use gatehouse_lb_speaker::members::{Key, PeerState, View, taking_part};
 use gatehouse_lb_speaker::{Members, Trust};
 use tokio::sync::watch;
 
@@ -73,12 +73,18 @@ impl Found {
         Arc::clone(&self.told.borrow())
     }
 
-    /// Nodes whose Leases are kept up.
+    /// Other nodes whose Leases are kept up, and that take part.
     pub(super) fn current(&self) -> impl Iterator<Item = String> + use<> {
-        let told = self.told();
-        let nodes = told.nodes.iter().filter(|(_, lease)| lease.is_current);
-        let nodes: Vec<String> = nodes.map(|(node, _)| node.clone()).collect();
-        nodes.into_iter()
+        let all = all_current(&self.told(), &self.node);
+        let mut taking_part = taking_part(&all);
+        taking_part.remove(&self.node);
+        taking_part.into_iter()
+    }
+
+    /// There are more nodes than can hear one another, and this one is not among them.
+    pub(super) fn is_left_out(&self) -> bool {
+        let all = all_current(&self.told(), &self.node);
+        !taking_part(&all).contains(&self.node)
     }
 
     /// The stations that Leases name.
@@ -127,6 +133,12 @@ impl Found {
                     .peers
                     .get(*node)
                     .is_some_and(|state| *state != PeerState::Gone)
+        });
+        let taking_part = taking_part(&all_current(&told, &self.node));
+        let left_out = !taking_part.contains(&self.node);
+        // Of those that are too many nobody is sent anything, nor does one of them send.
+        let there = there.filter(|(node, lease)| {
+            !left_out && (taking_part.contains(*node) || !lease.is_current)
         });
         let peers: BTreeMap<String, SocketAddr> = there
             .map(|(node, lease)| (node.clone(), lease.heartbeats))
@@ -207,6 +219,14 @@ impl Found {
                 )
             })
             .collect();
+        let too_many = too_many(&all_current(&told, &self.node), &self.node);
+        findings.extend(too_many.map(|(level, message)| {
+            finding(
+                level,
+                message,
+                "Let fewer nodes announce: with a node selector of the DaemonSet, for example.",
+            )
+        }));
         let how = match self.trust() {
             Trust::Heartbeats => None,
             Trust::Cluster => {
@@ -276,6 +296,36 @@ impl Found {
     }
 }
 
+/// This node, and all others whose Leases are kept up.
+fn all_current(told: &Peers, me: &str) -> BTreeSet<String> {
+    let nodes = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+    let others = nodes.map(|(node, _)| node.clone());
+    others.chain([me.to_owned()]).collect()
+}
+
+/// What is wrong where there are more nodes than can take part.
+fn too_many(all: &BTreeSet<String>, me: &str) -> Option<(Level, String)> {
+    let some = taking_part(all);
+    let last = some.last().filter(|_| some.len() < all.len())?;
+    let (count, most) = (all.len(), some.len());
+    Some(match some.contains(me) {
+        true => (
+            Level::Warning,
+            format!(
+                "{count} nodes would announce, and {most} can hear one another: those after {last} by \
+                 name own no address"
+            ),
+        ),
+        false => (
+            Level::Error,
+            format!(
+                "this node owns no address: {count} nodes would announce, and only the first {most} by \
+                 name can hear one another, up to {last}"
+            ),
+        ),
+    })
+}
+
 /// By what it is known who is alive, where `unknown` says that the cluster has not told who there is
 /// or how they are heard, so long after the start.
 fn trust(unknown: bool, after: Duration) -> Trust {
@@ -332,5 +382,17 @@ mod tests {
         assert_eq!([at(10), at(14)], [Trust::Cluster; 2]);
         assert_eq!([at(15), at(9999)], [Trust::Lan; 2]);
         assert_eq!(trust(false, Duration::from_secs(20)), Trust::Heartbeats);
+    }
+
+    #[test]
+    fn who_is_left_out_is_told_and_so_is_everybody() {
+        let all = |count| -> BTreeSet<String> { (0..count).map(|n| format!("n{n:03}")).collect() };
+        assert_eq!(too_many(&all(129), "n128"), None);
+        let (level, message) = too_many(&all(130), "n000").expect("one is left out");
+        assert_eq!(level, Level::Warning);
+        assert!(message.contains("130 nodes") && message.contains("after n128"));
+        let (level, message) = too_many(&all(130), "n129").expect("it is this one");
+        assert_eq!(level, Level::Error);
+        assert!(message.contains("this node owns no address"), "{message}");
     }
 }

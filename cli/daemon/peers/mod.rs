@@ -131,7 +131,14 @@ impl Control {
             Some(found) => (found.current().collect(), found.trust()),
             None => (BTreeSet::new(), Trust::Heartbeats),
         };
-        Others::seen(&self.settings.node, &view, leases, &model.nodes, trust)
+        let node = &self.settings.node;
+        let mut others = Others::seen(node, &view, leases, &model.nodes, trust);
+        if self.found.as_ref().is_some_and(Found::is_left_out)
+            && let Some(alive) = &mut others.alive
+        {
+            alive.remove(node);
+        }
+        others
     }
 
     /// Which stations on the LAN are other nodes.

@@ -350,7 +350,7 @@ impl Beating {
         match order {
             Command::Link(up) => self.detector.set_link(now, up),
             Command::Peers(peers) => {
-                self.detector.expect(now, peers.len());
+                self.detector.expect(now, peers.keys().cloned().collect());
                 self.destinations.tell(peers);
             }
             Command::Key(key) => {

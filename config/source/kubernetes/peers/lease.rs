@@ -23,8 +23,9 @@ const HEARTBEATS: &str = "gatehouse.io/heartbeats";
 const MACS: &str = "gatehouse.io/mac-addresses";
 /// More than this of one node are not kept: a host has some few.
 const MOST_MACS: usize = 16;
-/// Nodes beyond this are not kept: heartbeats among more of them would be a flood.
-const MOST_NODES: usize = 1024;
+/// Leases beyond this are not kept, those with the last names: most must be of nodes that are gone,
+/// since far fewer can hear one another.
+const MOST_LEASES: usize = 1024;
 
 /// How often a Lease is renewed.
 pub(super) const RENEW: Duration = Duration::from_secs(60);
@@ -142,6 +143,8 @@ struct Seen {
     listed: Option<BTreeSet<String>>,
     /// Since when changes would be seen; none: they would not.
     healthy: Option<Instant>,
+    /// Since the last list there were more than are kept.
+    too_many: bool,
 }
 
 #[derive(Debug)]
@@ -155,7 +158,10 @@ struct SeenLease {
 impl Seen {
     fn take(&mut self, now: Instant, event: Event<Lease>) {
         match event {
-            Event::Init => self.listed = Some(BTreeSet::new()),
+            Event::Init => {
+                self.listed = Some(BTreeSet::new());
+                self.too_many = false;
+            }
             Event::InitApply(lease) | Event::Apply(lease) => self.apply(now, &lease),
             Event::Delete(lease) => {
                 self.leases.remove(&name(&lease));
@@ -177,10 +183,17 @@ impl Seen {
         }
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let known = self.leases.get(&name);
-        if known.is_some_and(|known| known.version == version)
-            || (known.is_none() && self.leases.len() >= MOST_NODES)
-        {
+        if known.is_some_and(|known| known.version == version) {
             return;
+        }
+        // Which ones are kept must not depend on the order in which they are seen: all nodes are to
+        // keep the same.
+        if known.is_none() && self.leases.len() >= MOST_LEASES {
+            self.too_many = true;
+            match self.leases.last_key_value() {
+                Some((last, _)) if name < *last => self.leases.pop_last(),
+                _ => return,
+            };
         }
         let seen = SeenLease {
             version,
@@ -244,9 +257,17 @@ pub(super) async fn watch(
         // In the midst of a list nothing is complete.
         if seen.listed.is_none() {
             let nodes = seen.nodes(now, &me);
+            let too_many = seen.too_many.then(|| {
+                format!(
+                    "there are more than {MOST_LEASES} Leases of nodes, and those with the last names \
+                     are not looked at; delete those of nodes that are gone (kubectl get leases -l \
+                     {}={})",
+                    LABEL.0, LABEL.1
+                )
+            });
             told.update(|peers| {
                 peers.known = true;
-                peers.lease_trouble = None;
+                peers.lease_trouble = too_many;
                 peers.nodes = nodes;
             });
         }
@@ -301,6 +322,28 @@ mod tests {
         for name in [one, two, lease_name("-"), lease_name(&"n".repeat(300))] {
             assert!(name.len() <= 253 && !name.contains('_'), "{name}");
         }
+    }
+
+    #[test]
+    fn of_too_many_leases_the_same_are_kept_in_whatever_order_they_come() {
+        let names: Vec<String> = (0..MOST_LEASES + 8).map(|n| format!("n{n:05}")).collect();
+        let now = Instant::now();
+        let kept = |names: &mut dyn Iterator<Item = &String>| {
+            let mut seen = Seen::default();
+            seen.take(now, Event::Init);
+            for name in names {
+                seen.take(now, Event::InitApply(written(name, 2, "1")));
+            }
+            seen.take(now, Event::InitDone);
+            let nodes = seen.nodes(now, "me");
+            (nodes.into_keys().collect::<Vec<_>>(), seen.too_many)
+        };
+        assert_eq!(
+            kept(&mut names.iter()),
+            (names[..MOST_LEASES].to_vec(), true)
+        );
+        assert_eq!(kept(&mut names.iter()), kept(&mut names.iter().rev()));
+        assert!(!kept(&mut names[8..].iter()).1);
     }
 
     #[test]
