@@ -9,14 +9,16 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_config::source::kubernetes::Cluster;
-use gatehouse_config::source::kubernetes::peers::{HeartbeatKey, OwnLease, PeerDirectory, Peers};
+use gatehouse_config::source::kubernetes::peers::{
+    HeartbeatKey, NodeKind, OwnLease, PeerDirectory, Peers,
+};
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
 use gatehouse_lb_speaker::members::{Key, PeerState, View, taking_part};
 use gatehouse_lb_speaker::{Members, Trust};
 use tokio::sync::watch;
 
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::{Role, Settings};
 
 /// A cluster that has told of nobody for so long does not keep this node from what it can serve
 /// without it: the Node objects, or Leases without a key, say who is to have which address.
@@ -31,6 +33,7 @@ pub struct Found {
     directory: PeerDirectory,
     told: watch::Receiver<Arc<Peers>>,
     node: String,
+    kind: NodeKind,
     /// The API server's address, on the way to which this host has its own.
     server: Option<IpAddr>,
     listen: Option<SocketAddr>,
@@ -53,6 +56,10 @@ impl Found {
             told: directory.peers(),
             directory,
             node: settings.node.clone(),
+            kind: match settings.role {
+                Role::Speaker => NodeKind::Speaker,
+                Role::All | Role::Gateway => NodeKind::Run,
+            },
             server: cluster.server(),
             listen: settings.peers.peer_listen,
             since: Instant::now(),
@@ -175,7 +182,11 @@ impl Found {
         self.has_no_address = address.is_none();
         if let Some(heartbeats) = address {
             let macs = self.macs.iter().map(|mac| mac.0).collect();
-            self.directory.set_own(OwnLease { heartbeats, macs });
+            self.directory.set_own(OwnLease {
+                heartbeats,
+                macs,
+                kind: self.kind,
+            });
         }
     }
 
@@ -225,6 +236,13 @@ impl Found {
                 level,
                 message,
                 "Let fewer nodes announce: with a node selector of the DaemonSet, for example.",
+            )
+        }));
+        findings.extend(mixed(&told, self.kind).map(|message| {
+            finding(
+                Level::Error,
+                message,
+                "Use one of the two on all nodes; see docs/kubernetes.md.",
             )
         }));
         let how = match self.trust() {
@@ -326,6 +344,26 @@ fn too_many(all: &BTreeSet<String>, me: &str) -> Option<(Level, String)> {
     })
 }
 
+/// What is wrong where nodes of `run` and of `speaker` are in one cluster. `own`: of which kind this
+/// one is.
+fn mixed(told: &Peers, own: NodeKind) -> Option<String> {
+    let current = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+    let others = current.filter(|(_, lease)| lease.kind.is_some_and(|kind| kind != own));
+    let others: Vec<(&String, NodeKind)> = others
+        .filter_map(|(node, lease)| Some((node, lease.kind?)))
+        .collect();
+    let (first, kind) = others.first()?;
+    let more = match others.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!(
+        "node {first}{more} runs `gatehouse {kind}` and this one `gatehouse {own}` in the same \
+         cluster: they differ on ipMode of the gateway's Service, so that its clients reach a node \
+         that does not serve them"
+    ))
+}
+
 /// By what it is known who is alive, where `unknown` says that the cluster has not told who there is
 /// or how they are heard, so long after the start.
 fn trust(unknown: bool, after: Duration) -> Trust {
@@ -373,6 +411,8 @@ fn on_the_way_to(target: IpAddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use gatehouse_config::source::kubernetes::peers::PeerLease;
+
     use super::*;
 
     #[test]
@@ -394,5 +434,32 @@ mod tests {
         let (level, message) = too_many(&all(130), "n129").expect("it is this one");
         assert_eq!(level, Level::Error);
         assert!(message.contains("this node owns no address"), "{message}");
+    }
+
+    #[test]
+    fn nodes_of_both_kinds_are_told_of() {
+        let lease = |kind, is_current| PeerLease {
+            heartbeats: SocketAddr::from(([192, 168, 8, 11], PORT)),
+            macs: BTreeSet::new(),
+            kind,
+            is_current,
+        };
+        let with = |leases: Vec<PeerLease>| {
+            let names = (1..).map(|n| format!("node{n}"));
+            let told = Peers {
+                nodes: names.zip(leases).collect(),
+                ..Peers::default()
+            };
+            mixed(&told, NodeKind::Run)
+        };
+        // One that does not say is of an earlier version, one that is gone does no harm.
+        assert_eq!(
+            with(vec![lease(None, true), lease(Some(NodeKind::Run), true)]),
+            None
+        );
+        assert_eq!(with(vec![lease(Some(NodeKind::Speaker), false)]), None);
+        let message = with(vec![lease(Some(NodeKind::Speaker), true); 3]).expect("it is told");
+        assert!(message.contains("node1 (and 2 more)"), "{message}");
+        assert!(message.contains("gatehouse speaker") && message.contains("ipMode"));
     }
 }

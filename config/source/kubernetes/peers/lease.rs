@@ -1,6 +1,7 @@
 //! What stands in a node's Lease, and the watch of all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const LABEL: (&str, &str) = ("gatehouse.io/lease", "node");
 const HEARTBEATS: &str = "gatehouse.io/heartbeats";
 /// The MAC addresses that a node announces with, by commas.
 const MACS: &str = "gatehouse.io/mac-addresses";
+/// By which verb a node announces.
+const KIND: &str = "gatehouse.io/kind";
 /// More than this of one node are not kept: a host has some few.
 const MOST_MACS: usize = 16;
 /// Leases beyond this are not kept, those with the last names: most must be of nodes that are gone,
@@ -35,6 +38,29 @@ pub(super) const ABANDONED: Duration = Duration::from_secs(600);
 /// start together one must see the other.
 const OWN_FIRST: Duration = Duration::from_secs(5);
 
+/// By which verb a node announces. Nodes of both kinds in one cluster differ on what a Service's
+/// status is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// `gatehouse run`, gateway and speaker in one.
+    Run,
+    /// `gatehouse speaker`.
+    Speaker,
+}
+
+impl NodeKind {
+    const ALL: [Self; 2] = [Self::Run, Self::Speaker];
+}
+
+impl fmt::Display for NodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Run => "run",
+            Self::Speaker => "speaker",
+        })
+    }
+}
+
 /// What this node's Lease shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnLease {
@@ -42,6 +68,8 @@ pub struct OwnLease {
     pub heartbeats: SocketAddr,
     /// What it announces with.
     pub macs: BTreeSet<[u8; 6]>,
+    /// By which verb.
+    pub kind: NodeKind,
 }
 
 /// What another node's Lease says.
@@ -51,6 +79,8 @@ pub struct PeerLease {
     pub heartbeats: SocketAddr,
     /// What it announces with; those that can be read.
     pub macs: BTreeSet<[u8; 6]>,
+    /// By which verb; none: it does not say.
+    pub kind: Option<NodeKind>,
     /// It was renewed within the last ten minutes, as far as could be seen.
     pub is_current: bool,
 }
@@ -94,6 +124,7 @@ pub(super) fn lease(
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(HEARTBEATS.to_owned(), own.heartbeats.to_string());
         annotations.insert(MACS.to_owned(), macs.join(","));
+        annotations.insert(KIND.to_owned(), own.kind.to_string());
     }
     if let Some(owner) = owner {
         meta.owner_references = Some(vec![owner.clone()]);
@@ -124,7 +155,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The node of a Lease and what it says; none where it says nothing that can be used.
-fn read(lease: &Lease) -> Option<(String, SocketAddr, BTreeSet<[u8; 6]>)> {
+fn read(lease: &Lease) -> Option<(String, PeerLease)> {
     let node = lease.spec.as_ref()?.holder_identity.clone()?;
     let annotations = lease.metadata.annotations.as_ref()?;
     let heartbeats = parse_address(annotations.get(HEARTBEATS)?)?;
@@ -132,8 +163,15 @@ fn read(lease: &Lease) -> Option<(String, SocketAddr, BTreeSet<[u8; 6]>)> {
         .get(MACS)
         .map(String::as_str)
         .unwrap_or_default();
-    let macs = macs.split(',').filter_map(mac).take(MOST_MACS).collect();
-    (!node.is_empty()).then_some((node, heartbeats, macs))
+    let kind = annotations.get(KIND);
+    let mut kinds = NodeKind::ALL.into_iter();
+    let says = PeerLease {
+        heartbeats,
+        macs: macs.split(',').filter_map(mac).take(MOST_MACS).collect(),
+        kind: kinds.find(|known| kind.is_some_and(|kind| *kind == known.to_string())),
+        is_current: true,
+    };
+    (!node.is_empty()).then_some((node, says))
 }
 
 /// All Leases of nodes, as they were seen.
@@ -151,8 +189,7 @@ struct Seen {
 struct SeenLease {
     version: String,
     changed: Instant,
-    says: Option<(String, SocketAddr, BTreeSet<[u8; 6]>)>,
-    is_current: bool,
+    says: Option<(String, PeerLease)>,
 }
 
 impl Seen {
@@ -199,33 +236,23 @@ impl Seen {
             version,
             changed: now,
             says: read(lease),
-            is_current: true,
         };
         self.leases.insert(name, seen);
     }
 
     /// The others, and whether they are current: a Lease is abandoned only while its renewal would
     /// be seen.
-    fn nodes(&mut self, now: Instant, me: &str) -> BTreeMap<String, super::PeerLease> {
+    fn nodes(&mut self, now: Instant, me: &str) -> BTreeMap<String, PeerLease> {
         if let Some(healthy) = self.healthy {
             for lease in self.leases.values_mut() {
                 let since = lease.changed.max(healthy);
-                lease.is_current = now.saturating_duration_since(since) < ABANDONED;
+                if let Some((_, says)) = &mut lease.says {
+                    says.is_current = now.saturating_duration_since(since) < ABANDONED;
+                }
             }
         }
-        let leases = self.leases.values();
-        let says = leases.filter_map(|lease| Some((lease.says.clone()?, lease.is_current)));
-        let others = says.filter(|((node, ..), _)| node != me);
-        others
-            .map(|((node, heartbeats, macs), is_current)| {
-                let lease = PeerLease {
-                    heartbeats,
-                    macs,
-                    is_current,
-                };
-                (node, lease)
-            })
-            .collect()
+        let says = self.leases.values().filter_map(|lease| lease.says.clone());
+        says.filter(|(node, _)| node != me).collect()
     }
 }
 
@@ -283,6 +310,7 @@ mod tests {
         OwnLease {
             heartbeats: SocketAddr::from(([192, 168, 8, last], 7946)),
             macs: [[2, 0, 0, 0, 0, last]].into(),
+            kind: NodeKind::Speaker,
         }
     }
 
@@ -295,8 +323,13 @@ mod tests {
     #[test]
     fn a_lease_says_what_it_was_told_and_nothing_when_the_node_stops() {
         let first = written("node1", 11, "1");
-        let said = read(&first).expect("it says something");
-        assert_eq!(said, ("node1".to_owned(), own(11).heartbeats, own(11).macs));
+        let said = PeerLease {
+            heartbeats: own(11).heartbeats,
+            macs: own(11).macs,
+            kind: Some(NodeKind::Speaker),
+            is_current: true,
+        };
+        assert_eq!(read(&first), Some(("node1".to_owned(), said)));
         let stopped = lease("node1", None, None, Some(&first));
         assert_eq!(read(&stopped), None);
         assert_eq!(stopped.metadata.resource_version.as_deref(), Some("1"));

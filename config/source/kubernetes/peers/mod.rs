@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::Cluster;
 pub use key::{HeartbeatKey, SECRET};
-pub use lease::{OwnLease, PeerLease, lease_name};
+pub use lease::{NodeKind, OwnLease, PeerLease, lease_name};
 
 /// What the cluster tells of the nodes that announce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
