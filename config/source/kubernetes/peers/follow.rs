@@ -30,6 +30,8 @@ pub(super) struct Patience {
     pub(super) list: Duration,
     /// A watch that brings nothing for so long may hang.
     pub(super) silence: Duration,
+    /// A watch that goes on for so long is not refused.
+    pub(super) proof: Duration,
 }
 
 impl Default for Patience {
@@ -38,6 +40,7 @@ impl Default for Patience {
         Self {
             list: Duration::from_secs(10),
             silence: Duration::from_secs(45),
+            proof: Duration::from_secs(4),
         }
     }
 }
@@ -46,8 +49,10 @@ impl Default for Patience {
 pub(super) enum News<K> {
     /// Of the objects. All of them are listed anew at the latest after [`Patience::silence`].
     Event(Event<K>),
-    /// They cannot be seen now, in words.
+    /// They cannot be seen now, or their changes cannot, in words.
     Trouble(String),
+    /// They can be seen.
+    Well,
 }
 
 /// Hands everything to `take`; never ends.
@@ -61,53 +66,91 @@ pub(super) async fn follow<K>(
 {
     let config = config.timeout(WATCH);
     let mut backoff = Backoff::new(FIRST, MOST);
+    // Whether the last watch was refused: a list alone does not tell then that all is well.
+    let mut refused = false;
     loop {
         let mut events = pin!(watcher(api.clone(), config.clone()));
-        let mut listing = true;
+        let mut stage = Stage::Listing;
         loop {
-            let most = if listing {
-                patience.list
-            } else {
-                patience.silence
-            };
-            let event = match timeout(most, events.next()).await {
+            let event = match timeout(patience.of(stage), events.next()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
-                Err(_) => {
-                    if listing {
+                Err(_) => match stage {
+                    Stage::Listing => {
                         let why = "the API server began to answer and does not go on";
                         take(News::Trouble(why.to_owned()));
+                        break;
                     }
-                    break;
-                }
+                    Stage::Proving => {
+                        stage = Stage::Watching;
+                        refused = false;
+                        backoff.reset();
+                        take(News::Well);
+                        continue;
+                    }
+                    Stage::Watching => break,
+                },
             };
             match event {
                 Ok(event) => {
-                    match event {
+                    let before = stage;
+                    stage = match &event {
                         // Told before the server was asked: no sign of it.
-                        Event::Init => listing = true,
-                        Event::InitDone => {
-                            listing = false;
-                            backoff.reset();
-                        }
-                        _ => backoff.reset(),
-                    }
+                        Event::Init | Event::InitApply(_) => Stage::Listing,
+                        Event::InitDone if refused => Stage::Proving,
+                        Event::InitDone | Event::Apply(_) | Event::Delete(_) => Stage::Watching,
+                    };
                     take(News::Event(event));
-                }
-                Err(error) => {
-                    // An old version and a broken connection mend themselves, by a new list.
-                    let passing = matches!(&error, watcher::Error::WatchFailed(_))
-                        || matches!(&error, watcher::Error::WatchError(status) if status.code == 410);
-                    if !passing {
-                        take(News::Trouble(reason(&error)));
-                        // The end of a new list tells that all is well again.
-                        break;
+                    if stage == Stage::Watching && before != stage {
+                        refused = false;
+                        backoff.reset();
+                        take(News::Well);
                     }
-                    sleep(backoff.pause()).await;
+                }
+                // A new list tells what came meanwhile, and whether it is more than a connection
+                // that broke or a version that is too old.
+                Err(error) => {
+                    if !is_passing(&error) {
+                        refused = stage != Stage::Listing;
+                        take(News::Trouble(reason(&error)));
+                    }
+                    break;
                 }
             }
         }
         sleep(backoff.pause()).await;
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// All objects are asked for.
+    Listing,
+    /// A watch was begun where the last one was refused.
+    Proving,
+    /// A watch goes on, as far as can be seen.
+    Watching,
+}
+
+impl Patience {
+    fn of(self, stage: Stage) -> Duration {
+        match stage {
+            Stage::Listing => self.list,
+            Stage::Proving => self.proof,
+            Stage::Watching => self.silence,
+        }
+    }
+}
+
+/// What happens to every watch once in a while. A refusal comes as a watch that failed, too.
+fn is_passing(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) => status.code == 410,
+        watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
+        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => false,
+        watcher::Error::WatchFailed(_) => true,
+        _ => false,
     }
 }
 
@@ -130,6 +173,8 @@ mod tests {
         Begins,
         /// Nothing at all.
         Nothing,
+        /// It is not allowed.
+        Refusal,
     }
 
     fn head_of(stream: &mut TcpStream) -> String {
@@ -163,6 +208,12 @@ mod tests {
                     }
                     Answer::Begins => format!("{json}transfer-encoding: chunked\r\n\r\n"),
                     Answer::Nothing => String::new(),
+                    Answer::Refusal => {
+                        let body = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403}"#;
+                        let length = body.len();
+                        let head = json.replace("200 OK", "403 Forbidden");
+                        format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                    }
                 };
                 let written = stream.write_all(answer.as_bytes());
                 written.expect("the client reads");
@@ -180,6 +231,7 @@ mod tests {
     const SHORT: Patience = Patience {
         list: Duration::from_millis(300),
         silence: Duration::from_millis(300),
+        proof: Duration::from_millis(300),
     };
 
     /// What is told until a version is seen: versions, and troubles.
@@ -195,6 +247,7 @@ mod tests {
                 let text = match news {
                     News::Event(Event::InitApply(object)) => object.metadata.resource_version,
                     News::Trouble(why) => Some(why),
+                    News::Well => Some("well".to_owned()),
                     News::Event(_) => None,
                 };
                 // The test may be over.
@@ -226,7 +279,7 @@ mod tests {
         // One hangs after its beginning, the other before it.
         for hangs in [Answer::Begins, Answer::Nothing] {
             let (url, questions) = server(vec![Answer::List(1), hangs, Answer::List(2)]);
-            assert_eq!(told(&url, "2").await, ["1", "2"], "{hangs:?}");
+            assert_eq!(told(&url, "2").await, ["1", "well", "2"], "{hangs:?}");
             let asked: Vec<String> = questions.try_iter().collect();
             assert!(asked[1].contains("watch=true"), "{asked:?}");
             assert!(asked[1].contains("timeoutSeconds=30"), "{asked:?}");
@@ -243,11 +296,29 @@ mod tests {
             Answer::List(2),
         ]);
         let told = told(&url, "2").await;
-        assert_eq!(told.len(), 3, "{told:?}");
-        assert!(told[1].contains("does not go on"), "{told:?}");
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[2].contains("does not go on"), "{told:?}");
         assert_eq!(
             Patience::default().list + Patience::default().silence,
             Duration::from_secs(55)
         );
+    }
+
+    /// Lists are allowed, watches are not: what is listed counts, and it is no time to say that all
+    /// is well, again and again.
+    #[tokio::test]
+    async fn a_watch_that_is_refused_is_a_trouble_until_one_goes_on() {
+        let (url, _questions) = server(vec![
+            Answer::List(1),
+            Answer::Refusal,
+            Answer::List(2),
+            Answer::Refusal,
+            Answer::List(3),
+            Answer::Begins,
+            Answer::List(4),
+        ]);
+        let told = told(&url, "4").await;
+        let expected = ["1", "well", "no", "2", "no", "3", "well", "4"];
+        assert_eq!(told, expected);
     }
 }

@@ -70,6 +70,7 @@ impl Keeper {
                         }
                     }
                     Err(why) => {
+                        let why = format!("the Lease of this node cannot be written: {why}");
                         self.told.update(|peers| peers.own_trouble = Some(why));
                         Pause::exactly(backoff.pause())
                     }

@@ -66,8 +66,9 @@ pub(super) async fn watch(api: Api<Secret>, told: Told) {
             }
             News::Trouble(why) => {
                 let why = format!("Secret {SECRET} cannot be read: {why}");
-                told.update(|peers| peers.key_trouble = Some(why));
+                told.update(|peers| peers.key_unseen = Some(why));
             }
+            News::Well => told.update(|peers| peers.key_unseen = None),
         },
     );
     let making = async {

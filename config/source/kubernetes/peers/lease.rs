@@ -275,8 +275,10 @@ pub(super) async fn watch(
         let now = Instant::now();
         match news {
             News::Event(event) => seen.take(now, event),
+            News::Well => return told.update(|peers| peers.lease_trouble = None),
             News::Trouble(why) => {
                 seen.healthy = None;
+                let why = format!("the Leases of nodes cannot be seen: {why}");
                 told.update(|peers| peers.lease_trouble = Some(why));
                 return;
             }
@@ -294,7 +296,7 @@ pub(super) async fn watch(
             });
             told.update(|peers| {
                 peers.known = true;
-                peers.lease_trouble = too_many;
+                peers.too_many = too_many;
                 peers.nodes = nodes;
             });
         }

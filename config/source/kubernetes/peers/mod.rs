@@ -40,14 +40,24 @@ pub struct Peers {
     pub own_trouble: Option<String>,
     /// Why the others' cannot be seen.
     pub lease_trouble: Option<String>,
-    /// Why the key cannot be had, or cannot be used.
+    /// That there are more of them than are looked at.
+    pub too_many: Option<String>,
+    /// Why the key cannot be read.
+    pub key_unseen: Option<String>,
+    /// Why it cannot be made, or cannot be used.
     pub key_trouble: Option<String>,
 }
 
 impl Peers {
     /// All that is wrong.
     pub fn troubles(&self) -> impl Iterator<Item = &String> {
-        let all = [&self.own_trouble, &self.lease_trouble, &self.key_trouble];
+        let all = [
+            &self.own_trouble,
+            &self.lease_trouble,
+            &self.too_many,
+            &self.key_unseen,
+            &self.key_trouble,
+        ];
         all.into_iter().flatten()
     }
 }
