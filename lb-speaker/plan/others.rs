@@ -60,11 +60,9 @@ impl Others {
                 let mut nodes = nodes.iter();
                 nodes.any(|node| node.name == *name && node.not_ready)
             };
-            let believed: BTreeSet<String> = match leases.is_empty() {
-                false => leases.clone(),
-                true => nodes.iter().map(|node| node.name.clone()).collect(),
-            };
-            let mut believed: BTreeSet<String> = &believed - &released;
+            let objects: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+            let believed = if leases.is_empty() { &objects } else { &leases };
+            let mut believed = believed - &released;
             believed.remove(me);
             believed.retain(|name| !not_ready(name));
             alive.extend(believed);

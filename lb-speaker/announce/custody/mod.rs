@@ -33,7 +33,7 @@ pub const PROBE_STEP: Duration = Duration::from_millis(66);
 /// then, too.
 pub const HAND_OVER_STEP: Duration = Duration::from_millis(20);
 /// How long after its answer such a node is asked again.
-const HAND_OVER_PAUSE: Duration = Duration::from_millis(50);
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(15);
 /// How long such a node may go on to answer before it counts as one that keeps the address.
 pub const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long after a defence another claim means giving up (RFC 5227 §1.1, DEFEND_INTERVAL).
