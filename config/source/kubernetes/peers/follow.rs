@@ -228,21 +228,22 @@ mod tests {
         (url, questions)
     }
 
-    const SHORT: Patience = Patience {
-        list: Duration::from_millis(300),
+    /// Long enough for a loaded machine where something comes, short where nothing does.
+    const PATIENCE: Patience = Patience {
+        list: Duration::from_secs(10),
         silence: Duration::from_millis(300),
-        proof: Duration::from_millis(300),
+        proof: Duration::from_secs(2),
     };
 
     /// What is told until a version is seen: versions, and troubles.
-    async fn told(url: &str, until: &str) -> Vec<String> {
+    async fn told(url: &str, patience: Patience, until: &str) -> Vec<String> {
         let config = kube::Config::new(url.parse().expect("a URL"));
         let client = kube::Client::try_from(config).expect("a client");
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let following = follow::<Secret>(
             Api::namespaced(client, "default"),
             watcher::Config::default(),
-            SHORT,
+            patience,
             |news| {
                 let text = match news {
                     News::Event(Event::InitApply(object)) => object.metadata.resource_version,
@@ -279,7 +280,11 @@ mod tests {
         // One hangs after its beginning, the other before it.
         for hangs in [Answer::Begins, Answer::Nothing] {
             let (url, questions) = server(vec![Answer::List(1), hangs, Answer::List(2)]);
-            assert_eq!(told(&url, "2").await, ["1", "well", "2"], "{hangs:?}");
+            assert_eq!(
+                told(&url, PATIENCE, "2").await,
+                ["1", "well", "2"],
+                "{hangs:?}"
+            );
             let asked: Vec<String> = questions.try_iter().collect();
             assert!(asked[1].contains("watch=true"), "{asked:?}");
             assert!(asked[1].contains("timeoutSeconds=30"), "{asked:?}");
@@ -295,7 +300,11 @@ mod tests {
             Answer::Nothing,
             Answer::List(2),
         ]);
-        let told = told(&url, "2").await;
+        let patience = Patience {
+            list: Duration::from_secs(1),
+            ..PATIENCE
+        };
+        let told = told(&url, patience, "2").await;
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[2].contains("does not go on"), "{told:?}");
         assert_eq!(
@@ -317,7 +326,11 @@ mod tests {
             Answer::Begins,
             Answer::List(4),
         ]);
-        let told = told(&url, "4").await;
+        let patience = Patience {
+            silence: Duration::from_secs(2),
+            ..PATIENCE
+        };
+        let told = told(&url, patience, "4").await;
         let expected = ["1", "well", "no", "2", "no", "3", "well", "4"];
         assert_eq!(told, expected);
     }

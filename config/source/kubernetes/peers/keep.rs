@@ -258,9 +258,11 @@ mod tests {
             }
             written
         };
+        let start = Instant::now();
         let (written, ()) = tokio::join!(writing, flapping);
-        // Half a second, and one for what came last.
-        assert!(written.len() <= 7, "{written:?}");
+        // One at the beginning, and one for what came last.
+        let most = start.elapsed().as_millis() / 100 + 2;
+        assert!(written.len() as u128 <= most, "{written:?}");
     }
 
     #[tokio::test]
