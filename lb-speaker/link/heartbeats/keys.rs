@@ -223,6 +223,7 @@ mod tests {
         assert_eq!(died, now + STILL_NEEDED);
         // It goes on with the old one: that ends in the end.
         while under(&keys, now, &old).is_ok() {
+            assert!(now <= start + LONGEST, "for ever");
             keys.heard(now, "b", 0);
             now += after(1);
         }
