@@ -27,6 +27,7 @@ pub mod plan;
 pub mod speaker;
 
 pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
+pub use announce::custody::Former;
 pub use link::heartbeats::{Members, MembersSettings, Peers};
-pub use plan::{Announcement, Interfaces, Others, Plan, plan, plan_among};
+pub use plan::{Announcement, Interfaces, Others, Plan, Trust, plan, plan_among};
 pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState, Stations};

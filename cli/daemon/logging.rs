@@ -53,12 +53,14 @@ impl Logging for Log {
 /// What the client of Kubernetes says of answers that are no news: every kind that a cluster has not
 /// got is one. What matters of them is a line of ours.
 const CLIENT: &str = "kube_client::client";
+/// And its watches, which complain of each refused try.
+const WATCHES: &str = "kube_runtime::watcher";
 
 fn parse(directives: &str) -> Result<EnvFilter, String> {
     let quiet = match directives.contains("kube") || directives.contains("trace") {
         // Who asks for it gets it.
         true => directives.to_owned(),
-        false => format!("{directives},{CLIENT}=error"),
+        false => format!("{directives},{CLIENT}=error,{WATCHES}=error"),
     };
     EnvFilter::try_new(quiet).map_err(|error| {
         format!("`{directives}` is not a log level ({error}); write `info` or `info,gatehouse_gateway=debug`")

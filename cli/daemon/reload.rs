@@ -593,7 +593,7 @@ fn unix_now() -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_lb_speaker::Interfaces;
+    use gatehouse_lb_speaker::{Former, Interfaces};
 
     use super::*;
 
@@ -602,7 +602,7 @@ mod tests {
             address: IpAddr::from([192, 0, 2, last]),
             services: BTreeSet::new(),
             interfaces: Interfaces::All,
-            taken_over: false,
+            former: Former::Nobody,
             first: BTreeSet::new(),
         }
     }

@@ -141,4 +141,6 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// The condition NetworkUnavailable is True.
     pub network_unavailable: bool,
+    /// The condition Ready is False or Unknown: the kubelet does not report, or not well.
+    pub not_ready: bool,
 }

@@ -162,13 +162,17 @@ pub(crate) fn nodes(resources: &Resources) -> Vec<Node> {
         .map(|object| {
             let status = object.body.status.as_ref();
             let conditions = status.and_then(|status| status.conditions.as_ref());
-            let mut conditions = conditions.into_iter().flatten();
+            let says = |type_: &str, status: &[&str]| {
+                let mut conditions = conditions.into_iter().flatten();
+                conditions.any(|condition| {
+                    condition.type_ == type_ && status.contains(&condition.status.as_str())
+                })
+            };
             Node {
                 name: object.meta.key.name.clone(),
                 labels: object.meta.labels.clone(),
-                network_unavailable: conditions.any(|condition| {
-                    condition.type_ == "NetworkUnavailable" && condition.status == "True"
-                }),
+                network_unavailable: says("NetworkUnavailable", &["True"]),
+                not_ready: says("Ready", &["False", "Unknown"]),
             }
         })
         .collect()

@@ -9,6 +9,7 @@
 //! hear others; and where one of them served before, [`Timing::hold_down`] from when it was heard.
 //! Nodes that start together do not hold one another up.
 
+mod forgotten;
 mod peer;
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,22 @@ use serde::Serialize;
 
 use crate::announce::Mac;
 
+use forgotten::Forgotten;
 use peer::Peer;
 pub use wire::{Heartbeat, Key, Malformed};
 
-/// The most peers that are known; a further one takes the place of one that is gone.
+/// The most peers that are known; a further one takes the place of one that is gone. A heartbeat has
+/// room to name so many.
 pub const MAX_PEERS: usize = wire::MAX_HEARD;
+/// A node that is gone for so long is forgotten, unless it is to be there: its name, and what its
+/// MAC addresses were.
+pub const FORGET: Duration = Duration::from_secs(600);
+
+/// Of all nodes that would announce, this one among them, those that do: [`MAX_PEERS`] and one, the
+/// first by name, so that all nodes that know the same names leave out the same ones.
+pub fn taking_part(all: &BTreeSet<String>) -> BTreeSet<String> {
+    all.iter().take(MAX_PEERS + 1).cloned().collect()
+}
 
 /// How fast things go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +80,8 @@ pub struct View {
     pub macs: BTreeMap<Mac, String>,
     /// Why no heartbeat can be sent or heard.
     pub trouble: Option<String>,
+    /// Nodes that are heard under a former key only, a minute after it was changed or longer.
+    pub behind: BTreeSet<String>,
 }
 
 /// How it stands with this node.
@@ -121,9 +135,12 @@ pub struct Detector {
     timing: Timing,
     macs: Vec<Mac>,
     expected: usize,
+    /// The names of those that are to be there, where they are known.
+    names: Option<BTreeSet<String>>,
     /// Since when it is known who the others are.
     told: Option<Instant>,
     peers: BTreeMap<String, Peer>,
+    forgotten: Forgotten,
     ticked: Instant,
     beat_at: Instant,
     /// Since when an interface can announce; none: none can.
@@ -154,8 +171,10 @@ impl Detector {
             timing,
             macs: Vec::new(),
             expected: expected.unwrap_or_default(),
+            names: None,
             told: expected.map(|_| now),
             peers: BTreeMap::new(),
+            forgotten: Forgotten::default(),
             ticked: now,
             beat_at: now,
             link: Some(now),
@@ -166,10 +185,11 @@ impl Detector {
         }
     }
 
-    /// There are to be so many peers now.
-    pub fn expect(&mut self, now: Instant, peers: usize) {
+    /// There are to be these peers now.
+    pub fn expect(&mut self, now: Instant, peers: BTreeSet<String>) {
         self.told.get_or_insert(now);
-        self.expected = peers;
+        self.expected = peers.len();
+        self.names = Some(peers);
         self.judge(now);
     }
 
@@ -219,13 +239,14 @@ impl Detector {
                 Refusal::SameName
             });
         }
-        if !self.peers.contains_key(&heartbeat.name) && self.peers.len() >= MAX_PEERS {
-            let gone = self.peers.iter().filter(|(_, peer)| !peer.is_alive());
-            let oldest = gone.min_by_key(|(_, peer)| peer.heard_at());
-            let oldest = oldest
-                .map(|(name, _)| name.clone())
-                .ok_or(Refusal::TooMany)?;
-            self.peers.remove(&oldest);
+        if !self.peers.contains_key(&heartbeat.name) {
+            if self.forgotten.holds(heartbeat) {
+                return Err(Refusal::Replayed);
+            }
+            if self.peers.len() >= MAX_PEERS {
+                let oldest = self.longest_gone(|_| true).ok_or(Refusal::TooMany)?;
+                self.forget(&oldest);
+            }
         }
         let peer = self
             .peers
@@ -243,6 +264,39 @@ impl Detector {
         }
         self.judge(now);
         Ok(())
+    }
+
+    /// Of the peers that are gone and `may` be forgotten, the one that is gone for longest.
+    fn longest_gone(&self, may: impl Fn(&str) -> bool) -> Option<String> {
+        let gone = self.peers.iter().filter(|(_, peer)| peer.is_silent());
+        let gone = gone.filter(|(name, _)| may(name));
+        let oldest = gone.min_by_key(|(_, peer)| peer.heard_at());
+        oldest.map(|(name, _)| name.clone())
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(peer) = self.peers.remove(name) {
+            self.forgotten.note(peer.incarnations());
+        }
+    }
+
+    /// Forgets who is gone for long: everybody who is not to be there; where only the number is known,
+    /// those that are more.
+    fn forget_gone(&mut self, now: Instant) {
+        loop {
+            let may = |name: &str| match &self.names {
+                Some(names) => !names.contains(name),
+                None => self.peers.len() > self.expected,
+            };
+            let Some(name) = self.longest_gone(may) else {
+                return;
+            };
+            let heard = self.peers.get(&name).map(Peer::heard_at);
+            if heard.is_none_or(|heard| now < heard + FORGET) {
+                return;
+            }
+            self.forget(&name);
+        }
     }
 
     /// Whether a heartbeat that was just [received](Self::receive) is of an incarnation that is
@@ -263,6 +317,7 @@ impl Detector {
             peer.excuse(held_up, now);
             peer.tick(now, self.timing.timeout);
         }
+        self.forget_gone(now);
         self.judge(now);
         let due = self.beat_at <= now;
         if due {
@@ -343,6 +398,7 @@ impl Detector {
             arrivals: self.arrivals,
             macs: macs.collect(),
             trouble: None,
+            behind: BTreeSet::new(),
         }
     }
 }

@@ -148,6 +148,22 @@ impl Peer {
         self.alive
     }
 
+    /// Nothing at all is heard of it.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.alive && self.candidate.is_none()
+    }
+
+    /// Its incarnations, and up to which sequence each was heard; of those that ended nothing more is
+    /// believed.
+    pub(super) fn incarnations(&self) -> impl Iterator<Item = (u64, u64)> {
+        let retired = self
+            .retired
+            .iter()
+            .map(|incarnation| (*incarnation, u64::MAX));
+        let current = self.current.iter();
+        retired.chain(current.map(|heard| (heard.incarnation, heard.sequence)))
+    }
+
     pub(super) fn is_able(&self) -> bool {
         self.alive && self.able.is_some()
     }

@@ -102,6 +102,10 @@ impl Network {
     }
 }
 
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
 const fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
@@ -122,10 +126,10 @@ fn a_node_that_was_not_told_of_the_others_waits_for_that() {
     node.tick(start + ms(3000));
     assert_eq!(node.view().own, Own::Settling);
     let mut alone = node.clone();
-    alone.expect(start + ms(3100), 0);
+    alone.expect(start + ms(3100), BTreeSet::new());
     assert_eq!(alone.view().own, Own::Able);
     // Others are given a second to be heard.
-    node.expect(start + ms(3100), 2);
+    node.expect(start + ms(3100), names(&["node-b", "node-c"]));
     node.tick(start + ms(4000));
     assert_eq!(node.view().own, Own::Settling);
     node.tick(start + ms(4100));
@@ -355,4 +359,92 @@ fn the_wire_gives_back_what_it_was_given_and_refuses_all_else() {
         assert!(Heartbeat::decode(&changed, &key).is_err(), "{at}");
         assert!(Heartbeat::decode(&bytes[..at], &key).is_err(), "{at}");
     }
+}
+
+/// A heartbeat of a peer that hears node 1.
+fn of(name: &str, incarnation: u64, sequence: u64) -> Heartbeat {
+    Heartbeat {
+        name: name.to_owned(),
+        incarnation,
+        sequence,
+        able: true,
+        able_for: 0,
+        leaving: false,
+        heard: vec![1],
+        macs: vec![Mac([2, 0, 0, 0, 0, 9])],
+    }
+}
+
+#[test]
+fn who_is_gone_for_long_is_forgotten_unless_it_is_to_be_there() {
+    let start = Instant::now();
+    let mut node = Detector::new("node-a", 1, Timing::default(), None, start);
+    node.expect(start, names(&["node-b"]));
+    for (name, incarnation) in [("node-b", 2), ("node-c", 3), ("node-d", 4)] {
+        node.receive(start, &of(name, incarnation, 7)).unwrap();
+    }
+    let known = |node: &Detector| node.view().peers.into_keys().collect::<Vec<_>>();
+    let mut now = start;
+    while now < start + FORGET - ms(100) {
+        now += ms(100);
+        node.tick(now);
+        // This one goes on.
+        let sequence = 8 + u64::try_from((now - start).as_millis()).unwrap();
+        node.receive(now, &of("node-d", 4, sequence)).unwrap();
+    }
+    assert_eq!(known(&node), ["node-b", "node-c", "node-d"]);
+    node.tick(now + ms(100));
+    assert_eq!(known(&node), ["node-b", "node-d"]);
+    // What it said once is no sign of life, what it says now is.
+    let late = now + ms(200);
+    assert_eq!(
+        node.receive(late, &of("node-c", 3, 7)),
+        Err(Refusal::Replayed)
+    );
+    assert_eq!(known(&node), ["node-b", "node-d"]);
+    node.receive(late, &of("node-c", 3, 8)).unwrap();
+    assert_eq!(node.view().peers["node-c"], PeerState::Able);
+}
+
+/// Lets time pass for one node that hears nobody.
+fn silence(node: &mut Detector, now: &mut Instant, time: Duration) {
+    let end = *now + time;
+    while *now < end {
+        *now += ms(100);
+        node.tick(*now);
+    }
+}
+
+#[test]
+fn where_only_the_number_is_known_those_that_are_more_are_forgotten() {
+    let mut now = Instant::now();
+    let mut node = Detector::new("node-a", 1, Timing::default(), Some(1), now);
+    let known = |node: &Detector| node.view().peers.into_keys().collect::<Vec<_>>();
+    node.receive(now, &of("renamed", 2, 1)).unwrap();
+    silence(&mut node, &mut now, FORGET * 2);
+    assert_eq!(known(&node), ["renamed"], "it may be behind a wall");
+    node.receive(now, &of("node-b", 3, 1)).unwrap();
+    silence(&mut node, &mut now, ms(100));
+    assert_eq!(known(&node), ["node-b"]);
+    // The goodbye of one that was forgotten is its last word, too.
+    let mut left = of("node-c", 4, 1);
+    left.leaving = true;
+    node.receive(now, &left).unwrap();
+    silence(&mut node, &mut now, FORGET - ms(100));
+    node.receive(now, &of("node-b", 3, 2)).unwrap();
+    silence(&mut node, &mut now, ms(100));
+    assert_eq!(known(&node), ["node-b"]);
+    assert_eq!(
+        node.receive(now, &of("node-c", 4, 99)),
+        Err(Refusal::Replayed)
+    );
+}
+
+#[test]
+fn all_leave_out_the_same_of_too_many() {
+    let all: BTreeSet<String> = (0..200).map(|n| format!("n{n:03}")).collect();
+    let some = taking_part(&all);
+    assert_eq!(some.len(), MAX_PEERS + 1);
+    assert_eq!(some.last().unwrap(), "n128");
+    assert_eq!(taking_part(&some), some);
 }

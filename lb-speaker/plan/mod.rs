@@ -3,6 +3,7 @@
 //! MetalLB's decision in its order: somebody to serve, an advertisement for the pool and the
 //! Service, this node among those it covers, this node first in the election.
 
+mod others;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,9 @@ use gatehouse_config::ObjectKey;
 use gatehouse_config::model::{L2Advertisement, Model, Node, Service, TrafficPolicy};
 
 use crate::allocate::Allocation;
+use crate::announce::custody::Former;
 use crate::elect::{self, Candidate};
+pub use others::{Others, Trust};
 
 /// An address that this node answers for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +27,8 @@ pub struct Announcement {
     pub services: BTreeSet<ObjectKey>,
     /// Where it may be announced.
     pub interfaces: Interfaces,
-    /// Another node of ours had it until now, so that nobody else is asked whether it is free.
-    pub taken_over: bool,
+    /// Who had it until now, from which follows whether it may be announced unasked.
+    pub former: Former,
     /// Nodes that come before this one in the election, and are not heard. Where one of them
     /// claims the address, it is its own.
     pub first: BTreeSet<String>,
@@ -92,16 +95,6 @@ pub fn plan(model: &Model, allocations: &BTreeMap<ObjectKey, Allocation>, node: 
     plan_among(model, allocations, node, &Others::default())
 }
 
-/// What is known of nodes beside their objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Others {
-    /// The nodes that may own addresses at the moment, this one perhaps among them
-    /// ([`View::able`](crate::members::View)); none: nobody watches, so that all do.
-    pub alive: Option<BTreeSet<String>>,
-    /// Nodes that are known of, heard or not.
-    pub known: BTreeSet<String>,
-}
-
 /// As [`plan`], among others.
 pub fn plan_among(
     model: &Model,
@@ -115,6 +108,7 @@ pub fn plan_among(
             name: name.to_owned(),
             labels: BTreeMap::new(),
             network_unavailable: false,
+            not_ready: false,
         })
     };
     let described = model.nodes.iter().any(|known| known.name == node);
@@ -161,7 +155,7 @@ pub fn plan_among(
                         address,
                         services: BTreeSet::new(),
                         interfaces: Interfaces::Named(BTreeSet::new()),
-                        taken_over: false,
+                        former: Former::Nobody,
                         first: BTreeSet::new(),
                     });
                     entry.services.insert(service.key.clone());
@@ -184,19 +178,33 @@ pub fn plan_among(
 }
 
 impl Plan {
-    /// Marks the addresses that another node owned in the plan before.
-    pub fn follow(&mut self, before: &Plan) {
+    /// Notes who had each address in the plan before.
+    pub fn follow(&mut self, before: &Plan, others: &Others) {
         for announcement in &mut self.announcements {
             let address = announcement.address;
             let ours = before.announcements.iter().find(|a| a.address == address);
-            announcement.taken_over = match ours {
-                Some(ours) => ours.taken_over,
-                None => before
-                    .silent
-                    .iter()
-                    .any(|silence| silence.address == address && silence.owner.is_some()),
+            announcement.former = match ours {
+                Some(ours) => ours.former,
+                None => before.former(address, others),
             };
         }
+    }
+
+    /// Whether the node that owned an address in this plan may still answer for it.
+    fn former(&self, address: IpAddr, others: &Others) -> Former {
+        let silent = self
+            .silent
+            .iter()
+            .filter(|silent| silent.address == address);
+        let owners = silent.filter_map(|silent| silent.owner.as_ref());
+        // Of several, which Services that share it may name, one that may answer is enough.
+        owners.fold(Former::Nobody, |former, owner| {
+            if former == Former::Alive || !others.released.contains(owner) {
+                Former::Alive
+            } else {
+                Former::Gone
+            }
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use gatehouse_config::model::{
 };
 
 use super::*;
+use crate::members::{Own, PeerState, View};
 
 fn service(name: &str) -> Service {
     Service {
@@ -41,6 +42,7 @@ fn node(name: &str, labels: &[(&str, &str)]) -> Node {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
         network_unavailable: false,
+        not_ready: false,
     }
 }
 
@@ -185,7 +187,7 @@ fn shared_addresses_join_services_and_interfaces() {
 fn alive(names: &[&str]) -> Others {
     Others {
         alive: Some(names.iter().map(ToString::to_string).collect()),
-        known: BTreeSet::new(),
+        ..Others::default()
     }
 }
 
@@ -238,21 +240,35 @@ fn the_dead_do_not_own() {
 }
 
 #[test]
-fn what_another_node_had_is_taken_over_without_asking() {
+fn only_what_a_dead_node_had_is_taken_over_without_asking() {
     let model = model(vec![advertisement("all")], Vec::new());
     let holders = holds(&["web"], "10.0.0.1");
-    let plan = |names: &[&str], before: &Plan| {
-        let mut plan = plan_among(&model, &holders, "node-a", &alive(names));
-        plan.follow(before);
+    let plan = |own, peers: &[(&str, PeerState)], before: &Plan| {
+        let view = view(own, peers);
+        let none = BTreeSet::new();
+        let others = Others::seen("node-a", &view, none, &model.nodes, Trust::Heartbeats);
+        let mut plan = plan_among(&model, &holders, "node-a", &others);
+        plan.follow(before, &others);
         plan
     };
-    let first = plan(&["node-a"], &Plan::default());
-    assert!(!first.announcements[0].taken_over);
-    let other = plan(&["node-a", "node-b"], &first);
+    let former = |plan: &Plan| plan.announcements[0].former;
+    let alone = plan(Own::Able, &[], &Plan::default());
+    assert_eq!(former(&alone), Former::Nobody);
+    // The order is b, a, c.
+    let other = plan(Own::Able, &[("node-b", PeerState::Able)], &alone);
     assert!(other.announcements.is_empty());
-    let back = plan(&["node-a"], &other);
-    assert!(back.announcements[0].taken_over);
-    assert_eq!(plan(&["node-a"], &back), back);
+    for state in [PeerState::Gone, PeerState::Waiting] {
+        let back = plan(Own::Able, &[("node-b", state)], &other);
+        assert_eq!(former(&back), Former::Gone, "{state:?}");
+        assert_eq!(plan(Own::Able, &[("node-b", state)], &back), back);
+    }
+    // It was never heard, or its death was forgotten: who knows.
+    assert_eq!(former(&plan(Own::Able, &[], &other)), Former::Alive);
+    // This node starts, and node-c serves meanwhile: alive when it is our turn.
+    let c = [("node-c", PeerState::Able)];
+    let starting = plan(Own::HoldDown, &c, &Plan::default());
+    assert_eq!(starting.silent[0].owner.as_deref(), Some("node-c"));
+    assert_eq!(former(&plan(Own::Able, &c, &starting)), Former::Alive);
 }
 
 #[test]
@@ -279,4 +295,111 @@ fn local_traffic_goes_to_nodes_with_an_endpoint() {
         super::plan(&model, &holders, "node-b").announcements.len(),
         1
     );
+}
+
+/// What this node, `node-a`, sees of others.
+fn view(own: Own, peers: &[(&str, PeerState)]) -> View {
+    let peers = peers.iter();
+    let peers: BTreeMap<String, PeerState> = peers
+        .map(|(name, state)| ((*name).to_owned(), *state))
+        .collect();
+    let able = peers.iter().filter(|(_, state)| **state == PeerState::Able);
+    let mut able: BTreeSet<String> = able.map(|(name, _)| name.clone()).collect();
+    if own == Own::Able {
+        able.insert("node-a".to_owned());
+    }
+    View {
+        own,
+        able,
+        peers,
+        ..View::default()
+    }
+}
+
+fn names_of(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn while_heartbeats_tell_nothing_else_does() {
+    let nodes = [node("node-a", &[]), node("node-b", &[])];
+    let view = view(
+        Own::Settling,
+        &[("node-b", PeerState::Able), ("node-c", PeerState::Gone)],
+    );
+    let leases = names_of(&["node-b", "node-d"]);
+    let others = Others::seen("node-a", &view, leases, &nodes, Trust::Heartbeats);
+    assert_eq!(others.alive, Some(names_of(&["node-b"])));
+    assert_eq!(others.known, names_of(&["node-b", "node-c", "node-d"]));
+    assert_eq!(others.released, names_of(&["node-c"]));
+}
+
+#[test]
+fn where_nobody_can_be_heard_only_credible_nodes_get_a_share() {
+    let dead = Node {
+        not_ready: true,
+        ..node("node-b", &[])
+    };
+    let nodes = [node("node-a", &[]), dead, node("node-c", &[])];
+    let alone = view(Own::Settling, &[]);
+    let alive = |view: &View, leases: &[&str], trust| {
+        let others = Others::seen("node-a", view, names_of(leases), &nodes, trust);
+        others.alive.expect("somebody watches")
+    };
+    // One that does not report is none; one without a Lease neither, where others have one.
+    let cluster = Trust::Cluster;
+    assert_eq!(alive(&alone, &[], cluster), names_of(&["node-a", "node-c"]));
+    let leases = ["node-b", "node-d"];
+    assert_eq!(
+        alive(&alone, &leases, cluster),
+        names_of(&["node-a", "node-d"])
+    );
+    // One that was heard and died is dead, whatever its Lease says.
+    let heard = view(Own::Settling, &[("node-d", PeerState::Gone)]);
+    assert_eq!(alive(&heard, &leases, cluster), names_of(&["node-a"]));
+    // Then each asks the LAN for everything.
+    assert_eq!(alive(&alone, &leases, Trust::Lan), names_of(&["node-a"]));
+    // Who has no link owns nothing, and who waits while others serve does not yet.
+    for own in [Own::LinkDown, Own::Leaving, Own::HoldDown] {
+        let view = view(own, &[]);
+        assert_eq!(alive(&view, &[], Trust::Lan), names_of(&[]), "{own:?}");
+    }
+    let deaf = View {
+        trouble: Some("the port is in use".to_owned()),
+        ..alone
+    };
+    assert_eq!(alive(&deaf, &[], Trust::Lan), names_of(&[]));
+}
+
+/// A dead node comes first in the election, and nobody is heard: the address is announced all the
+/// same, after the LAN was asked.
+#[test]
+fn an_address_does_not_stay_with_a_node_that_is_only_an_object() {
+    let dead = Node {
+        not_ready: true,
+        ..node("node-b", &[])
+    };
+    // The order is b, a, c.
+    let with = |nodes| model(vec![advertisement("all")], nodes);
+    let holders = holds(&["web"], "10.0.0.1");
+    let plan = |model: &Model, me: &str, trust| {
+        let own = View::default();
+        let others = Others::seen(me, &own, BTreeSet::new(), &model.nodes, trust);
+        let mut plan = plan_among(model, &holders, me, &others);
+        let waiting = Others::seen(me, &own, BTreeSet::new(), &model.nodes, Trust::Heartbeats);
+        plan.follow(&plan_among(model, &holders, me, &waiting), &others);
+        plan
+    };
+    let model = with(vec![node("node-a", &[]), dead, node("node-c", &[])]);
+    let first = plan(&model, "node-a", Trust::Cluster);
+    assert_eq!(first.announcements[0].former, Former::Nobody, "it is asked");
+    let second = plan(&model, "node-c", Trust::Cluster);
+    assert_eq!(second.silent[0].owner.as_deref(), Some("node-a"));
+    // node-b is Ready, but does not run gatehouse: later everybody asks.
+    let model = with(vec![node("node-a", &[]), node("node-b", &[])]);
+    let before = plan(&model, "node-a", Trust::Cluster);
+    assert_eq!(before.silent[0].owner.as_deref(), Some("node-b"));
+    let mut after = plan(&model, "node-a", Trust::Lan);
+    after.follow(&before, &Others::default());
+    assert_eq!(after.announcements[0].former, Former::Alive, "it is asked");
 }

@@ -8,7 +8,7 @@ mod lan;
 mod state;
 mod works;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -55,8 +55,10 @@ impl SpeakerSettings {
 pub struct Stations {
     /// Other nodes by their MAC addresses.
     pub nodes: BTreeMap<Mac, String>,
-    /// There are nodes whose MAC addresses are not known, since they were never heard.
+    /// There are, or may be, nodes whose MAC addresses are not known, since they were never heard.
     pub others: bool,
+    /// Nodes that are heard now.
+    pub heard: BTreeSet<String>,
 }
 
 /// What the thread is told.

@@ -9,18 +9,22 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::resources::{ObjectKey, Resources};
 use gatehouse_config::source::kubernetes::Cluster;
-use gatehouse_config::source::kubernetes::peers::{HeartbeatKey, OwnLease, PeerDirectory, Peers};
-use gatehouse_lb_speaker::Members;
+use gatehouse_config::source::kubernetes::peers::{
+    HeartbeatKey, NodeKind, OwnLease, PeerDirectory, Peers,
+};
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
-use gatehouse_lb_speaker::members::{Key, PeerState, View};
+use gatehouse_lb_speaker::members::{Key, PeerState, View, taking_part};
+use gatehouse_lb_speaker::{Members, Trust};
 use tokio::sync::watch;
 
-use crate::daemon::settings::Settings;
+use crate::daemon::settings::{Role, Settings};
 
 /// A cluster that has told of nobody for so long does not keep this node from what it can serve
-/// without it; that somebody else announces the same is then seen on the LAN.
+/// without it: the Node objects, or Leases without a key, say who is to have which address.
 const ALONE: Duration = Duration::from_secs(10);
+/// So much later addresses are taken that nobody announces, whosever they are to be.
+const SHARED_OUT: Duration = Duration::from_secs(5);
 /// A node that was never heard, or is not heard any more, is told of after this.
 const SILENT: Duration = Duration::from_secs(3);
 
@@ -29,6 +33,7 @@ pub struct Found {
     directory: PeerDirectory,
     told: watch::Receiver<Arc<Peers>>,
     node: String,
+    kind: NodeKind,
     /// The API server's address, on the way to which this host has its own.
     server: Option<IpAddr>,
     listen: Option<SocketAddr>,
@@ -51,6 +56,10 @@ impl Found {
             told: directory.peers(),
             directory,
             node: settings.node.clone(),
+            kind: match settings.role {
+                Role::Speaker => NodeKind::Speaker,
+                Role::All | Role::Gateway => NodeKind::Run,
+            },
             server: cluster.server(),
             listen: settings.peers.peer_listen,
             since: Instant::now(),
@@ -71,12 +80,18 @@ impl Found {
         Arc::clone(&self.told.borrow())
     }
 
-    /// Nodes whose Leases are kept up.
+    /// Other nodes whose Leases are kept up, and that take part.
     pub(super) fn current(&self) -> impl Iterator<Item = String> + use<> {
-        let told = self.told();
-        let nodes = told.nodes.iter().filter(|(_, lease)| lease.is_current);
-        let nodes: Vec<String> = nodes.map(|(node, _)| node.clone()).collect();
-        nodes.into_iter()
+        let all = all_current(&self.told(), &self.node);
+        let mut taking_part = taking_part(&all);
+        taking_part.remove(&self.node);
+        taking_part.into_iter()
+    }
+
+    /// There are more nodes than can hear one another, and this one is not among them.
+    pub(super) fn is_left_out(&self) -> bool {
+        let all = all_current(&self.told(), &self.node);
+        !taking_part(&all).contains(&self.node)
     }
 
     /// The stations that Leases name.
@@ -90,10 +105,16 @@ impl Found {
         macs.collect()
     }
 
-    /// Nobody has told who else there is, nor will soon.
-    pub(super) fn is_unknown_for_long(&self) -> bool {
+    /// By what it is known who is alive.
+    pub(super) fn trust(&self) -> Trust {
         let told = self.told();
-        (!told.known || told.key.is_none()) && self.since.elapsed() >= ALONE
+        let unknown = !told.known || told.key.is_none();
+        trust(unknown, self.since.elapsed())
+    }
+
+    /// Whether there may be nodes that nobody told of, or to whom nobody told of this one.
+    pub(super) fn may_be_incomplete(&self) -> bool {
+        self.trust() != Trust::Heartbeats || self.told().own_trouble.is_some()
     }
 
     /// Hands on what is new: the key, and where heartbeats go.
@@ -107,8 +128,9 @@ impl Found {
         }
         let view = Arc::clone(&members.views().borrow());
         self.note_silent(&told, &view);
-        // Without a key nobody can be heard: it is as if nobody was told.
-        if !told.known || self.key.is_none() {
+        // Without a key nobody can be heard: it is as if nobody was told. Where only the Leases
+        // cannot be seen others may still find this one.
+        if self.key.is_none() || (!told.known && self.trust() == Trust::Heartbeats) {
             return;
         }
         // An old Lease of a node that is heard is only not renewed: it may not reach the server.
@@ -118,6 +140,12 @@ impl Found {
                     .peers
                     .get(*node)
                     .is_some_and(|state| *state != PeerState::Gone)
+        });
+        let taking_part = taking_part(&all_current(&told, &self.node));
+        let left_out = !taking_part.contains(&self.node);
+        // Of those that are too many nobody is sent anything, nor does one of them send.
+        let there = there.filter(|(node, lease)| {
+            !left_out && (taking_part.contains(*node) || !lease.is_current)
         });
         let peers: BTreeMap<String, SocketAddr> = there
             .map(|(node, lease)| (node.clone(), lease.heartbeats))
@@ -154,7 +182,11 @@ impl Found {
         self.has_no_address = address.is_none();
         if let Some(heartbeats) = address {
             let macs = self.macs.iter().map(|mac| mac.0).collect();
-            self.directory.set_own(OwnLease { heartbeats, macs });
+            self.directory.set_own(OwnLease {
+                heartbeats,
+                macs,
+                kind: self.kind,
+            });
         }
     }
 
@@ -198,6 +230,38 @@ impl Found {
                 )
             })
             .collect();
+        let too_many = too_many(&all_current(&told, &self.node), &self.node);
+        findings.extend(too_many.map(|(level, message)| {
+            finding(
+                level,
+                message,
+                "Let fewer nodes announce: with a node selector of the DaemonSet, for example.",
+            )
+        }));
+        findings.extend(mixed(&told, self.kind).map(|message| {
+            finding(
+                Level::Error,
+                message,
+                "Use one of the two on all nodes; see docs/kubernetes.md.",
+            )
+        }));
+        let how = match self.trust() {
+            Trust::Heartbeats => None,
+            Trust::Cluster => {
+                Some("takes its share of the addresses by what the cluster says of nodes")
+            }
+            Trust::Lan => Some("takes each address that nobody on the LAN answers for"),
+        };
+        findings.extend(how.map(|how| {
+            finding(
+                Level::Warning,
+                format!(
+                    "it is not known who else announces, so this node {how}; when another one dies, \
+                     its addresses are taken over some seconds later than by heartbeats"
+                ),
+                "It ends when the Leases of nodes and the key of heartbeats can be read.",
+            )
+        }));
         if self.has_no_address {
             findings.push(finding(
                 Level::Error,
@@ -208,7 +272,18 @@ impl Found {
             ));
         }
         let view = members.map(|members| Arc::clone(&members.views().borrow()));
-        if let Some(trouble) = view.and_then(|view| view.trouble.clone()) {
+        findings.extend(view.iter().flat_map(|view| &view.behind).map(|node| {
+            finding(
+                Level::Warning,
+                format!(
+                    "node {node} has not got the new key of heartbeats: ten minutes after the change \
+                     it is not heard any more, and its addresses are taken for free"
+                ),
+                "See there with `gatehouse get findings` whether it hears the API server; a restart of \
+                 gatehouse there reads the key anew.",
+            )
+        }));
+        if let Some(trouble) = view.as_ref().and_then(|view| view.trouble.clone()) {
             findings.push(finding(
                 Level::Error,
                 format!(
@@ -236,6 +311,68 @@ impl Found {
     /// This node stops: the others need not look for it any more.
     pub async fn leave(self, patience: Duration) {
         self.directory.leave(patience).await;
+    }
+}
+
+/// This node, and all others whose Leases are kept up.
+fn all_current(told: &Peers, me: &str) -> BTreeSet<String> {
+    let nodes = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+    let others = nodes.map(|(node, _)| node.clone());
+    others.chain([me.to_owned()]).collect()
+}
+
+/// What is wrong where there are more nodes than can take part.
+fn too_many(all: &BTreeSet<String>, me: &str) -> Option<(Level, String)> {
+    let some = taking_part(all);
+    let last = some.last().filter(|_| some.len() < all.len())?;
+    let (count, most) = (all.len(), some.len());
+    Some(match some.contains(me) {
+        true => (
+            Level::Warning,
+            format!(
+                "{count} nodes would announce, and {most} can hear one another: those after {last} by \
+                 name own no address"
+            ),
+        ),
+        false => (
+            Level::Error,
+            format!(
+                "this node owns no address: {count} nodes would announce, and only the first {most} by \
+                 name can hear one another, up to {last}"
+            ),
+        ),
+    })
+}
+
+/// What is wrong where nodes of `run` and of `speaker` are in one cluster. `own`: of which kind this
+/// one is.
+fn mixed(told: &Peers, own: NodeKind) -> Option<String> {
+    let current = told.nodes.iter().filter(|(_, lease)| lease.is_current);
+    let others = current.filter(|(_, lease)| lease.kind.is_some_and(|kind| kind != own));
+    let others: Vec<(&String, NodeKind)> = others
+        .filter_map(|(node, lease)| Some((node, lease.kind?)))
+        .collect();
+    let (first, kind) = others.first()?;
+    let more = match others.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!(
+        "node {first}{more} runs `gatehouse {kind}` and this one `gatehouse {own}` in the same \
+         cluster: they differ on ipMode of the gateway's Service, so that its clients reach a node \
+         that does not serve them"
+    ))
+}
+
+/// By what it is known who is alive, where `unknown` says that the cluster has not told who there is
+/// or how they are heard, so long after the start.
+fn trust(unknown: bool, after: Duration) -> Trust {
+    if !unknown || after < ALONE {
+        Trust::Heartbeats
+    } else if after < ALONE + SHARED_OUT {
+        Trust::Cluster
+    } else {
+        Trust::Lan
     }
 }
 
@@ -270,4 +407,59 @@ fn on_the_way_to(target: IpAddr) -> Option<IpAddr> {
     socket.connect((target, PORT)).ok()?;
     let ip = socket.local_addr().ok()?.ip();
     (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_config::source::kubernetes::peers::PeerLease;
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_tells_nothing_is_waited_for_then_believed_then_the_lan_decides() {
+        let at = |seconds| trust(true, Duration::from_secs(seconds));
+        assert_eq!([at(0), at(9)], [Trust::Heartbeats; 2]);
+        assert_eq!([at(10), at(14)], [Trust::Cluster; 2]);
+        assert_eq!([at(15), at(9999)], [Trust::Lan; 2]);
+        assert_eq!(trust(false, Duration::from_secs(20)), Trust::Heartbeats);
+    }
+
+    #[test]
+    fn who_is_left_out_is_told_and_so_is_everybody() {
+        let all = |count| -> BTreeSet<String> { (0..count).map(|n| format!("n{n:03}")).collect() };
+        assert_eq!(too_many(&all(129), "n128"), None);
+        let (level, message) = too_many(&all(130), "n000").expect("one is left out");
+        assert_eq!(level, Level::Warning);
+        assert!(message.contains("130 nodes") && message.contains("after n128"));
+        let (level, message) = too_many(&all(130), "n129").expect("it is this one");
+        assert_eq!(level, Level::Error);
+        assert!(message.contains("this node owns no address"), "{message}");
+    }
+
+    #[test]
+    fn nodes_of_both_kinds_are_told_of() {
+        let lease = |kind, is_current| PeerLease {
+            heartbeats: SocketAddr::from(([192, 168, 8, 11], PORT)),
+            macs: BTreeSet::new(),
+            kind,
+            is_current,
+        };
+        let with = |leases: Vec<PeerLease>| {
+            let names = (1..).map(|n| format!("node{n}"));
+            let told = Peers {
+                nodes: names.zip(leases).collect(),
+                ..Peers::default()
+            };
+            mixed(&told, NodeKind::Run)
+        };
+        // One that does not say is of an earlier version, one that is gone does no harm.
+        assert_eq!(
+            with(vec![lease(None, true), lease(Some(NodeKind::Run), true)]),
+            None
+        );
+        assert_eq!(with(vec![lease(Some(NodeKind::Speaker), false)]), None);
+        let message = with(vec![lease(Some(NodeKind::Speaker), true); 3]).expect("it is told");
+        assert!(message.contains("node1 (and 2 more)"), "{message}");
+        assert!(message.contains("gatehouse speaker") && message.contains("ipMode"));
+    }
 }

@@ -14,7 +14,8 @@ use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
 use gatehouse_lb_speaker::members::{Key, PeerState, Timing};
 use gatehouse_lb_speaker::{
-    Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, plan_among,
+    Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, Trust,
+    plan_among,
 };
 
 use crate::daemon::DaemonError;
@@ -121,20 +122,21 @@ fn macs(state: &SpeakerState) -> Option<BTreeSet<Mac>> {
 
 impl Control {
     /// What is known of other nodes.
-    fn others(&self) -> Others {
+    fn others(&self, model: &Model) -> Others {
         let Some(members) = &self.members else {
             return Others::default();
         };
         let view = Arc::clone(&members.views().borrow());
-        let mut others = Others {
-            alive: Some(view.able.clone()),
-            known: view.peers.keys().cloned().collect(),
+        let (leases, trust) = match &self.found {
+            Some(found) => (found.current().collect(), found.trust()),
+            None => (BTreeSet::new(), Trust::Heartbeats),
         };
-        if let Some(found) = &self.found {
-            others.known.extend(found.current());
-            if found.is_unknown_for_long() {
-                others.alive = None;
-            }
+        let node = &self.settings.node;
+        let mut others = Others::seen(node, &view, leases, &model.nodes, trust);
+        if self.found.as_ref().is_some_and(Found::is_left_out)
+            && let Some(alive) = &mut others.alive
+        {
+            alive.remove(node);
         }
         others
     }
@@ -155,11 +157,19 @@ impl Control {
                     state.is_none_or(|state| *state == PeerState::Gone)
                 };
                 let mut current = found.current();
-                current.any(|node| silent(&node) && !known.contains(&node))
+                found.may_be_incomplete()
+                    || current.any(|node| silent(&node) && !known.contains(&node))
             }
             None => view.peers.len() < self.settings.peers.peer.len(),
         };
-        Stations { nodes, others }
+        let peers = view.peers.iter();
+        let heard = peers.filter(|(_, state)| **state != PeerState::Gone);
+        let heard = heard.map(|(node, _)| node.clone()).collect();
+        Stations {
+            nodes,
+            others,
+            heard,
+        }
     }
 
     /// What this node announces, after what it announced until now.
@@ -172,8 +182,9 @@ impl Control {
             .iter()
             .filter_map(|(key, decision)| Some((key.clone(), decision.allocation()?.clone())))
             .collect();
-        let mut plan = plan_among(model, &allocations, &self.settings.node, &self.others());
-        plan.follow(&self.in_force.plan);
+        let others = self.others(model);
+        let mut plan = plan_among(model, &allocations, &self.settings.node, &others);
+        plan.follow(&self.in_force.plan, &others);
         plan
     }
 
@@ -219,7 +230,7 @@ impl Control {
     pub fn look_at_nodes(&mut self) {
         if let Some(found) = &mut self.found {
             found.refresh(&self.in_force.resources);
-            if found.is_unknown_for_long() {
+            if found.trust() != Trust::Heartbeats {
                 self.nodes_changed();
             }
         }
@@ -229,8 +240,8 @@ impl Control {
     /// may end; where there is nobody, addresses stay until the end.
     pub fn hand_over(&self) {
         let Some(members) = &self.members else { return };
-        let able = self.others().alive.unwrap_or_default();
-        let others = able.iter().any(|node| *node != self.settings.node);
+        let view = Arc::clone(&members.views().borrow());
+        let others = view.able.iter().any(|node| *node != self.settings.node);
         if others && let Some(speaker) = &self.speaker {
             speaker.yield_all();
         }

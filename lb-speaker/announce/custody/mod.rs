@@ -2,7 +2,9 @@
 //!
 //! Driven by time and by what others say of the address (RFC 5227); says what to send. Invariant:
 //! nothing is announced or answered on an interface before it was probed there without objection,
-//! but for an address that another one of our nodes had until now.
+//! but for an address that another one of our nodes had until it died or gave it up. One that is
+//! alive stops answering as soon as it sees what we see: it is asked at shorter steps, and again and
+//! again for [`HAND_OVER`], until nobody answers any more.
 //!
 //! Where two of our nodes do not hear one another, both take themselves for the owner. A claim that
 //! is known to be of one of ours is therefore no foreign one: the node that comes first in the
@@ -27,6 +29,13 @@ pub const PROBES: u8 = 3;
 /// Between two probes, and from the last one to the verdict. RFC 5227 §1.1 takes seconds for hosts
 /// that may wait; whoever holds the address answers within a millisecond.
 pub const PROBE_STEP: Duration = Duration::from_millis(66);
+/// The same where a node of ours is to hand it over, and clients wait: who has it has answered by
+/// then, too.
+pub const HAND_OVER_STEP: Duration = Duration::from_millis(20);
+/// How long after its answer such a node is asked again.
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(15);
+/// How long such a node may go on to answer before it counts as one that keeps the address.
+pub const HAND_OVER: Duration = Duration::from_secs(1);
 /// How long after a defence another claim means giving up (RFC 5227 §1.1, DEFEND_INTERVAL).
 pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// From a first claim to the defence. Announcements come in pairs (request and reply form): the
@@ -43,11 +52,28 @@ pub const YIELD: Duration = Duration::from_secs(1);
 /// How often probing waits for others before it goes on regardless.
 const YIELDS: u8 = 3;
 
+/// Who had an address before this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Former {
+    /// No node of ours, as far as is known: the LAN is asked whether it is free.
+    #[default]
+    Nobody,
+    /// A node of ours that may still answer for it: it is asked until it stops, which is soon where
+    /// it sees what this node sees.
+    Alive,
+    /// A node of ours that died, stopped, or says that it owns nothing: nobody is asked.
+    Gone,
+}
+
 /// One address in our care.
 #[derive(Clone, Debug)]
 pub struct Custody {
     interval: Duration,
     interfaces: BTreeMap<u32, Phase>,
+    /// It was on an interface: who had it before counts no longer.
+    placed: bool,
+    /// Until then a node of ours may still hand it over.
+    hand_over: Option<Instant>,
     /// The last verdict was that somebody else uses it; kept while it is probed again.
     conflict: Option<Conflict>,
     /// Given up until then.
@@ -116,6 +142,8 @@ impl Custody {
         Self {
             interval,
             interfaces: BTreeMap::new(),
+            placed: false,
+            hand_over: None,
             conflict: None,
             resting: None,
             claimed: None,
@@ -125,15 +153,21 @@ impl Custody {
         }
     }
 
-    /// Sets where it is to be announced; new interfaces are probed first, unless the address is
-    /// `taken_over` from another node, which may not wait; others go on.
-    pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32], taken_over: bool) {
+    /// Sets where it is to be announced; new interfaces are probed first, unless the node of ours
+    /// that had the address is known not to answer any more; others go on.
+    pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32], former: Former) {
+        // Of an interface that comes later nothing is known.
+        let former = if self.placed { Former::Nobody } else { former };
+        self.placed |= !interfaces.is_empty();
+        if former == Former::Alive && self.placed {
+            self.hand_over = Some(now + HAND_OVER);
+        }
         self.interfaces
             .retain(|interface, _| interfaces.contains(interface));
         for &interface in interfaces {
             let interval = self.interval;
             self.interfaces.entry(interface).or_insert_with(|| {
-                if taken_over {
+                if former == Former::Gone {
                     Phase::Announcing(Schedule::new(now, interval))
                 } else {
                     Phase::Probing { sent: 0, next: now }
@@ -210,6 +244,13 @@ impl Custody {
                     });
                 }
             }
+            // Ours by the election, which it is about to see.
+            (Phase::Probing { sent, next }, SightingKind::Claim)
+                if rival == Rival::Second && self.hand_over.is_some_and(|until| now < until) =>
+            {
+                *sent = 0;
+                *next = now + HAND_OVER_PAUSE;
+            }
             // Who has it keeps it, one of ours too: it is there, and serves.
             (Phase::Probing { .. }, SightingKind::Claim) => {
                 self.give_up(now, interface, mac, rival);
@@ -239,6 +280,7 @@ impl Custody {
         });
         self.claimed = None;
         self.defended = None;
+        self.hand_over = None;
         self.disputes.clear();
     }
 
@@ -268,12 +310,14 @@ impl Custody {
                 }
             }
         }
+        let step = self.hand_over.map_or(PROBE_STEP, |_| HAND_OVER_STEP);
+        let mut announced = false;
         for (&interface, phase) in &mut self.interfaces {
             match phase {
                 Phase::Probing { sent, next } if *next <= now => {
                     if *sent < PROBES {
                         *sent += 1;
-                        *next = now + PROBE_STEP;
+                        *next = now + step;
                         send.push(Send::Probe(interface));
                     } else {
                         let mut schedule = Schedule::new(now, self.interval);
@@ -282,6 +326,7 @@ impl Custody {
                         send.push(Send::Announce(interface));
                         self.yields = 0;
                         self.conflict = None;
+                        announced = true;
                     }
                 }
                 Phase::Announcing(schedule) => {
@@ -291,6 +336,9 @@ impl Custody {
                 }
                 Phase::Probing { .. } => {}
             }
+        }
+        if announced {
+            self.hand_over = None;
         }
         send
     }

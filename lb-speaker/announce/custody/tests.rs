@@ -8,7 +8,7 @@ const LAN: u32 = 2;
 fn a_first_announcement_is_probed_three_times() {
     let now = Instant::now();
     let mut custody = Custody::new(Duration::from_secs(60));
-    custody.set_interfaces(now, &[LAN], false);
+    custody.set_interfaces(now, &[LAN], Former::Nobody);
     for probe in 0..3 {
         assert_eq!(custody.tick(now + PROBE_STEP * probe), [Send::Probe(LAN)]);
         assert!(custody.answering().is_empty());
@@ -21,11 +21,11 @@ fn a_first_announcement_is_probed_three_times() {
 fn what_is_taken_over_is_announced_at_once_and_what_is_there_goes_on() {
     let now = Instant::now();
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(now, &[LAN], true);
+    custody.set_interfaces(now, &[LAN], Former::Gone);
     assert_eq!(custody.answering(), [LAN]);
     assert_eq!(custody.tick(now), [Send::Announce(LAN)]);
     // Told again, it is no news.
-    custody.set_interfaces(now, &[LAN], true);
+    custody.set_interfaces(now, &[LAN], Former::Gone);
     assert_eq!(custody.tick(now), []);
     // After its burst it is silent until somebody may have spoken for it.
     let mut later = now;
@@ -40,11 +40,59 @@ fn what_is_taken_over_is_announced_at_once_and_what_is_there_goes_on() {
 }
 
 #[test]
+fn a_living_node_is_asked_until_it_hands_over() {
+    let start = Instant::now();
+    let mut custody = Custody::new(Duration::ZERO);
+    custody.set_interfaces(start, &[LAN], Former::Alive);
+    let mut now = start;
+    // It answers for a while: it has not seen yet that the address moves.
+    while now < start + Duration::from_millis(300) {
+        assert_eq!(custody.tick(now), [Send::Probe(LAN)]);
+        custody.sighted(now, LAN, A, B, SightingKind::Claim, Rival::Second);
+        assert_eq!(custody.standing(), Standing::Probing, "no conflict yet");
+        assert!(custody.answering().is_empty());
+        now = custody.next().expect("it is asked again");
+    }
+    // Nobody answers any more: announced after three questions, faster than at first.
+    let silent = now;
+    while custody.answering().is_empty() {
+        assert!(now <= silent + HAND_OVER_STEP * u32::from(PROBES));
+        custody.tick(now);
+        now = custody.next().expect("it goes on");
+    }
+    // An interface that comes later is a LAN of which nothing is known.
+    custody.set_interfaces(now, &[LAN, LAN + 1], Former::Gone);
+    assert_eq!(custody.answering(), [LAN]);
+}
+
+#[test]
+fn a_living_node_that_does_not_hand_over_keeps_it() {
+    let start = Instant::now();
+    let mut custody = Custody::new(Duration::ZERO);
+    custody.set_interfaces(start, &[LAN], Former::Alive);
+    let mut now = start;
+    while custody.standing() == Standing::Probing {
+        assert!(now <= start + HAND_OVER + HAND_OVER_PAUSE);
+        custody.tick(now);
+        custody.sighted(now, LAN, A, B, SightingKind::Claim, Rival::Second);
+        assert!(custody.answering().is_empty());
+        now = custody.next().expect("it is asked again");
+    }
+    assert!(matches!(custody.standing(), Standing::Conflict(conflict) if conflict.mac == B));
+    // A stranger gets no such time.
+    let mut other = Custody::new(Duration::ZERO);
+    other.set_interfaces(start, &[LAN], Former::Alive);
+    other.tick(start);
+    other.sighted(start, LAN, A, B, SightingKind::Claim, Rival::Stranger);
+    assert!(matches!(other.standing(), Standing::Conflict(_)));
+}
+
+#[test]
 fn an_address_in_use_is_given_up_and_asked_for_later() {
     let now = Instant::now();
     let (ours, other) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(now, &[LAN], false);
+    custody.set_interfaces(now, &[LAN], Former::Nobody);
     custody.tick(now);
     custody.sighted(now, LAN, ours, other, SightingKind::Claim, Rival::Stranger);
     assert!(matches!(custody.standing(), Standing::Conflict(conflict) if conflict.mac == other));
@@ -62,7 +110,7 @@ const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
 /// An address that is announced, its burst over.
 fn announced(now: Instant) -> Custody {
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(now, &[LAN], true);
+    custody.set_interfaces(now, &[LAN], Former::Gone);
     while let Some(next) = custody.next() {
         custody.tick(next);
     }

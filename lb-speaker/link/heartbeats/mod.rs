@@ -160,7 +160,8 @@ impl Members {
         let _ = self.commands.send(Command::Peers(peers));
     }
 
-    /// Heartbeats are signed with this key from now on; the one before counts for another minute.
+    /// Heartbeats are signed with this key from now on; the one before counts for another minute, and
+    /// up to ten minutes while a node is heard that has only that.
     pub fn set_key(&self, key: Key) {
         let _ = self.commands.send(Command::Key(Box::new(key)));
     }
@@ -349,7 +350,7 @@ impl Beating {
         match order {
             Command::Link(up) => self.detector.set_link(now, up),
             Command::Peers(peers) => {
-                self.detector.expect(now, peers.len());
+                self.detector.expect(now, peers.keys().cloned().collect());
                 self.destinations.tell(peers);
             }
             Command::Key(key) => {
@@ -368,8 +369,8 @@ impl Beating {
         if self.keys.is_empty() {
             return;
         }
-        let heartbeat = match self.keys.decode(now, bytes) {
-            Ok(heartbeat) => heartbeat,
+        let (heartbeat, key) = match self.keys.decode(now, bytes) {
+            Ok(read) => read,
             Err(malformed) => {
                 if self.counters.refuse(malformed.into()) == 0 {
                     warn!(%from, "a datagram is not a heartbeat under our key; is it the same on all nodes?");
@@ -381,6 +382,7 @@ impl Beating {
             Ok(()) => {
                 self.counters.received.fetch_add(1, Relaxed);
                 if self.detector.hears(&heartbeat) {
+                    self.keys.heard(now, &heartbeat.name, key);
                     self.destinations.heard(&heartbeat.name, from);
                 }
             }
@@ -416,8 +418,11 @@ impl Beating {
     }
 
     fn publish(&mut self) {
+        let now = Instant::now();
+        self.keys.forget(now);
         let view = View {
             trouble: self.trouble.clone(),
+            behind: self.keys.behind(now),
             ..self.detector.view()
         };
         self.destinations.forget_gone(&view);

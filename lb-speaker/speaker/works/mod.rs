@@ -404,7 +404,7 @@ impl Running {
             self.custody
                 .entry(address)
                 .or_insert_with(|| Custody::new(interval))
-                .set_interfaces(now, &interfaces, announcement.taken_over);
+                .set_interfaces(now, &interfaces, announcement.former);
         }
     }
 

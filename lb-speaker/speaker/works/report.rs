@@ -91,7 +91,17 @@ impl Running {
 
     fn conflict_message(&self, address: IpAddr, conflict: &Conflict, interface: &str) -> String {
         let mac = conflict.mac;
+        let heard = |node: &String| self.stations.heard.contains(node);
         match conflict.rival {
+            Rival::First | Rival::Second if self.stations.nodes.get(&mac).is_some_and(heard) => {
+                format!(
+                    "{address} is left to {node} ({mac} on {interface}), which goes on to announce \
+                     it although it is this node's by now: it does not see the same objects. See \
+                     there with `gatehouse get findings` whether it hears the API server, or its \
+                     files differ",
+                    node = self.node_name(mac)
+                )
+            }
             Rival::First | Rival::Second => format!(
                 "{address} is left to {node} ({mac} on {interface}), which announces it although it \
                  is not heard here: heartbeats do not arrive. {LET_THROUGH}",

@@ -198,7 +198,7 @@ pub fn announce(addresses: &[&str]) -> Vec<Announcement> {
             address: address.parse().expect("an address"),
             services: [gatehouse_config::ObjectKey::new("default", "web")].into(),
             interfaces: Interfaces::All,
-            taken_over: false,
+            former: gatehouse_lb_speaker::Former::Nobody,
             first: BTreeSet::new(),
         })
         .collect()

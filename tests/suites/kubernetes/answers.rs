@@ -11,7 +11,7 @@ use crate::robust::{POOL, dealt, numbered, quiet_versions, services, wait_for_de
 use crate::setup::{PATIENCE, Setup};
 
 /// A fault of between.py.
-fn fault(method: &str, path: &str, what: &str) -> String {
+pub fn fault(method: &str, path: &str, what: &str) -> String {
     format!("{{\"method\": \"{method}\", \"path\": \"{path}\", {what}}}\n")
 }
 

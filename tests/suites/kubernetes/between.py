@@ -7,7 +7,9 @@ line, which may be rewritten at any time:
 
 `path` is a part of the path with its query, `code` what is answered: a status, 0 for a connection
 that is closed, -1 for no answer at all; "stream": 410 answers a watch with 200 and an event of that
-code. `times` counts down; without it the fault lasts. Every request is a line of REQUESTS: method,
+code. A watch that is open already goes on, unless `"cut": true` says that it ends. "stall": true is
+no answer but holds back what watches bring, those that are open and those to come, as long as the
+line is there. `times` counts down; without it the fault lasts. Every request is a line of REQUESTS: method,
 path, and what was answered (`-` where the API server answered).
 
 Usage: between.py ADDRESS PORT SERVER_ADDRESS SERVER_PORT CA FAULTS REQUESTS
@@ -15,6 +17,7 @@ Usage: between.py ADDRESS PORT SERVER_ADDRESS SERVER_PORT CA FAULTS REQUESTS
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 
@@ -22,14 +25,34 @@ ADDRESS, PORT, SERVER, SERVER_PORT, AUTHORITY, FAULTS, REQUESTS = sys.argv[1:8]
 TLS = ssl.create_default_context(cafile=AUTHORITY)
 TLS.check_hostname = False
 used = {}
+read = {"at": None, "lines": []}
+
+
+def lines_about(method, path):
+    # It is put in place whole, as another file.
+    at = os.stat(FAULTS)
+    if read["at"] != (at.st_ino, at.st_mtime_ns):
+        with open(FAULTS) as file:
+            lines = [line.strip() for line in file if line.strip()]
+        read["lines"] = [(line, json.loads(line)) for line in lines]
+        read["at"] = (at.st_ino, at.st_mtime_ns)
+    for line, told in read["lines"]:
+        if told["method"] == method and told["path"] in path:
+            yield line, told
+
+
+def is_told(method, path, what):
+    return any(told.get(what) for _, told in lines_about(method, path))
+
+
+async def until_cut(method, path):
+    while "watch=" not in path or not is_told(method, path, "cut"):
+        await asyncio.sleep(0.05)
 
 
 def fault(method, path):
-    with open(FAULTS) as file:
-        lines = [line.strip() for line in file if line.strip()]
-    for line in lines:
-        told = json.loads(line)
-        if told["method"] != method or told["path"] not in path:
+    for line, told in lines_about(method, path):
+        if "stall" in told:
             continue
         if told.get("watch", "watch=" in path) != ("watch=" in path):
             continue
@@ -54,8 +77,13 @@ def answer(code, body):
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def pipe(reader, writer):
-    while data := await reader.read(65536):
+async def pipe(reader, writer, method, path):
+    while True:
+        data = await reader.read(65536)
+        while "watch=" in path and is_told(method, path, "stall"):
+            await asyncio.sleep(0.05)
+        if not data:
+            break
         writer.write(data)
         await writer.drain()
 
@@ -81,9 +109,11 @@ async def serve(reader, writer):
             await there[1].drain()
             # Who goes away on one side is told so on the other: a watch may last for ever.
             gone = asyncio.ensure_future(reader.read())
-            flow = asyncio.ensure_future(pipe(there[0], writer))
-            await asyncio.wait([gone, flow], return_when=asyncio.FIRST_COMPLETED)
+            flow = asyncio.ensure_future(pipe(there[0], writer, method, path))
+            cut = asyncio.ensure_future(until_cut(method, path))
+            await asyncio.wait([gone, flow, cut], return_when=asyncio.FIRST_COMPLETED)
             flow.cancel()
+            cut.cancel()
             there[1].close()
         elif "stream" in told:
             event = json.dumps({"type": "ERROR", "object": json.loads(status(told["stream"]))})

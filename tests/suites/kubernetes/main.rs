@@ -7,6 +7,7 @@ mod figures;
 mod histories;
 mod kube_proxy;
 mod nodes;
+mod peers;
 mod reports;
 mod robust;
 mod roles;

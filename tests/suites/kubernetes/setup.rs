@@ -55,7 +55,8 @@ impl Setup {
         self.daemon_with(node, &self.server.kubeconfig("gatehouse"))
     }
 
-    fn daemon_with(&self, node: &Node, kubeconfig: &Path) -> GatehouseBuilder {
+    /// The same, by way of another kubeconfig.
+    pub fn daemon_with(&self, node: &Node, kubeconfig: &Path) -> GatehouseBuilder {
         Gatehouse::on(node)
             .kube(kubeconfig)
             .arguments(&["--kube-namespace", "gatehouse-system"])

@@ -1,6 +1,7 @@
 //! Three nodes of a cluster, one address, and a client that sees who claims it.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_e2e::{Claims, Gatehouse, eventually, one_answers};
@@ -57,6 +58,8 @@ pub struct Trio {
     pub daemons: Vec<Option<Gatehouse>>,
     pub macs: Vec<String>,
     pub claims: Claims,
+    /// How nodes that start from now on reach the API server, if not directly.
+    pub kubeconfig: Option<PathBuf>,
     pub setup: Setup,
 }
 
@@ -70,15 +73,19 @@ impl Trio {
             daemons: vec![None, None, None],
             macs: setup.nodes.iter().map(|node| node.mac()).collect(),
             claims: Claims::watch(&setup.client, VIP),
+            kubeconfig: None,
             setup,
         })
     }
 
     /// Starts one of them.
     pub fn start(&mut self, number: usize) {
-        let daemon = self
-            .setup
-            .daemon(&self.setup.nodes[number])
+        let node = &self.setup.nodes[number];
+        let daemon = match &self.kubeconfig {
+            Some(kubeconfig) => self.setup.daemon_with(node, kubeconfig),
+            None => self.setup.daemon(node),
+        };
+        let daemon = daemon
             .arguments(&[
                 "--workers",
                 "1",

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Told;
 use super::lease::{OwnLease, RENEW, lease, lease_name};
@@ -18,6 +18,9 @@ use crate::source::kubernetes::{Backoff, error_text};
 const REQUEST: Duration = Duration::from_secs(4);
 /// Between two tries, at first and at most.
 const FIRST: Duration = Duration::from_millis(200);
+/// From one write to the next at least: a link that flaps says something else each time. The latest is
+/// written in the end.
+const SPACING: Duration = Duration::from_secs(2);
 const MOST: Duration = Duration::from_secs(10);
 
 pub(super) struct Keeper {
@@ -56,31 +59,28 @@ impl Keeper {
         loop {
             let wanted = own.borrow_and_update().clone();
             let pause = match &wanted {
-                None => None,
-                Some(wanted) => Some(match self.write(Some(wanted)).await {
+                None => Pause::until_told(),
+                Some(wanted) => match self.write(Some(wanted)).await {
                     Ok(()) => {
                         backoff.reset();
                         self.told.update(|peers| peers.own_trouble = None);
-                        RENEW
+                        Pause {
+                            least: SPACING,
+                            most: Some(RENEW),
+                        }
                     }
                     Err(why) => {
+                        let why = format!("the Lease of this node cannot be written: {why}");
                         self.told.update(|peers| peers.own_trouble = Some(why));
-                        backoff.pause()
+                        Pause::exactly(backoff.pause())
                     }
-                }),
+                },
             };
             if wanted.is_some() {
                 tried.send_replace(true);
             }
-            let time = async {
-                match pause {
-                    Some(pause) => sleep(pause).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = time => {}
-                changed = own.changed() => if changed.is_err() { break },
+            if !pause.wait(&mut own).await {
+                break;
             }
         }
         // If it cannot be given back, others see that it is not renewed.
@@ -139,6 +139,61 @@ impl Keeper {
     }
 }
 
+/// How long nothing is written.
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    /// Whatever is to be said meanwhile.
+    least: Duration,
+    /// Where nothing else is to be said; none: for ever.
+    most: Option<Duration>,
+}
+
+impl Pause {
+    fn until_told() -> Self {
+        Self {
+            least: Duration::ZERO,
+            most: None,
+        }
+    }
+
+    /// News do not make a server answer that did not.
+    fn exactly(time: Duration) -> Self {
+        Self {
+            least: time,
+            most: Some(time),
+        }
+    }
+
+    /// Waits; false, at once: nobody says any more what the Lease shall say.
+    async fn wait<T>(self, own: &mut channel::Receiver<T>) -> bool {
+        let start = Instant::now();
+        let mut news = false;
+        let least = sleep_until(start + self.least);
+        tokio::pin!(least);
+        loop {
+            tokio::select! {
+                () = &mut least => break,
+                changed = own.changed() => match changed {
+                    Ok(()) => news = true,
+                    Err(_) => return false,
+                },
+            }
+        }
+        let time = async {
+            match self.most {
+                Some(most) => sleep_until(start + most).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            changed = own.changed(), if !news => changed.is_ok(),
+            () = time, if !news => true,
+            else => true,
+        }
+    }
+}
+
 /// Why the server did not take something.
 enum Refused {
     /// It has another version, or none.
@@ -167,5 +222,67 @@ async fn within<T>(
         }
         Ok(answer) => Ok(answer.map_err(|error| Refused::Other(error_text(&error)))),
         Err(_) => Err(format!("no answer within {} s", REQUEST.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    #[tokio::test]
+    async fn what_flaps_is_said_once_in_a_while_and_the_latest_in_the_end() {
+        let (say, mut own) = channel::channel(0);
+        let flapping = async {
+            for state in 1..=50 {
+                say.send_replace(state);
+                tokio::time::sleep(ms(10)).await;
+            }
+        };
+        let writing = async {
+            let pause = Pause {
+                least: ms(100),
+                most: Some(ms(10_000)),
+            };
+            let mut written = Vec::new();
+            while written.last() != Some(&50) {
+                written.push(*own.borrow_and_update());
+                let waits = Instant::now();
+                if written.last() != Some(&50) {
+                    assert!(pause.wait(&mut own).await);
+                    assert!(waits.elapsed() >= ms(100));
+                }
+            }
+            written
+        };
+        let start = Instant::now();
+        let (written, ()) = tokio::join!(writing, flapping);
+        // One at the beginning, and one for what came last.
+        let most = start.elapsed().as_millis() / 100 + 2;
+        assert!(written.len() as u128 <= most, "{written:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_in_time_with_news_and_at_the_end() {
+        let (say, mut own) = channel::channel(0);
+        let start = Instant::now();
+        assert!(Pause::exactly(ms(50)).wait(&mut own).await);
+        assert!(start.elapsed() >= ms(50));
+        // After the shortest time news end it.
+        let long = Pause {
+            least: ms(0),
+            most: Some(ms(600_000)),
+        };
+        say.send_replace(1);
+        assert!(long.wait(&mut own).await);
+        own.borrow_and_update();
+        say.send_replace(2);
+        assert!(Pause::until_told().wait(&mut own).await);
+        // Nobody is left: not even the shortest time is waited for.
+        drop(say);
+        assert!(!Pause::exactly(ms(600_000)).wait(&mut own).await);
     }
 }

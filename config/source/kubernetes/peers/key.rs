@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::Told;
-use super::follow::{News, follow};
+use super::follow::{News, Patience, follow};
 use crate::source::kubernetes::{Backoff, error_text};
 
 /// The Secret's name.
@@ -49,23 +49,28 @@ pub(super) async fn watch(api: Api<Secret>, told: Told) {
     let config = watcher::Config::default().fields(&format!("metadata.name={SECRET}"));
     // Whether the Secret is there, as far as is known.
     let seen = AtomicBool::new(false);
-    let watching = follow(api.clone(), config, |news| match news {
-        News::Event(Event::Init) => seen.store(false, Relaxed),
-        News::Event(Event::InitApply(secret) | Event::Apply(secret)) => {
-            seen.store(true, Relaxed);
-            take(&told, &secret);
-        }
-        News::Event(Event::InitDone) if seen.load(Relaxed) => {}
-        News::Event(Event::InitDone | Event::Delete(_)) => {
-            seen.store(false, Relaxed);
-            absent.notify_one();
-        }
-        News::Trouble(why) => {
-            let why = format!("Secret {SECRET} cannot be read: {why}");
-            told.update(|peers| peers.key_trouble = Some(why));
-        }
-        News::Tick => {}
-    });
+    let watching = follow(
+        api.clone(),
+        config,
+        Patience::default(),
+        |news| match news {
+            News::Event(Event::Init) => seen.store(false, Relaxed),
+            News::Event(Event::InitApply(secret) | Event::Apply(secret)) => {
+                seen.store(true, Relaxed);
+                take(&told, &secret);
+            }
+            News::Event(Event::InitDone) if seen.load(Relaxed) => {}
+            News::Event(Event::InitDone | Event::Delete(_)) => {
+                seen.store(false, Relaxed);
+                absent.notify_one();
+            }
+            News::Trouble(why) => {
+                let why = format!("Secret {SECRET} cannot be read: {why}");
+                told.update(|peers| peers.key_unseen = Some(why));
+            }
+            News::Well => told.update(|peers| peers.key_unseen = None),
+        },
+    );
     let making = async {
         loop {
             absent.notified().await;

@@ -1,6 +1,7 @@
 //! What stands in a node's Lease, and the watch of all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use kube::api::ObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch as channel;
 
-use super::follow::{News, follow};
+use super::follow::{News, Patience, follow};
 use super::{Told, parse_address};
 
 /// Which Leases are of nodes.
@@ -21,10 +22,13 @@ const LABEL: (&str, &str) = ("gatehouse.io/lease", "node");
 const HEARTBEATS: &str = "gatehouse.io/heartbeats";
 /// The MAC addresses that a node announces with, by commas.
 const MACS: &str = "gatehouse.io/mac-addresses";
+/// By which verb a node announces.
+const KIND: &str = "gatehouse.io/kind";
 /// More than this of one node are not kept: a host has some few.
 const MOST_MACS: usize = 16;
-/// Nodes beyond this are not kept: heartbeats among more of them would be a flood.
-const MOST_NODES: usize = 1024;
+/// Leases beyond this are not kept, those with the last names: most must be of nodes that are gone,
+/// since far fewer can hear one another.
+const MOST_LEASES: usize = 1024;
 
 /// How often a Lease is renewed.
 pub(super) const RENEW: Duration = Duration::from_secs(60);
@@ -34,6 +38,29 @@ pub(super) const ABANDONED: Duration = Duration::from_secs(600);
 /// start together one must see the other.
 const OWN_FIRST: Duration = Duration::from_secs(5);
 
+/// By which verb a node announces. Nodes of both kinds in one cluster differ on what a Service's
+/// status is to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// `gatehouse run`, gateway and speaker in one.
+    Run,
+    /// `gatehouse speaker`.
+    Speaker,
+}
+
+impl NodeKind {
+    const ALL: [Self; 2] = [Self::Run, Self::Speaker];
+}
+
+impl fmt::Display for NodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Run => "run",
+            Self::Speaker => "speaker",
+        })
+    }
+}
+
 /// What this node's Lease shall say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnLease {
@@ -41,6 +68,8 @@ pub struct OwnLease {
     pub heartbeats: SocketAddr,
     /// What it announces with.
     pub macs: BTreeSet<[u8; 6]>,
+    /// By which verb.
+    pub kind: NodeKind,
 }
 
 /// What another node's Lease says.
@@ -50,6 +79,8 @@ pub struct PeerLease {
     pub heartbeats: SocketAddr,
     /// What it announces with; those that can be read.
     pub macs: BTreeSet<[u8; 6]>,
+    /// By which verb; none: it does not say.
+    pub kind: Option<NodeKind>,
     /// It was renewed within the last ten minutes, as far as could be seen.
     pub is_current: bool,
 }
@@ -93,6 +124,7 @@ pub(super) fn lease(
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(HEARTBEATS.to_owned(), own.heartbeats.to_string());
         annotations.insert(MACS.to_owned(), macs.join(","));
+        annotations.insert(KIND.to_owned(), own.kind.to_string());
     }
     if let Some(owner) = owner {
         meta.owner_references = Some(vec![owner.clone()]);
@@ -123,7 +155,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The node of a Lease and what it says; none where it says nothing that can be used.
-fn read(lease: &Lease) -> Option<(String, SocketAddr, BTreeSet<[u8; 6]>)> {
+fn read(lease: &Lease) -> Option<(String, PeerLease)> {
     let node = lease.spec.as_ref()?.holder_identity.clone()?;
     let annotations = lease.metadata.annotations.as_ref()?;
     let heartbeats = parse_address(annotations.get(HEARTBEATS)?)?;
@@ -131,8 +163,15 @@ fn read(lease: &Lease) -> Option<(String, SocketAddr, BTreeSet<[u8; 6]>)> {
         .get(MACS)
         .map(String::as_str)
         .unwrap_or_default();
-    let macs = macs.split(',').filter_map(mac).take(MOST_MACS).collect();
-    (!node.is_empty()).then_some((node, heartbeats, macs))
+    let kind = annotations.get(KIND);
+    let mut kinds = NodeKind::ALL.into_iter();
+    let says = PeerLease {
+        heartbeats,
+        macs: macs.split(',').filter_map(mac).take(MOST_MACS).collect(),
+        kind: kinds.find(|known| kind.is_some_and(|kind| *kind == known.to_string())),
+        is_current: true,
+    };
+    (!node.is_empty()).then_some((node, says))
 }
 
 /// All Leases of nodes, as they were seen.
@@ -142,20 +181,24 @@ struct Seen {
     listed: Option<BTreeSet<String>>,
     /// Since when changes would be seen; none: they would not.
     healthy: Option<Instant>,
+    /// Since the last list there were more than are kept.
+    too_many: bool,
 }
 
 #[derive(Debug)]
 struct SeenLease {
     version: String,
     changed: Instant,
-    says: Option<(String, SocketAddr, BTreeSet<[u8; 6]>)>,
-    is_current: bool,
+    says: Option<(String, PeerLease)>,
 }
 
 impl Seen {
     fn take(&mut self, now: Instant, event: Event<Lease>) {
         match event {
-            Event::Init => self.listed = Some(BTreeSet::new()),
+            Event::Init => {
+                self.listed = Some(BTreeSet::new());
+                self.too_many = false;
+            }
             Event::InitApply(lease) | Event::Apply(lease) => self.apply(now, &lease),
             Event::Delete(lease) => {
                 self.leases.remove(&name(&lease));
@@ -164,7 +207,8 @@ impl Seen {
                 if let Some(listed) = self.listed.take() {
                     self.leases.retain(|name, _| listed.contains(name));
                 }
-                self.healthy = Some(now);
+                // Lists are made while all is well, too.
+                self.healthy.get_or_insert(now);
             }
         }
     }
@@ -176,42 +220,39 @@ impl Seen {
         }
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         let known = self.leases.get(&name);
-        if known.is_some_and(|known| known.version == version)
-            || (known.is_none() && self.leases.len() >= MOST_NODES)
-        {
+        if known.is_some_and(|known| known.version == version) {
             return;
+        }
+        // Which ones are kept must not depend on the order in which they are seen: all nodes are to
+        // keep the same.
+        if known.is_none() && self.leases.len() >= MOST_LEASES {
+            self.too_many = true;
+            match self.leases.last_key_value() {
+                Some((last, _)) if name < *last => self.leases.pop_last(),
+                _ => return,
+            };
         }
         let seen = SeenLease {
             version,
             changed: now,
             says: read(lease),
-            is_current: true,
         };
         self.leases.insert(name, seen);
     }
 
     /// The others, and whether they are current: a Lease is abandoned only while its renewal would
     /// be seen.
-    fn nodes(&mut self, now: Instant, me: &str) -> BTreeMap<String, super::PeerLease> {
+    fn nodes(&mut self, now: Instant, me: &str) -> BTreeMap<String, PeerLease> {
         if let Some(healthy) = self.healthy {
             for lease in self.leases.values_mut() {
                 let since = lease.changed.max(healthy);
-                lease.is_current = now.saturating_duration_since(since) < ABANDONED;
+                if let Some((_, says)) = &mut lease.says {
+                    says.is_current = now.saturating_duration_since(since) < ABANDONED;
+                }
             }
         }
-        let leases = self.leases.values();
-        let says = leases.filter_map(|lease| Some((lease.says.clone()?, lease.is_current)));
-        let others = says.filter(|((node, ..), _)| node != me);
-        others
-            .map(|((node, heartbeats, macs), is_current)| {
-                let lease = PeerLease {
-                    heartbeats,
-                    macs,
-                    is_current,
-                };
-                (node, lease)
-            })
-            .collect()
+        let says = self.leases.values().filter_map(|lease| lease.says.clone());
+        says.filter(|(node, _)| node != me).collect()
     }
 }
 
@@ -230,13 +271,14 @@ pub(super) async fn watch(
     let _ = tokio::time::timeout(OWN_FIRST, own_tried.wait_for(|tried| *tried)).await;
     let config = watcher::Config::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
     let mut seen = Seen::default();
-    follow(api, config, |news| {
+    follow(api, config, Patience::default(), |news| {
         let now = Instant::now();
         match news {
             News::Event(event) => seen.take(now, event),
-            News::Tick => {}
+            News::Well => return told.update(|peers| peers.lease_trouble = None),
             News::Trouble(why) => {
                 seen.healthy = None;
+                let why = format!("the Leases of nodes cannot be seen: {why}");
                 told.update(|peers| peers.lease_trouble = Some(why));
                 return;
             }
@@ -244,9 +286,17 @@ pub(super) async fn watch(
         // In the midst of a list nothing is complete.
         if seen.listed.is_none() {
             let nodes = seen.nodes(now, &me);
+            let too_many = seen.too_many.then(|| {
+                format!(
+                    "there are more than {MOST_LEASES} Leases of nodes, and those with the last names \
+                     are not looked at; delete those of nodes that are gone (kubectl get leases -l \
+                     {}={})",
+                    LABEL.0, LABEL.1
+                )
+            });
             told.update(|peers| {
                 peers.known = true;
-                peers.lease_trouble = None;
+                peers.too_many = too_many;
                 peers.nodes = nodes;
             });
         }
@@ -262,6 +312,7 @@ mod tests {
         OwnLease {
             heartbeats: SocketAddr::from(([192, 168, 8, last], 7946)),
             macs: [[2, 0, 0, 0, 0, last]].into(),
+            kind: NodeKind::Speaker,
         }
     }
 
@@ -274,8 +325,13 @@ mod tests {
     #[test]
     fn a_lease_says_what_it_was_told_and_nothing_when_the_node_stops() {
         let first = written("node1", 11, "1");
-        let said = read(&first).expect("it says something");
-        assert_eq!(said, ("node1".to_owned(), own(11).heartbeats, own(11).macs));
+        let said = PeerLease {
+            heartbeats: own(11).heartbeats,
+            macs: own(11).macs,
+            kind: Some(NodeKind::Speaker),
+            is_current: true,
+        };
+        assert_eq!(read(&first), Some(("node1".to_owned(), said)));
         let stopped = lease("node1", None, None, Some(&first));
         assert_eq!(read(&stopped), None);
         assert_eq!(stopped.metadata.resource_version.as_deref(), Some("1"));
@@ -301,6 +357,43 @@ mod tests {
         for name in [one, two, lease_name("-"), lease_name(&"n".repeat(300))] {
             assert!(name.len() <= 253 && !name.contains('_'), "{name}");
         }
+    }
+
+    #[test]
+    fn of_too_many_leases_the_same_are_kept_in_whatever_order_they_come() {
+        let names: Vec<String> = (0..MOST_LEASES + 8).map(|n| format!("n{n:05}")).collect();
+        let now = Instant::now();
+        let kept = |names: &mut dyn Iterator<Item = &String>| {
+            let mut seen = Seen::default();
+            seen.take(now, Event::Init);
+            for name in names {
+                seen.take(now, Event::InitApply(written(name, 2, "1")));
+            }
+            seen.take(now, Event::InitDone);
+            let nodes = seen.nodes(now, "me");
+            (nodes.into_keys().collect::<Vec<_>>(), seen.too_many)
+        };
+        assert_eq!(
+            kept(&mut names.iter()),
+            (names[..MOST_LEASES].to_vec(), true)
+        );
+        assert_eq!(kept(&mut names.iter()), kept(&mut names.iter().rev()));
+        assert!(!kept(&mut names[8..].iter()).1);
+    }
+
+    #[test]
+    fn a_list_while_all_is_well_gives_nobody_more_time() {
+        let start = Instant::now();
+        let mut seen = Seen::default();
+        let mut now = start;
+        while now < start + ABANDONED {
+            assert!(seen.nodes(now, "a").values().all(|node| node.is_current));
+            seen.take(now, Event::Init);
+            seen.take(now, Event::InitApply(written("b", 2, "2")));
+            seen.take(now, Event::InitDone);
+            now += Duration::from_secs(45);
+        }
+        assert!(!seen.nodes(now, "a")["b"].is_current);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::Cluster;
 pub use key::{HeartbeatKey, SECRET};
-pub use lease::{OwnLease, PeerLease, lease_name};
+pub use lease::{NodeKind, OwnLease, PeerLease, lease_name};
 
 /// What the cluster tells of the nodes that announce.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,14 +40,24 @@ pub struct Peers {
     pub own_trouble: Option<String>,
     /// Why the others' cannot be seen.
     pub lease_trouble: Option<String>,
-    /// Why the key cannot be had, or cannot be used.
+    /// That there are more of them than are looked at.
+    pub too_many: Option<String>,
+    /// Why the key cannot be read.
+    pub key_unseen: Option<String>,
+    /// Why it cannot be made, or cannot be used.
     pub key_trouble: Option<String>,
 }
 
 impl Peers {
     /// All that is wrong.
     pub fn troubles(&self) -> impl Iterator<Item = &String> {
-        let all = [&self.own_trouble, &self.lease_trouble, &self.key_trouble];
+        let all = [
+            &self.own_trouble,
+            &self.lease_trouble,
+            &self.too_many,
+            &self.key_unseen,
+            &self.key_trouble,
+        ];
         all.into_iter().flatten()
     }
 }
