@@ -61,6 +61,10 @@ impl HttpConnection {
                 let now = Instant::now();
                 sent_at = Some(now);
                 deadlines.complete(now);
+                if self.stream.is_frames() {
+                    // Hundreds of streams may wait at once, and need none for that.
+                    self.give_back_input();
+                }
                 if let Some(end) = deadlines.next() {
                     self.arm(now, Some(end), limits);
                 }

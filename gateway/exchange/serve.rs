@@ -522,8 +522,16 @@ impl HttpConnection {
         while written < self.output.len() {
             let wrote = poll_fn(|cx| {
                 let left = &self.output[written..];
-                let stream = std::pin::Pin::new(&mut self.stream);
-                if let Poll::Ready(wrote) = tokio::io::AsyncWrite::poll_write(stream, cx, left) {
+                let wrote = match self.stream.frames() {
+                    // The last frame says that it is: an empty one after it would be counted by
+                    // clients that look out for floods of small frames.
+                    Some(frames) => frames.poll_write(cx, left, true),
+                    None => {
+                        let stream = std::pin::Pin::new(&mut self.stream);
+                        tokio::io::AsyncWrite::poll_write(stream, cx, left)
+                    }
+                };
+                if let Poll::Ready(wrote) = wrote {
                     return Poll::Ready(wrote.ok().filter(|wrote| *wrote > 0));
                 }
                 self.timer.poll_expired(cx).map(|()| None)
@@ -531,12 +539,8 @@ impl HttpConnection {
             .await;
             written += wrote.ok_or(())?;
         }
-        if let Some(frames) = self.stream.frames() {
-            return if written > 0 {
-                frames.finish(None).map_err(drop)
-            } else {
-                Ok(())
-            };
+        if self.stream.is_frames() {
+            return Ok(());
         }
         poll_fn(|cx| {
             let stream = std::pin::Pin::new(&mut self.stream);

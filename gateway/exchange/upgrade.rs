@@ -97,35 +97,35 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Carries until both sides are done, and takes note of it. Whether the client broke off.
-    pub async fn carry(self) -> bool {
-        let Self {
-            mut connection,
-            mut switched,
-            view,
-        } = self;
-        let worker = Rc::clone(&connection.worker);
-        let counters = TcpCounters::default();
-        let idle = view.snapshot.proxy.connections.stream_idle_timeout;
-        let settings = TcpSettings {
-            idle_timeout: Some(idle.unwrap_or(worker.settings.tunnel_idle_timeout)),
-            max_duration: None,
-        };
-        let memory = Memory {
-            pipes: &worker.pipes,
-            buffers: &worker.buffers,
-        };
-        let (client, upstream) = (&mut connection.stream, &mut switched.upstream.stream);
-        let carried = carry(client, upstream, &settings, memory, &counters).await;
-        let exchange = &mut connection.exchange;
-        exchange.request_body_bytes = switched.received + carried.received;
-        exchange.response_body_bytes = switched.sent + carried.sent;
-        exchange.request_wire_bytes += exchange.request_body_bytes;
-        exchange.response_wire_bytes = switched.wire_bytes + exchange.response_body_bytes;
-        if carried.end == End::Idle {
-            worker.with_metrics(|metrics| metrics.limit_reached("tunnel_idle_timeout"));
+    pub fn carry(mut self) -> impl Future<Output = bool> {
+        // A block that uses the tunnel where it lies: arguments of an async function, and parts that
+        // are taken out of it, would be in the task twice, for as long as it is idle.
+        async move {
+            let connection = &mut self.connection;
+            let worker = &connection.worker;
+            let counters = TcpCounters::default();
+            let idle = self.view.snapshot.proxy.connections.stream_idle_timeout;
+            let settings = TcpSettings {
+                idle_timeout: Some(idle.unwrap_or(worker.settings.tunnel_idle_timeout)),
+                max_duration: None,
+            };
+            let memory = Memory {
+                pipes: &worker.pipes,
+                buffers: &worker.buffers,
+            };
+            let (client, upstream) = (&mut connection.stream, &mut self.switched.upstream.stream);
+            let carried = carry(client, upstream, &settings, memory, &counters).await;
+            let exchange = &mut connection.exchange;
+            exchange.request_body_bytes = self.switched.received + carried.received;
+            exchange.response_body_bytes = self.switched.sent + carried.sent;
+            exchange.request_wire_bytes += exchange.request_body_bytes;
+            exchange.response_wire_bytes = self.switched.wire_bytes + exchange.response_body_bytes;
+            if carried.end == End::Idle {
+                worker.with_metrics(|metrics| metrics.limit_reached("tunnel_idle_timeout"));
+            }
+            connection.record(&self.view);
+            connection.exchange.flags.contains(ResponseFlags::DC)
         }
-        connection.record(&view);
-        connection.exchange.flags.contains(ResponseFlags::DC)
     }
 }
 

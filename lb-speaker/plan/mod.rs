@@ -197,12 +197,12 @@ impl Plan {
             .iter()
             .filter(|silent| silent.address == address);
         let owners = silent.filter_map(|silent| silent.owner.as_ref());
-        // Of several, which Services that share it may name, one that may answer is enough.
+        // Of several, which Services that share it may name, one that is not heard is enough.
         owners.fold(Former::Nobody, |former, owner| {
-            if former == Former::Alive || !others.released.contains(owner) {
-                Former::Alive
+            if former == Former::Unheard || !others.heard.contains(owner) {
+                Former::Unheard
             } else {
-                Former::Gone
+                Former::Heard
             }
         })
     }

@@ -19,8 +19,9 @@ pub struct Others {
     pub alive: Option<BTreeSet<String>>,
     /// Nodes that are known of, heard or not.
     pub known: BTreeSet<String>,
-    /// Nodes that answer for nothing: they were heard and are not any more, or they say so.
-    pub released: BTreeSet<String>,
+    /// Nodes that are heard, or were until they died: of each it is known whether it owns anything,
+    /// and it knows the same of this one.
+    pub heard: BTreeSet<String>,
 }
 
 /// By what it is told which nodes are alive.
@@ -46,9 +47,7 @@ impl Others {
         nodes: &[Node],
         trust: Trust,
     ) -> Self {
-        let peers = view.peers.iter();
-        let released = peers.filter(|(_, state)| **state != PeerState::Able);
-        let released: BTreeSet<String> = released.map(|(name, _)| name.clone()).collect();
+        let heard: BTreeSet<String> = view.peers.keys().cloned().collect();
         let mut alive = view.able.clone();
         // It waits for heartbeats that cannot come; without a link or a port it owns nothing.
         let waits_in_vain = view.own == Own::Settling && view.trouble.is_none();
@@ -62,17 +61,21 @@ impl Others {
             };
             let objects: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
             let believed = if leases.is_empty() { &objects } else { &leases };
-            let mut believed = believed - &released;
+            let mut believed = believed.clone();
             believed.remove(me);
-            believed.retain(|name| !not_ready(name));
+            let owns_nothing = |name: &String| {
+                let state = view.peers.get(name);
+                state.is_some_and(|state| *state != PeerState::Able)
+            };
+            believed.retain(|name| !not_ready(name) && !owns_nothing(name));
             alive.extend(believed);
         }
-        let mut known: BTreeSet<String> = view.peers.keys().cloned().collect();
+        let mut known = heard.clone();
         known.extend(leases);
         Self {
             alive: Some(alive),
             known,
-            released,
+            heard,
         }
     }
 }

@@ -240,7 +240,7 @@ fn the_dead_do_not_own() {
 }
 
 #[test]
-fn only_what_a_dead_node_had_is_taken_over_without_asking() {
+fn only_what_a_node_had_that_is_heard_is_taken_over_without_asking() {
     let model = model(vec![advertisement("all")], Vec::new());
     let holders = holds(&["web"], "10.0.0.1");
     let plan = |own, peers: &[(&str, PeerState)], before: &Plan| {
@@ -259,16 +259,16 @@ fn only_what_a_dead_node_had_is_taken_over_without_asking() {
     assert!(other.announcements.is_empty());
     for state in [PeerState::Gone, PeerState::Waiting] {
         let back = plan(Own::Able, &[("node-b", state)], &other);
-        assert_eq!(former(&back), Former::Gone, "{state:?}");
+        assert_eq!(former(&back), Former::Heard, "{state:?}");
         assert_eq!(plan(Own::Able, &[("node-b", state)], &back), back);
     }
     // It was never heard, or its death was forgotten: who knows.
-    assert_eq!(former(&plan(Own::Able, &[], &other)), Former::Alive);
-    // This node starts, and node-c serves meanwhile: alive when it is our turn.
+    assert_eq!(former(&plan(Own::Able, &[], &other)), Former::Unheard);
+    // This node starts, and node-c serves meanwhile: it hears of it when it is our turn.
     let c = [("node-c", PeerState::Able)];
     let starting = plan(Own::HoldDown, &c, &Plan::default());
     assert_eq!(starting.silent[0].owner.as_deref(), Some("node-c"));
-    assert_eq!(former(&plan(Own::Able, &c, &starting)), Former::Alive);
+    assert_eq!(former(&plan(Own::Able, &c, &starting)), Former::Heard);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn while_heartbeats_tell_nothing_else_does() {
     let others = Others::seen("node-a", &view, leases, &nodes, Trust::Heartbeats);
     assert_eq!(others.alive, Some(names_of(&["node-b"])));
     assert_eq!(others.known, names_of(&["node-b", "node-c", "node-d"]));
-    assert_eq!(others.released, names_of(&["node-c"]));
+    assert_eq!(others.heard, names_of(&["node-b", "node-c"]));
 }
 
 #[test]
@@ -401,5 +401,9 @@ fn an_address_does_not_stay_with_a_node_that_is_only_an_object() {
     assert_eq!(before.silent[0].owner.as_deref(), Some("node-b"));
     let mut after = plan(&model, "node-a", Trust::Lan);
     after.follow(&before, &Others::default());
-    assert_eq!(after.announcements[0].former, Former::Alive, "it is asked");
+    assert_eq!(
+        after.announcements[0].former,
+        Former::Unheard,
+        "it is asked"
+    );
 }

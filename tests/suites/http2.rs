@@ -12,7 +12,8 @@ use http::{HeaderMap, Request, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-const RULES: &str = "- match: [{uri: {prefix: /h2}}]\n  route: [{destination: {host: two.test}}]\n\
+const RULES: &str = "- match: [{uri: {exact: /said}}]\n  directResponse: {status: 207, body: {string: words}}\n\
+                     - match: [{uri: {prefix: /h2}}]\n  route: [{destination: {host: two.test}}]\n\
                      - route: [{destination: {host: one.test}}]\n";
 
 struct Setting {
@@ -72,6 +73,36 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 fn request(method: &str, path: &str) -> http::request::Builder {
     let uri = format!("http://a.test{path}");
     Request::builder().method(method).uri(uri)
+}
+
+/// Reads no body before it has all heads, as a browser that loads a page.
+#[test]
+fn many_small_answers_of_ours_are_no_flood_to_a_client() {
+    let setting = start();
+    run(async {
+        // With the default window of 64 kB a client counts small frames before 300 of them.
+        let stream = TcpStream::connect(setting.front.address).await;
+        let handshake = h2::client::handshake(stream.expect("connected")).await;
+        let (requests, connection) = handshake.expect("HTTP/2");
+        tokio::spawn(connection);
+        let mut requests = requests.ready().await.expect("ready");
+        let mut bodies = Vec::new();
+        for _ in 0..300 {
+            let asked = request("GET", "/").header("host", "unknown.test");
+            let asked = asked
+                .uri("http://unknown.test/")
+                .body(())
+                .expect("a request");
+            requests = requests.ready().await.expect("ready");
+            let (answer, _) = requests.send_request(asked, true).expect("sent");
+            let answer = answer.await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::MULTI_STATUS);
+            bodies.push(answer.into_body());
+        }
+        for mut body in bodies {
+            assert_eq!(read(&mut body).await, b"words");
+        }
+    });
 }
 
 /// Sends a head and a body, and gives the answer with its body and trailers.

@@ -9,6 +9,10 @@ use super::leader::within;
 use crate::resources::ObjectKey;
 use crate::source::kubernetes::Shared;
 
+/// A recorder keeps every event that it wrote, to count it up should it come again within minutes.
+/// It is replaced after so many: a cluster's first start writes thousands that never come again.
+const REMEMBERED: u32 = 100;
+
 /// Something to tell of a Service; reasons are MetalLB's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -47,9 +51,19 @@ pub(super) async fn run(
         };
         Recorder::new(client.clone(), reporter)
     };
-    let allocator = recorder("gatehouse-allocator");
-    let speaker = recorder("gatehouse-speaker");
+    let recorders = || {
+        (
+            recorder("gatehouse-allocator"),
+            recorder("gatehouse-speaker"),
+        )
+    };
+    let (mut allocator, mut speaker) = recorders();
+    let mut told = 0;
     while let Some(note) = notes.recv().await {
+        told += 1;
+        if told % REMEMBERED == 0 {
+            (allocator, speaker) = recorders();
+        }
         let uid = {
             let store = shared.store();
             let seen = store.services().get(&note.service);

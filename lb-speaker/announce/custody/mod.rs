@@ -2,9 +2,9 @@
 //!
 //! Driven by time and by what others say of the address (RFC 5227); says what to send. Invariant:
 //! nothing is announced or answered on an interface before it was probed there without objection,
-//! but for an address that another one of our nodes had until it died or gave it up. One that is
-//! alive stops answering as soon as it sees what we see: it is asked at shorter steps, and again and
-//! again for [`HAND_OVER`], until nobody answers any more.
+//! but for an address that moves between our own nodes where they hear one another. One that is not
+//! heard and may be alive stops answering as soon as it sees what we see: it is asked at shorter
+//! steps, and again and again for [`HAND_OVER`], until nobody answers any more.
 //!
 //! Where two of our nodes do not hear one another, both take themselves for the owner. A claim that
 //! is known to be of one of ours is therefore no foreign one: the node that comes first in the
@@ -58,11 +58,12 @@ pub enum Former {
     /// No node of ours, as far as is known: the LAN is asked whether it is free.
     #[default]
     Nobody,
-    /// A node of ours that may still answer for it: it is asked until it stops, which is soon where
-    /// it sees what this node sees.
-    Alive,
-    /// A node of ours that died, stopped, or says that it owns nothing: nobody is asked.
-    Gone,
+    /// A node of ours that is not heard, and may still answer for it: it is asked until it stops,
+    /// which is soon where it sees what this node sees.
+    Unheard,
+    /// A node of ours that is heard, and knows by the same election that the address moved; or that
+    /// was heard until it died. Nobody is asked: clients wait.
+    Heard,
 }
 
 /// One address in our care.
@@ -153,13 +154,13 @@ impl Custody {
         }
     }
 
-    /// Sets where it is to be announced; new interfaces are probed first, unless the node of ours
-    /// that had the address is known not to answer any more; others go on.
+    /// Sets where it is to be announced; new interfaces are probed first, unless a node of
+    /// ours had the address that this one hears; others go on.
     pub fn set_interfaces(&mut self, now: Instant, interfaces: &[u32], former: Former) {
         // Of an interface that comes later nothing is known.
         let former = if self.placed { Former::Nobody } else { former };
         self.placed |= !interfaces.is_empty();
-        if former == Former::Alive && self.placed {
+        if former == Former::Unheard && self.placed {
             self.hand_over = Some(now + HAND_OVER);
         }
         self.interfaces
@@ -167,7 +168,7 @@ impl Custody {
         for &interface in interfaces {
             let interval = self.interval;
             self.interfaces.entry(interface).or_insert_with(|| {
-                if former == Former::Gone {
+                if former == Former::Heard {
                     Phase::Announcing(Schedule::new(now, interval))
                 } else {
                     Phase::Probing { sent: 0, next: now }

@@ -21,11 +21,11 @@ fn a_first_announcement_is_probed_three_times() {
 fn what_is_taken_over_is_announced_at_once_and_what_is_there_goes_on() {
     let now = Instant::now();
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(now, &[LAN], Former::Gone);
+    custody.set_interfaces(now, &[LAN], Former::Heard);
     assert_eq!(custody.answering(), [LAN]);
     assert_eq!(custody.tick(now), [Send::Announce(LAN)]);
     // Told again, it is no news.
-    custody.set_interfaces(now, &[LAN], Former::Gone);
+    custody.set_interfaces(now, &[LAN], Former::Heard);
     assert_eq!(custody.tick(now), []);
     // After its burst it is silent until somebody may have spoken for it.
     let mut later = now;
@@ -43,7 +43,7 @@ fn what_is_taken_over_is_announced_at_once_and_what_is_there_goes_on() {
 fn a_living_node_is_asked_until_it_hands_over() {
     let start = Instant::now();
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(start, &[LAN], Former::Alive);
+    custody.set_interfaces(start, &[LAN], Former::Unheard);
     let mut now = start;
     // It answers for a while: it has not seen yet that the address moves.
     while now < start + Duration::from_millis(300) {
@@ -61,7 +61,7 @@ fn a_living_node_is_asked_until_it_hands_over() {
         now = custody.next().expect("it goes on");
     }
     // An interface that comes later is a LAN of which nothing is known.
-    custody.set_interfaces(now, &[LAN, LAN + 1], Former::Gone);
+    custody.set_interfaces(now, &[LAN, LAN + 1], Former::Heard);
     assert_eq!(custody.answering(), [LAN]);
 }
 
@@ -69,7 +69,7 @@ fn a_living_node_is_asked_until_it_hands_over() {
 fn a_living_node_that_does_not_hand_over_keeps_it() {
     let start = Instant::now();
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(start, &[LAN], Former::Alive);
+    custody.set_interfaces(start, &[LAN], Former::Unheard);
     let mut now = start;
     while custody.standing() == Standing::Probing {
         assert!(now <= start + HAND_OVER + HAND_OVER_PAUSE);
@@ -81,7 +81,7 @@ fn a_living_node_that_does_not_hand_over_keeps_it() {
     assert!(matches!(custody.standing(), Standing::Conflict(conflict) if conflict.mac == B));
     // A stranger gets no such time.
     let mut other = Custody::new(Duration::ZERO);
-    other.set_interfaces(start, &[LAN], Former::Alive);
+    other.set_interfaces(start, &[LAN], Former::Unheard);
     other.tick(start);
     other.sighted(start, LAN, A, B, SightingKind::Claim, Rival::Stranger);
     assert!(matches!(other.standing(), Standing::Conflict(_)));
@@ -110,7 +110,7 @@ const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
 /// An address that is announced, its burst over.
 fn announced(now: Instant) -> Custody {
     let mut custody = Custody::new(Duration::ZERO);
-    custody.set_interfaces(now, &[LAN], Former::Gone);
+    custody.set_interfaces(now, &[LAN], Former::Heard);
     while let Some(next) = custody.next() {
         custody.tick(next);
     }
