@@ -66,7 +66,7 @@ impl HttpConnection {
         // It holds a waker, which keeps the memory of the whole task that served the request.
         self.timer = self.worker.wheel.timer();
         Some(Tunnel {
-            connection: self,
+            connection: Box::new(self),
             switched,
             view,
         })
@@ -89,7 +89,8 @@ pub(super) struct Switched {
 /// hours, and nothing of the machinery of requests is kept for it.
 #[derive(Debug)]
 pub struct Tunnel {
-    connection: HttpConnection,
+    /// Boxed: its size and that of the task fit the allocator's blocks better apart.
+    connection: Box<HttpConnection>,
     switched: Box<Switched>,
     /// That the request was served by.
     view: Rc<View>,

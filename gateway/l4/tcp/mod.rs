@@ -125,14 +125,17 @@ pub(super) async fn tunnel(
     };
     let check = settings.idle_timeout.map(|timeout| timeout / IDLE_CHECKS);
     let mut timer = pin!(check.map(sleep));
-    let mut old = pin!(settings.max_duration.map(sleep));
+    // Few have one, and a timer is large.
+    let mut old = settings
+        .max_duration
+        .map(|longest| Box::pin(sleep(longest)));
     let mut quiet = Quiet::default();
     let end = poll_fn(|cx| {
         if let Poll::Ready(end) = tunnel.poll(cx) {
             return Poll::Ready(end);
         }
-        if let Some(old) = old.as_mut().as_pin_mut()
-            && old.poll(cx).is_ready()
+        if let Some(old) = &mut old
+            && old.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(End::Old);
         }

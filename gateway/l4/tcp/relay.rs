@@ -29,7 +29,10 @@ pub async fn relay(
     let mut first = None;
     let check = settings.idle_timeout.map(|timeout| timeout / IDLE_CHECKS);
     let mut timer = pin!(check.map(sleep));
-    let mut old = pin!(settings.max_duration.map(sleep));
+    // Few have one, and a timer is large.
+    let mut old = settings
+        .max_duration
+        .map(|longest| Box::pin(sleep(longest)));
     let mut quiet = Quiet::default();
     let end = poll_fn(|cx| {
         if !up.done
@@ -56,8 +59,8 @@ pub async fn relay(
         {
             return Poll::Ready(End::Closed(first));
         }
-        if let Some(old) = old.as_mut().as_pin_mut()
-            && old.poll(cx).is_ready()
+        if let Some(old) = &mut old
+            && old.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(End::Old);
         }
