@@ -113,14 +113,14 @@ pub fn place(
                     wanted = true;
                     builder.server(SocketAddr::new(*ip, port.port), index);
                 }
+                if given.is_empty() {
+                    builder.pending(service, server);
+                }
                 let endpoints = port.endpoints.iter();
                 for endpoint in endpoints.filter_map(|endpoint| endpoint.address.inet()) {
                     if host.endpoints.contains(&endpoint.ip()) {
                         builder.server(endpoint, index);
                     }
-                }
-                if given.is_empty() {
-                    builder.pending(service, server);
                 }
             }
         }
@@ -204,7 +204,7 @@ impl Builder {
             field: String::new(),
             position: None,
             message: format!(
-                "port {} listens nowhere: its Service {} has no address yet.",
+                "port {} is not reachable on the LAN: its Service {} has no address yet.",
                 server.port, service.key
             ),
             hint: "See `gatehouse get services` for the reason.".to_owned(),

@@ -17,8 +17,8 @@ use crate::http1::{Fields, ResponseHead};
 use crate::http2::client::Broken;
 use crate::http2::heads;
 
-/// The most that is handed over in one piece.
-const PIECE: usize = 16 * 1024;
+/// The most that is handed over in one piece: with the head of its frame it fills a record of TLS.
+const PIECE: usize = 16 * 1024 - 9;
 
 /// A stream.
 #[derive(Debug)]

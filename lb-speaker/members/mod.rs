@@ -239,14 +239,13 @@ impl Detector {
                 Refusal::SameName
             });
         }
-        if !self.peers.contains_key(&heartbeat.name) {
-            if self.forgotten.holds(heartbeat) {
-                return Err(Refusal::Replayed);
-            }
-            if self.peers.len() >= MAX_PEERS {
-                let oldest = self.longest_gone(|_| true).ok_or(Refusal::TooMany)?;
-                self.forget(&oldest);
-            }
+        // Also of a node that is back: what it said before it was forgotten is no news of it.
+        if self.forgotten.holds(heartbeat) {
+            return Err(Refusal::Replayed);
+        }
+        if !self.peers.contains_key(&heartbeat.name) && self.peers.len() >= MAX_PEERS {
+            let oldest = self.longest_gone(|_| true).ok_or(Refusal::TooMany)?;
+            self.forget(&oldest);
         }
         let peer = self
             .peers

@@ -415,6 +415,26 @@ fn silence(node: &mut Detector, now: &mut Instant, time: Duration) {
     }
 }
 
+/// A node that restarted, was away for long and is back: what it said before it restarted must not
+/// take the place of what it says now.
+#[test]
+fn what_was_said_before_a_node_was_forgotten_does_not_count_once_it_is_back() {
+    let mut now = Instant::now();
+    let mut node = Detector::new("node-a", 1, Timing::default(), None, now);
+    node.expect(now, BTreeSet::new());
+    node.receive(now, &of("node-c", 3, 7)).unwrap();
+    node.receive(now, &of("node-c", 5, 1)).unwrap();
+    silence(&mut node, &mut now, FORGET * 2);
+    assert!(node.view().peers.is_empty());
+    node.receive(now, &of("node-c", 6, 1)).unwrap();
+    assert_eq!(
+        node.receive(now, &of("node-c", 3, 7)),
+        Err(Refusal::Replayed)
+    );
+    node.receive(now, &of("node-c", 6, 2)).unwrap();
+    assert_eq!(node.view().peers["node-c"], PeerState::Able);
+}
+
 #[test]
 fn where_only_the_number_is_known_those_that_are_more_are_forgotten() {
     let mut now = Instant::now();

@@ -14,7 +14,7 @@ use gatehouse_config::source::kubernetes::peers::{
 };
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
-use gatehouse_lb_speaker::members::{Key, PeerState, View, taking_part};
+use gatehouse_lb_speaker::members::{Key, Own, PeerState, View, taking_part};
 use gatehouse_lb_speaker::{Members, Trust};
 use tokio::sync::watch;
 
@@ -46,6 +46,7 @@ pub struct Found {
     macs: BTreeSet<Mac>,
     /// This node has no address that heartbeats could be sent to.
     has_no_address: bool,
+    comes_from_alone: bool,
 }
 
 impl Found {
@@ -68,6 +69,7 @@ impl Found {
             silent: BTreeMap::new(),
             macs: BTreeSet::new(),
             has_no_address: false,
+            comes_from_alone: false,
         }
     }
 
@@ -86,12 +88,6 @@ impl Found {
         let mut taking_part = taking_part(&all);
         taking_part.remove(&self.node);
         taking_part.into_iter()
-    }
-
-    /// There are more nodes than can hear one another, and this one is not among them.
-    pub(super) fn is_left_out(&self) -> bool {
-        let all = all_current(&self.told(), &self.node);
-        !taking_part(&all).contains(&self.node)
     }
 
     /// The stations that Leases name.
@@ -127,6 +123,10 @@ impl Found {
             self.key.clone_from(&told.key);
         }
         let view = Arc::clone(&members.views().borrow());
+        self.comes_from_alone = match self.trust() {
+            Trust::Heartbeats => self.comes_from_alone && view.own != Own::Able,
+            Trust::Cluster | Trust::Lan => true,
+        };
         self.note_silent(&told, &view);
         // Without a key nobody can be heard: it is as if nobody was told. Where only the Leases
         // cannot be seen others may still find this one.
@@ -154,6 +154,18 @@ impl Found {
             members.set_peers(peers.clone());
             self.peers = Some(peers);
         }
+    }
+
+    /// Nodes that are too many: they own nothing, wherever they are heard.
+    pub(super) fn left_out(&self) -> BTreeSet<String> {
+        let current = all_current(&self.told(), &self.node);
+        &current - &taking_part(&current)
+    }
+
+    /// Whether this node went by something else than heartbeats, and has not come to own addresses
+    /// by them since.
+    pub(super) fn comes_from_alone(&self) -> bool {
+        self.comes_from_alone
     }
 
     fn note_silent(&mut self, told: &Peers, view: &View) {

@@ -12,7 +12,7 @@ use clap::Args;
 use gatehouse_config::model::Model;
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
-use gatehouse_lb_speaker::members::{Key, PeerState, Timing};
+use gatehouse_lb_speaker::members::{Key, Own, PeerState, Timing};
 use gatehouse_lb_speaker::{
     Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, Trust,
     plan_among,
@@ -133,10 +133,13 @@ impl Control {
         };
         let node = &self.settings.node;
         let mut others = Others::seen(node, &view, leases, &model.nodes, trust);
-        if self.found.as_ref().is_some_and(Found::is_left_out)
-            && let Some(alive) = &mut others.alive
-        {
-            alive.remove(node);
+        if let (Some(found), Some(alive)) = (&self.found, &mut others.alive) {
+            // It keeps what it has until it has heard whoever there is.
+            if found.comes_from_alone() && view.own == Own::Settling {
+                alive.insert(node.clone());
+            }
+            let left_out = found.left_out();
+            alive.retain(|name| !left_out.contains(name));
         }
         others
     }

@@ -37,8 +37,9 @@ const LEAST_READ: usize = 4 << 10;
 const RECORD_OVERHEAD: usize = 256;
 /// One record's worth: several slices that are shorter are sent as one.
 const RECORD: usize = 16 << 10;
-/// A client that reads nothing while it makes us answer is not read from beyond this.
-const MAX_UNSENT: usize = 64 << 10;
+/// More than one write leaves behind: beyond it are answers of TLS itself, and a client that makes us
+/// answer and reads nothing is not read from.
+const MAX_UNSENT: usize = 2 * RECORDS;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
@@ -183,10 +184,8 @@ impl Session {
             Poll::Ready(Ok(true))
         });
         // What TLS itself has to say waits for nobody to write; what the socket does not take now
-        // goes with what is written next.
-        if !self.outgoing.is_empty() {
-            self.try_send()?;
-        }
+        // goes with what is written next, which also meets its errors: what came counts first.
+        let _ = self.try_send();
         received
     }
 

@@ -188,7 +188,7 @@ async fn keys_may_change_on_the_way() {
 async fn a_client_that_does_not_read_stops_the_writer() {
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let (mut session, client) = session(&rustls::version::TLS13, move |mut client| {
-        client.conn.complete_io(&mut client.sock).unwrap();
+        client.write_all(b"talks").unwrap();
         // Until the test is over.
         let _ = stopped.recv();
     })
@@ -207,6 +207,10 @@ async fn a_client_that_does_not_read_stops_the_writer() {
     })
     .await;
     assert!(session.outgoing.len() <= RECORDS);
+    // The other direction goes on: it may be what the client waits for.
+    let mut said = [0; 5];
+    session.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"talks");
     drop(stop);
     client.join().unwrap();
 }
