@@ -106,9 +106,12 @@ codes! {
          objects stay in force; delete the file to remove them.",
         "Write its objects again, or delete the file.";
     WATCH = "GH0013", "Changes seen late",
-        "The kernel's file notification is not available, so the directory is looked through at \
-         intervals instead and a change takes longer to be served.",
-        "Raise fs.inotify.max_user_watches and max_user_instances, or live with the delay.";
+        "Nobody tells of changes, so everything is read again at intervals instead and a change takes \
+         longer to be served: the kernel's file notification is not available for the directory, or \
+         the API server does not answer or does not let a kind be watched.",
+        "For a directory raise fs.inotify.max_user_watches and max_user_instances, or live with the \
+         delay. For a cluster give the account of gatehouse what deploy/rbac.yaml lists, and see that \
+         the API server can be reached.";
 
     // Translation.
     SCHEMA_WARNING = "IST0133", "Schema warning",

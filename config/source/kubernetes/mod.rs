@@ -7,16 +7,20 @@
 //!
 //! Objects go through the decoder that reads files, so that one that is wrong is told in the same
 //! words, keeps its last good version, and stops nothing. A kind that the cluster has not got is
-//! waited for; while the API server is away, what is known stays.
+//! waited for; while the API server is away, what is known stays. Where it lets a kind be listed and
+//! not be watched, a finding says so, and lists bring changes.
 
 mod backoff;
 mod kinds;
 pub mod peers;
+#[cfg(test)]
+mod scripted;
 mod seen;
 mod slim;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -34,6 +38,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use backoff::Backoff;
 pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_reported, is_verdict};
 pub use store::{Changed, Store};
+pub use trouble::Trouble;
 
 use crate::finding::Finding;
 use crate::resources::{ObjectKey, Resources};
@@ -317,12 +322,17 @@ impl Shared {
 
 /// Whether this is how an API server answers where it has no such kind.
 pub(crate) fn is_absent(error: &kube::runtime::watcher::Error) -> bool {
-    watch::is_absent(error)
+    trouble::is_absent(error)
+}
+
+/// Whether a watch was answered with something else than one.
+pub(crate) fn is_refused(error: &kube::runtime::watcher::Error) -> bool {
+    trouble::is_refused(error)
 }
 
 /// Why a watch fails, in one line.
 pub(crate) fn watch_error_text(error: &kube::runtime::watcher::Error) -> String {
-    watch::reason(error)
+    trouble::reason(error)
 }
 
 /// An object as JSON, without what is long and says nothing.

@@ -13,6 +13,7 @@ use super::seen::{
     SeenPool, SeenReport, SeenService, is_reported, seen_pool, seen_report, seen_service,
 };
 use super::slim::slim;
+use super::trouble::Trouble;
 use crate::codes;
 use crate::finding::{Finding, Level};
 use crate::resources::{ObjectKey, Resources};
@@ -40,8 +41,8 @@ struct Sight {
     absent: bool,
     /// What a list that is under way has brought.
     listing: Option<BTreeSet<ObjectKey>>,
-    /// Why it cannot be seen now.
-    trouble: Option<String>,
+    /// Why it cannot be seen now, or its changes cannot.
+    trouble: Option<Trouble>,
 }
 
 /// What a change concerns.
@@ -109,25 +110,15 @@ impl Store {
 
     /// What is wrong with objects, and with seeing them.
     pub fn findings(&self) -> Vec<Finding> {
-        let mut by_trouble: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut by_trouble: BTreeMap<&Trouble, Vec<&str>> = BTreeMap::new();
         for (kind, sight) in &self.kinds {
             if let Some(trouble) = &sight.trouble {
                 by_trouble.entry(trouble).or_default().push(kind.name());
             }
         }
-        let troubles = by_trouble.into_iter().map(|(trouble, kinds)| Finding {
-            code: codes::WATCH,
-            level: Level::Error,
-            object: None,
-            field: String::new(),
-            position: None,
-            message: format!(
-                "the API server cannot be asked for {}: {trouble}. What was read before stays in \
-                 force, and changes are not seen; it is tried again.",
-                kinds.join(", ")
-            ),
-            hint: String::new(),
-        });
+        let troubles = by_trouble
+            .into_iter()
+            .map(|(trouble, kinds)| trouble.finding(&kinds));
         troubles
             .chain(self.findings.values().flatten().cloned())
             .collect()
@@ -138,17 +129,17 @@ impl Store {
         self.kinds.entry(kind).or_default().listing = Some(BTreeSet::new());
     }
 
-    /// A list is complete: what it did not bring is gone.
+    /// A list is complete: what it did not bring is gone. Whether changes will be seen is another
+    /// question ([`is_well`](Self::is_well)).
     pub fn list_ends(&mut self, kind: Kind) -> Changed {
         let sight = self.kinds.entry(kind).or_default();
         let mut changed = Changed {
-            objects: !sight.known || sight.trouble.is_some(),
+            objects: !sight.known,
             status: !sight.known,
             reports: false,
         };
         sight.known = true;
         sight.absent = false;
-        sight.trouble = None;
         if let Some(listed) = sight.listing.take() {
             let failed = self.findings.keys().filter(|(of, _)| *of == kind);
             let known: BTreeSet<ObjectKey> = failed
@@ -176,11 +167,21 @@ impl Store {
         self.note(changed)
     }
 
-    /// A kind cannot be seen now; what is known of it stays.
-    pub fn is_troubled(&mut self, kind: Kind, why: String) -> Changed {
+    /// A kind cannot be seen now, or its changes cannot; what is known of it stays.
+    pub fn is_troubled(&mut self, kind: Kind, trouble: Trouble) -> Changed {
         let sight = self.kinds.entry(kind).or_default();
-        let objects = sight.trouble.as_ref() != Some(&why);
-        sight.trouble = Some(why);
+        let objects = sight.trouble.as_ref() != Some(&trouble);
+        sight.trouble = Some(trouble);
+        self.note(Changed {
+            objects,
+            ..Changed::default()
+        })
+    }
+
+    /// A kind is seen, and so are its changes.
+    pub fn is_well(&mut self, kind: Kind) -> Changed {
+        let sight = self.kinds.entry(kind).or_default();
+        let objects = sight.trouble.take().is_some();
         self.note(Changed {
             objects,
             ..Changed::default()

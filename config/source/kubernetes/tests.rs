@@ -1,6 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::store::Store;
+use super::trouble::Trouble;
 use crate::codes;
 use crate::resources::ObjectKey;
 use crate::source::decode::Kind;
@@ -159,12 +160,13 @@ fn an_object_that_cannot_be_read_keeps_its_last_good_version() {
 }
 
 #[test]
-fn trouble_is_told_once_and_ends_with_the_next_list() {
+fn trouble_is_told_once_and_ends_where_all_is_well() {
     let mut store = Store::default();
     list(&mut store, Kind::Node, [json!({"metadata": {"name": "a"}})]);
-    assert!(store.is_troubled(Kind::Node, "refused".to_owned()).objects);
-    assert!(!store.is_troubled(Kind::Node, "refused".to_owned()).objects);
-    store.is_troubled(Kind::Pod, "refused".to_owned());
+    let refused = || Trouble::of_asking("refused");
+    assert!(store.is_troubled(Kind::Node, refused()).objects);
+    assert!(!store.is_troubled(Kind::Node, refused()).objects);
+    store.is_troubled(Kind::Pod, refused());
     assert!(store.has_tried(&[Kind::Node, Kind::Pod]));
     assert!(store.knows(&[Kind::Node]));
     assert!(!store.knows(&[Kind::Pod]));
@@ -172,8 +174,16 @@ fn trouble_is_told_once_and_ends_with_the_next_list() {
     assert_eq!(findings.len(), 1, "one for all kinds: {findings:?}");
     assert!(findings[0].message.contains("Node, Pod"), "{findings:?}");
     assert_eq!(store.resources().nodes.len(), 1, "what is known stays");
-    list(&mut store, Kind::Node, []);
-    list(&mut store, Kind::Pod, []);
+    for kind in [Kind::Node, Kind::Pod] {
+        list(&mut store, kind, []);
+        assert_eq!(
+            store.findings().len(),
+            1,
+            "what is listed may not be watched"
+        );
+        assert!(store.is_well(kind).objects);
+        assert!(!store.is_well(kind).objects);
+    }
     assert_eq!(store.findings(), []);
 }
 

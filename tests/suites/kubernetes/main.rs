@@ -9,6 +9,7 @@ mod kube_proxy;
 mod nodes;
 mod peers;
 mod reports;
+mod rights;
 mod robust;
 mod roles;
 mod secrets;

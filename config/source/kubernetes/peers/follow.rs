@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
 use crate::source::kubernetes::Backoff;
-use crate::source::kubernetes::watch::reason;
+use crate::source::kubernetes::trouble::{PROOF, is_passing, reason};
 
 const FIRST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ impl Default for Patience {
         Self {
             list: Duration::from_secs(10),
             silence: Duration::from_secs(45),
-            proof: Duration::from_secs(4),
+            proof: PROOF,
         }
     }
 }
@@ -143,90 +143,12 @@ impl Patience {
     }
 }
 
-/// What happens to every watch once in a while. A refusal comes as a watch that failed, too.
-fn is_passing(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::WatchError(status) => status.code == 410,
-        watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 410,
-        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => false,
-        watcher::Error::WatchFailed(_) => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
-    use std::net::{TcpListener, TcpStream};
-    use std::sync::mpsc;
-
     use k8s_openapi::api::core::v1::Secret;
 
     use super::*;
-
-    /// How the server of a test behaves with its next connection.
-    #[derive(Clone, Copy, Debug)]
-    enum Answer {
-        /// A list of one object in this version.
-        List(u32),
-        /// The beginning of an answer, and nothing more.
-        Begins,
-        /// Nothing at all.
-        Nothing,
-        /// It is not allowed.
-        Refusal,
-    }
-
-    fn head_of(stream: &mut TcpStream) -> String {
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
-            head.extend_from_slice(&byte);
-        }
-        String::from_utf8(head).expect("a head is text")
-    }
-
-    /// Answers connections as told, in turn; tells what was asked. Later ones are not answered.
-    fn server(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (asked, questions) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut open = Vec::new();
-            let mut answers = answers.into_iter();
-            for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let head = head_of(&mut stream);
-                let line = head.lines().next().unwrap_or_default().to_owned();
-                let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-                let answer = match answers.next().unwrap_or(Answer::Nothing) {
-                    Answer::List(version) => {
-                        let body = format!(
-                            r#"{{"kind":"SecretList","apiVersion":"v1","metadata":{{"resourceVersion":"{version}"}},"items":[{{"metadata":{{"name":"a","resourceVersion":"{version}"}}}}]}}"#
-                        );
-                        let length = body.len();
-                        format!("{json}connection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-                    }
-                    Answer::Begins => format!("{json}transfer-encoding: chunked\r\n\r\n"),
-                    Answer::Nothing => String::new(),
-                    Answer::Refusal => {
-                        let body = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","reason":"Forbidden","code":403}"#;
-                        let length = body.len();
-                        let head = json.replace("200 OK", "403 Forbidden");
-                        format!("{head}connection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-                    }
-                };
-                let written = stream.write_all(answer.as_bytes());
-                written.expect("the client reads");
-                // A connection that is closed would say that something is wrong.
-                if !answer.contains("connection: close") {
-                    open.push(stream);
-                }
-                // The test may be over.
-                let _ = asked.send(line);
-            }
-        });
-        (url, questions)
-    }
+    use crate::source::kubernetes::scripted::{Answer, server};
 
     /// Long enough for a loaded machine where something comes, short where nothing does.
     const PATIENCE: Patience = Patience {
@@ -319,9 +241,9 @@ mod tests {
     async fn a_watch_that_is_refused_is_a_trouble_until_one_goes_on() {
         let (url, _questions) = server(vec![
             Answer::List(1),
-            Answer::Refusal,
+            Answer::Status(403),
             Answer::List(2),
-            Answer::Refusal,
+            Answer::Status(403),
             Answer::List(3),
             Answer::Begins,
             Answer::List(4),
@@ -331,7 +253,7 @@ mod tests {
             ..PATIENCE
         };
         let told = told(&url, patience, "4").await;
-        let expected = ["1", "well", "no", "2", "no", "3", "well", "4"];
+        let expected = ["1", "well", "told 403", "2", "told 403", "3", "well", "4"];
         assert_eq!(told, expected);
     }
 }

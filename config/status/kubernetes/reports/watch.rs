@@ -13,7 +13,9 @@ use tokio::sync::watch as channel;
 use tokio::time::sleep;
 
 use super::seen::{Seen, l2, name, state};
-use crate::source::kubernetes::{Backoff, Shared, is_absent, object_json, watch_error_text};
+use crate::source::kubernetes::{
+    Backoff, Shared, is_absent, is_refused, object_json, watch_error_text,
+};
 
 /// Between tries.
 const FIRST: Duration = Duration::from_millis(500);
@@ -84,8 +86,15 @@ pub(super) async fn watch(
                 Some(Err(error)) => {
                     // A watch that ends is opened anew by the stream itself.
                     let why = watch_error_text(&error);
-                    if matches!(error, watcher::Error::InitialListFailed(_)) && told != why {
-                        tracing::warn!("{} objects cannot be seen: {why}", what.kind);
+                    let verb = match &error {
+                        watcher::Error::InitialListFailed(_) => Some("list"),
+                        error if is_refused(error) => Some("watch"),
+                        _ => None,
+                    };
+                    if let Some(verb) = verb
+                        && told != why
+                    {
+                        tracing::warn!("{} objects cannot be seen (verb {verb}): {why}", what.kind);
                         told = why;
                     }
                     sleep(backoff.pause()).await;
