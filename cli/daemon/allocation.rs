@@ -8,7 +8,7 @@ use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Outcome};
 
-use crate::daemon::reload::Control;
+use crate::daemon::control::Control;
 use crate::daemon::settings::Role;
 
 /// Where allocations are kept.

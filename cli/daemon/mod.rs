@@ -11,12 +11,12 @@
 mod allocation;
 mod capabilities;
 mod cluster;
+mod control;
 mod limits;
 pub mod logging;
 mod notify;
 mod outdated;
 mod peers;
-mod reload;
 mod report;
 mod rows;
 mod scrape;
@@ -41,11 +41,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use capabilities::Capabilities;
+use control::{Control, Ends, Parts};
 use logging::Log;
 use notify::Notify;
 use peers::Found;
 pub use peers::PeerArgs;
-use reload::{Control, Ends, Parts};
 use scrape::Metrics;
 use settings::{Misdirected, ReasonHeader, Role};
 pub use settings::{RunArgs, Settings};

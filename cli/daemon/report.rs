@@ -10,7 +10,7 @@ use gatehouse_config::source::kubernetes::is_reported;
 use gatehouse_config::status::kubernetes::{Announced, Message, Reports};
 use gatehouse_lb_speaker::{AddressState, Announcement, Interfaces, Plan, SpeakerState};
 
-use crate::daemon::reload::Control;
+use crate::daemon::control::Control;
 
 impl Control {
     /// Tells the cluster what is announced here and what is wrong with objects; nothing before all

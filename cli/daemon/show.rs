@@ -12,7 +12,7 @@ use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_lb_speaker::{SpeakerState, allocate};
 
 use crate::daemon::cluster::InCluster;
-use crate::daemon::reload::Control;
+use crate::daemon::control::Control;
 use crate::daemon::rows;
 use crate::daemon::scrape::{Known, Metrics};
 

@@ -19,7 +19,7 @@ use gatehouse_lb_speaker::{
 };
 
 use crate::daemon::DaemonError;
-use crate::daemon::reload::Control;
+use crate::daemon::control::Control;
 use crate::daemon::settings::{Role, Settings};
 pub(super) use found::Found;
 

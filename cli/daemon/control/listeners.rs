@@ -1,0 +1,56 @@
+//! Where is listened.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, UdpSocket};
+
+use gatehouse_config::model::Model;
+use gatehouse_gateway::compile::{Host, Placement, place, place_behind_services};
+use gatehouse_lb_speaker::Outcome;
+
+use super::Control;
+use crate::daemon::rows;
+use crate::daemon::settings::Role;
+
+impl Control {
+    /// Where is listened.
+    pub(super) fn place(&self, model: &Model, outcome: &Outcome) -> Placement {
+        match self.settings.role {
+            Role::Speaker => Placement::default(),
+            Role::Gateway => {
+                place_behind_services(model, &self.settings.listen, self.settings.kube)
+            }
+            Role::All => {
+                let endpoints = match self.settings.kube {
+                    true => own_endpoints(model),
+                    false => Vec::new(),
+                };
+                let host = Host {
+                    listen: &self.settings.listen,
+                    holds_addresses: self.capabilities.can_announce(),
+                    endpoints: &endpoints,
+                };
+                place(model, &rows::held(outcome), host)
+            }
+        }
+    }
+
+    /// Tries listeners again that could not be opened, or were lost.
+    pub fn retry_listeners(&mut self) {
+        self.in_force.listening = self.gateway.retry();
+        self.log();
+    }
+}
+
+/// The endpoints of the gateway's Services that are this host.
+fn own_endpoints(model: &Model) -> Vec<IpAddr> {
+    let gateways = model.services.iter().filter(|service| service.is_gateway);
+    let endpoints = gateways
+        .flat_map(|service| &service.ports)
+        .flat_map(|port| &port.endpoints);
+    let all: BTreeSet<IpAddr> = endpoints
+        .filter_map(|endpoint| Some(endpoint.address.inet()?.ip()))
+        .collect();
+    // Whoever can be bound to is an address of ours.
+    let is_ours = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
+    all.into_iter().filter(is_ours).collect()
+}
