@@ -5,7 +5,8 @@
 //! ```text
 //! Reports (what there is to tell) ─┐
 //!                                  ├─► acts (pure): what differs ──► run: one request after the
-//! what is seen of it ──────────────┘                                  other, few at once
+//! what is seen of it ──────────────┘                                  other, few at once, and
+//!                                                                     notes: events of Services
 //! ```
 //!
 //! None of this decides anything: it comes after addresses, and where the cluster has not got the
@@ -14,7 +15,9 @@
 mod acts;
 mod istio;
 mod l2;
+mod notes;
 mod owner;
+mod request;
 mod run;
 mod seen;
 mod state;

@@ -1,31 +1,30 @@
 //! Writes what there is to tell and is not told yet: after addresses, few requests at once, and no
 //! object twice in a moment.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::DynamicObject;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::{mpsc, watch as channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::super::events::{Note, Role};
+use super::super::events::Note;
 use super::super::leader::Leadership;
-use super::super::lease::REQUEST;
 use super::acts::{Act, Place, What, state};
 use super::l2::{Here, acts};
+use super::notes::Notes;
 use super::owner::Owner;
+use super::request::{Done, send};
 use super::seen::Seen;
 use super::state::Component;
 use super::watch::{L2, STATE, Sight, watch};
-use super::{Announced, Reports, istio};
+use super::{Reports, istio};
 use crate::resources::ObjectKey;
-use crate::source::kubernetes::{Backoff, Cluster, Shared, error_text, resource_of};
+use crate::source::kubernetes::{Backoff, Cluster, Shared};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 4;
@@ -47,23 +46,12 @@ const MOST_REFUSALS: usize = 64;
 /// For so long after the start nothing of this node's is removed: it may announce it again.
 const START: Duration = Duration::from_secs(15);
 
-/// What came of a request.
-enum Done {
-    Written,
-    /// It is another version by now; the watch brings it.
-    Conflict,
-    /// It is not there (any more).
-    Gone,
-    Refused(String),
-    Away(String),
-}
-
 /// Tells.
 pub(crate) struct Reporter {
     client: Client,
     runtime: tokio::runtime::Handle,
     shared: Shared,
-    notes: mpsc::Sender<Note>,
+    notes: Notes,
     node: String,
     namespace: String,
     owner: Option<Owner>,
@@ -76,9 +64,6 @@ pub(crate) struct Reporter {
     backoff: Backoff,
     /// Refusals that the log has.
     refused: HashSet<(&'static str, String)>,
-    /// Services that an event was written about: announced, or on no interface.
-    assigned: BTreeSet<ObjectKey>,
-    failed: BTreeSet<ObjectKey>,
 }
 
 impl Reporter {
@@ -93,7 +78,7 @@ impl Reporter {
             client: cluster.client().clone(),
             runtime: cluster.runtime().clone(),
             shared: cluster.shared().clone(),
-            notes,
+            notes: Notes::new(notes, node),
             node: node.to_owned(),
             namespace: namespace.to_owned(),
             owner: None,
@@ -104,8 +89,6 @@ impl Reporter {
             pause_until: None,
             backoff: Backoff::new(FIRST, MOST),
             refused: HashSet::new(),
-            assigned: BTreeSet::new(),
-            failed: BTreeSet::new(),
         }
     }
 
@@ -250,60 +233,8 @@ impl Reporter {
         }
         found.retain(|act| !self.later.contains_key(&(act.place, act.key.clone())));
         self.queue.extend(found);
-        self.tell(reports, matches!(seen.l2, Sight::Absent));
+        self.notes.tell(reports, matches!(seen.l2, Sight::Absent));
         again
-    }
-
-    /// Events of Services that are announced from now on, or cannot be. Where there are statuses,
-    /// they tell what was announced already.
-    fn tell(&mut self, reports: &Reports, without_statuses: bool) {
-        self.assigned
-            .retain(|service| reports.announced.contains_key(service));
-        self.failed
-            .retain(|service| reports.announced.contains_key(service));
-        for (service, how) in &reports.announced {
-            match how {
-                Announced::Yes { .. } => {
-                    self.failed.remove(service);
-                    if without_statuses && self.assigned.insert(service.clone()) {
-                        self.note(self.assigned_note(service));
-                    }
-                }
-                Announced::NoInterface { address } if self.failed.insert(service.clone()) => {
-                    self.note(Note {
-                        service: service.clone(),
-                        is_warning: true,
-                        by: Role::Speaker,
-                        reason: "announceFailed",
-                        message: format!(
-                            "the interfaces specified by LB IP \"{address}\" doesn't exist in \
-                             assigned node \"{}\" with protocol \"layer2\"",
-                            self.node
-                        ),
-                    });
-                }
-                Announced::NoInterface { .. } | Announced::Perhaps => {}
-            }
-        }
-    }
-
-    fn assigned_note(&self, service: &ObjectKey) -> Note {
-        Note {
-            service: service.clone(),
-            is_warning: false,
-            by: Role::Speaker,
-            reason: "nodeAssigned",
-            message: format!(
-                "announcing from node \"{}\" with protocol \"layer2\"",
-                self.node
-            ),
-        }
-    }
-
-    fn note(&self, note: Note) {
-        if let Err(error) = self.notes.try_send(note) {
-            tracing::warn!(%error, "an event is left out");
-        }
     }
 
     fn done(&mut self, act: Act, done: Done) {
@@ -317,7 +248,7 @@ impl Reporter {
                     ..
                 } = &act.what
                 {
-                    self.note(self.assigned_note(service));
+                    self.notes.say_assigned(service);
                 }
                 match act.what {
                     What::Delete {
@@ -356,67 +287,6 @@ impl Place {
             Self::Object(kind) => kind.name(),
         }
     }
-}
-
-async fn send(client: Client, act: Act) -> (Act, Done) {
-    let resource = match act.place {
-        Place::L2 => L2.resource(),
-        Place::State => STATE.resource(),
-        Place::Object(kind) => resource_of(kind),
-    };
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &act.key.namespace, &resource);
-    let name = act.key.name.as_str();
-    let patching = PatchParams {
-        field_manager: Some("gatehouse".to_owned()),
-        ..PatchParams::default()
-    };
-    let request = async {
-        match &act.what {
-            What::Create { object, status, .. } => {
-                let object: DynamicObject =
-                    serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
-                let posting = PostParams {
-                    field_manager: Some("gatehouse".to_owned()),
-                    ..PostParams::default()
-                };
-                api.create(&posting, &object).await?;
-                let status = serde_json::json!({"status": status});
-                api.patch_status(name, &patching, &Patch::Merge(&status))
-                    .await
-                    .map(drop)
-            }
-            What::Status(patch) => {
-                let patch = Patch::Merge(patch);
-                api.patch_status(name, &patching, &patch).await.map(drop)
-            }
-            What::Patch(patch) => api
-                .patch(name, &patching, &Patch::Merge(patch))
-                .await
-                .map(drop),
-            What::Delete { version, .. } => {
-                let deleting = DeleteParams {
-                    preconditions: Some(Preconditions {
-                        resource_version: Some(version.clone()),
-                        uid: None,
-                    }),
-                    ..DeleteParams::default()
-                };
-                api.delete(name, &deleting).await.map(drop)
-            }
-        }
-    };
-    let done = match timeout(REQUEST, request).await {
-        Ok(Ok(())) => Done::Written,
-        Ok(Err(kube::Error::Api(status))) => match status.code {
-            409 => Done::Conflict,
-            404 => Done::Gone,
-            429 | 500.. => Done::Away(error_text(&kube::Error::Api(status))),
-            _ => Done::Refused(error_text(&kube::Error::Api(status))),
-        },
-        Ok(Err(error)) => Done::Away(error_text(&error)),
-        Err(_) => Done::Away(format!("no answer within {} s", REQUEST.as_secs())),
-    };
-    (act, done)
 }
 
 async fn at(when: Option<Instant>) {
