@@ -98,9 +98,12 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Carries until both sides are done, and takes note of it. Whether the client broke off.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "a block uses the tunnel where it lies; arguments of an async function, and parts \
+                  taken out of them, would be in the task twice, for as long as it is idle"
+    )]
     pub fn carry(mut self) -> impl Future<Output = bool> {
-        // A block that uses the tunnel where it lies: arguments of an async function, and parts that
-        // are taken out of it, would be in the task twice, for as long as it is idle.
         async move {
             let connection = &mut self.connection;
             let worker = &connection.worker;
