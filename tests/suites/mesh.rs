@@ -204,9 +204,13 @@ fn access_logs_are_as_mesh_and_telemetries_say() {
     let front = front(&echo, rules, &documents);
     assert_eq!(front.get("/good", &["x-who: me"]).status, 200);
     assert_eq!(front.get("/bad", &[]).status, 503);
-    let text = log_text(&all, |text| text.lines().count() == 2);
+    let text = log_text(&all, |text| {
+        text.ends_with('\n') && text.lines().count() == 2
+    });
     assert_eq!(text, "me 200 one\n- 503 -\n");
-    let text = log_text(&errors, |text| text.lines().count() == 1);
+    let text = log_text(&errors, |text| {
+        text.ends_with('\n') && text.lines().count() == 1
+    });
     assert_eq!(text, "{\"code\":503,\"path\":\"/bad\"}\n");
 
     let metrics = front.gatehouse.api("/stats/prometheus");

@@ -36,7 +36,10 @@ impl Recorded {
 
     fn lines(&self) -> Vec<String> {
         let log = fs::read_to_string(self.certs.path().join("access.log"));
-        log.unwrap_or_default().lines().map(str::to_owned).collect()
+        let log = log.unwrap_or_default();
+        // A line that is being written has no end yet.
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        whole.lines().map(str::to_owned).collect()
     }
 
     /// Lines of connections that no server took, after one of a request that was served: lines come

@@ -124,8 +124,12 @@ impl Lan {
         }
         let line = eventually("a line of the access log", DEADLINE, || {
             let log = fs::read_to_string(self.config.file("access.log")).ok()?;
-            let line = log.lines().find(|line| line.contains(path))?;
-            Some(line.to_owned())
+            // A line that is being written has no end yet.
+            let mut lines = log
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let line = lines.find(|line| line.contains(path))?;
+            Some(line.trim_end().to_owned())
         });
         format!("{} {line}", answer.status)
     }
