@@ -50,7 +50,7 @@ use scrape::Metrics;
 use settings::{Misdirected, ReasonHeader, Role};
 pub use settings::{RunArgs, Settings};
 
-/// How often listeners that could not be opened are tried again, and health is shown anew.
+/// How often listeners that could not be opened are tried again, and other nodes are looked at.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How long a start waits for addresses to be announced before it says that it is ready.
@@ -163,6 +163,7 @@ async fn serve(
         identity(&settings),
         speaker.clone(),
         members.clone(),
+        access_log.drops(),
     ));
     let mut speaking = speaker.as_ref().map(|speaker| speaker.states());
     let mut nodes = members.as_ref().map(|members| members.views());
@@ -170,6 +171,7 @@ async fn serve(
     let view = Arc::new(arc_swap::ArcSwap::from_pointee(View::default()));
     let state = AdminState {
         view: Arc::clone(&view),
+        states: Arc::new(gateway.counters()),
         scrape: Arc::clone(&metrics) as Arc<dyn admin::Scrape>,
         logging: log as Arc<dyn admin::Logging>,
     };
@@ -198,7 +200,7 @@ async fn serve(
     control.notice(watch.as_ref().and_then(Watch::finding));
     control.reload(true);
     control.wait_for_addresses(PATIENCE).await;
-    control.show().await;
+    control.show();
     let notify = Notify::new();
     notify.ready();
     started();
@@ -220,7 +222,7 @@ async fn serve(
                     control.link_changed(&state);
                     control.report();
                 }
-                control.show().await;
+                control.show();
             }
             () = cluster_changed(watched.as_ref()) => control.reload(false),
             () = changed(&mut leading) => control.dealing_changed(),
@@ -233,7 +235,7 @@ async fn serve(
                 }
                 control.retry_listeners();
                 control.look_at_nodes();
-                control.show().await;
+                control.show_news();
             }
             () = alive.beat() => {}
             event = signals.next() => match event {

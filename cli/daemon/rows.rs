@@ -7,12 +7,9 @@ use gatehouse_config::model::{
     Action, Conditions, Destination, MatchedPath, Model, Route, RouteMatch, TcpRoute,
 };
 use gatehouse_config::resources::{ObjectKey, Resources};
-use gatehouse_gateway::admin::view::{
-    AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow,
-};
+use gatehouse_gateway::admin::view::{AddressRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow};
 use gatehouse_gateway::compile::Placement;
 use gatehouse_gateway::snapshot::{Listener, ServerId, Serves, Snapshot};
-use gatehouse_gateway::worker::EndpointHealth;
 use gatehouse_lb_speaker::{AddressState, Decision, Outcome, Plan, SpeakerState};
 
 /// Every Service, with the columns of `kubectl get svc`.
@@ -140,19 +137,6 @@ fn show_state(row: &mut AddressRow, state: &AddressState, node: &str) {
     };
     row.state = name.to_owned();
     row.reason = reason;
-}
-
-/// Whether each endpoint may be chosen: by any worker.
-pub fn available(health: &[Vec<EndpointHealth>]) -> Vec<bool> {
-    let longest = health.iter().map(Vec::len).max().unwrap_or_default();
-    (0..longest)
-        .map(|i| {
-            health
-                .iter()
-                .filter_map(|worker| worker.get(i))
-                .any(|endpoint| endpoint.available)
-        })
-        .collect()
 }
 
 /// Every socket that accepts.
@@ -378,50 +362,6 @@ fn action(model: &Model, action: &Action) -> (String, Vec<String>) {
         }
         Action::DirectResponse(direct) => (format!("respond {}", direct.status), Vec::new()),
     }
-}
-
-/// The health of the endpoints of a DYNAMIC_DNS entry: there are none to look at.
-const AT_REQUEST_TIME: &str = "resolved at request time";
-
-/// Every endpoint, with what the workers know of it.
-pub fn endpoints(snapshot: &Snapshot, health: &[Vec<EndpointHealth>]) -> Vec<EndpointRow> {
-    let mut rows = Vec::new();
-    for cluster in &snapshot.clusters {
-        rows.extend(cluster.dynamic_dns.as_deref().map(|dynamic| EndpointRow {
-            cluster: cluster.name.to_string(),
-            address: format!("*{}:{}", dynamic.suffix, dynamic.port),
-            health: AT_REQUEST_TIME.to_owned(),
-            weight: 1,
-            ..EndpointRow::default()
-        }));
-        for i in cluster.endpoints.clone() {
-            let Some(endpoint) = snapshot.endpoints.get(i as usize) else {
-                continue;
-            };
-            let seen = || {
-                health
-                    .iter()
-                    .filter_map(|worker| worker.get(i as usize))
-                    .filter(|health| health.address == endpoint.address)
-            };
-            let ejected = seen().any(|health| !health.available);
-            rows.push(EndpointRow {
-                cluster: cluster.name.to_string(),
-                address: endpoint.address.to_string(),
-                health: if ejected {
-                    "ejected: connects fail"
-                } else {
-                    "healthy"
-                }
-                .to_owned(),
-                workload: endpoint.workload.workload.clone(),
-                weight: endpoint.weight,
-                active: Some(seen().map(|health| u64::from(health.active)).sum()),
-                requests: None,
-            });
-        }
-    }
-    rows
 }
 
 /// Addresses of every Service that has some.

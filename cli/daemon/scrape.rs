@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gatehouse_gateway::Counters;
 use gatehouse_gateway::admin::{BoxFuture, Scrape};
 use gatehouse_gateway::observe::exposition::Exposition;
-use gatehouse_gateway::observe::{GatewayState, Labels, RenderOptions, clusters, process, render};
+use gatehouse_gateway::observe::{
+    Drops, GatewayState, Labels, RenderOptions, clusters, process, render,
+};
 use gatehouse_gateway::snapshot::Snapshot;
 use gatehouse_lb_speaker::{Members, Speaker};
 
@@ -14,7 +16,7 @@ use gatehouse_lb_speaker::{Members, Speaker};
 pub struct Known {
     /// The label sets that counters name.
     pub labels: Labels,
-    /// The configuration's state.
+    /// The configuration's state, without what counts for itself.
     pub gateway: GatewayState,
     /// The clusters, whose limits and detectors count for themselves.
     pub snapshot: Arc<Snapshot>,
@@ -29,6 +31,7 @@ pub struct Metrics {
     options: RenderOptions,
     speaker: Option<Arc<Speaker>>,
     members: Option<Arc<Members>>,
+    drops: Drops,
     /// Locked for a copy; never on the data path.
     known: Mutex<Arc<Known>>,
 }
@@ -40,12 +43,14 @@ impl Metrics {
         options: RenderOptions,
         speaker: Option<Arc<Speaker>>,
         members: Option<Arc<Members>>,
+        drops: Drops,
     ) -> Self {
         Self {
             counters,
             options,
             speaker,
             members,
+            drops,
             known: Mutex::default(),
         }
     }
@@ -65,14 +70,12 @@ impl Scrape for Metrics {
         Box::pin(async {
             let counters = self.counters.metrics().await;
             let known = self.known();
+            let state = GatewayState {
+                access_log_dropped: self.drops.count(),
+                ..known.gateway.clone()
+            };
             let mut out = Exposition::new();
-            render(
-                &mut out,
-                &self.options,
-                &known.labels,
-                &counters,
-                &known.gateway,
-            );
+            render(&mut out, &self.options, &known.labels, &counters, &state);
             clusters::render(&mut out, &known.snapshot);
             process::render(&mut out);
             out.append(&known.pools);

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_gateway::admin::View;
-use gatehouse_gateway::admin::view::{Asked, Rows};
-use gatehouse_gateway::observe::{AccessLog, GatewayState};
+use gatehouse_gateway::admin::view::Rows;
+use gatehouse_gateway::observe::GatewayState;
 use gatehouse_lb_speaker::{SpeakerState, allocate};
 
 use crate::daemon::cluster::InCluster;
@@ -33,13 +33,20 @@ impl Control {
     }
 
     /// Shows what is in force now.
-    pub async fn show(&mut self) {
-        let health = self.counters.health().await;
+    pub fn show(&mut self) {
         self.log();
-        self.publish(&health);
+        self.publish();
     }
 
-    pub(super) fn publish(&mut self, health: &[Vec<gatehouse_gateway::worker::EndpointHealth>]) {
+    /// The same where findings are others than before: nothing else changes by itself.
+    pub fn show_news(&mut self) {
+        let Some(shown) = &self.shown else { return };
+        if shown.view.load().findings != self.findings(&self.speaker_state()) {
+            self.show();
+        }
+    }
+
+    fn publish(&mut self) {
         let speaker = self.speaker_state();
         let findings = self.findings(&speaker);
         let Some(shown) = &self.shown else { return };
@@ -68,7 +75,7 @@ impl Control {
                 ],
                 workers: self.gateway.workers() as u64,
                 rules: in_force.model.proxy.metrics.clone(),
-                access_log_dropped: self.access_log.as_ref().map_or(0, AccessLog::dropped),
+                access_log_dropped: 0, // asked for with every scrape
                 label_sets_refused: self.gateway.label_sets_refused(),
             },
             labels: self.gateway.labels(),
@@ -102,15 +109,8 @@ impl Control {
                 let (model, placement) = (Arc::clone(model), Arc::clone(placement));
                 move || rows::routes(&model, &placement)
             }),
-            endpoints: Rows::new({
-                let (snapshot, health) = (Arc::clone(&snapshot), health.to_vec());
-                move || rows::endpoints(&snapshot, &health)
-            }),
             findings,
-            asked: Asked {
-                available: rows::available(health),
-                snapshot,
-            },
+            snapshot,
         }));
     }
 
@@ -145,7 +145,7 @@ impl Control {
     }
 
     /// Logs findings that were not there before.
-    pub(super) fn log(&mut self) {
+    fn log(&mut self) {
         let speaker = self.speaker_state();
         let mut now = BTreeSet::new();
         for finding in self.findings(&speaker) {

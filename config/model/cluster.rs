@@ -133,7 +133,7 @@ pub enum TransportProtocol {
 }
 
 /// The destination side of a metric, as far as the service gives it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DestinationLabels {
     /// `destination_service`: the host, `productpage.default.svc.cluster.local`.
     pub service: String,
@@ -144,7 +144,7 @@ pub struct DestinationLabels {
 }
 
 /// The destination side of a metric, as far as the endpoint gives it; `unknown` where it does not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WorkloadLabels {
     /// `destination_workload`.
     pub workload: String,

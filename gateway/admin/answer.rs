@@ -14,8 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::admin::server::Server;
-use crate::admin::view::Asked;
-use crate::admin::{AdminState, View, guard, page};
+use crate::admin::{AdminState, EndpointRow, View, endpoints, guard, page};
 use crate::observe::exposition;
 use crate::why::{Health, Question, explain};
 
@@ -73,25 +72,42 @@ impl Site {
             (_, "/stats/prometheus") if server != Server::Health => self.metrics().await,
             (Server::Status, "/metrics") => self.metrics().await,
             (Server::Status | Server::Health, "/healthz/ready") => self.ready(""),
-            (Server::Admin, _) => self.admin(path, request.uri().query()),
+            (Server::Admin, _) => self.admin(path, request.uri().query()).await,
             _ => not_found(server, path),
         }
     }
 
-    fn admin(&self, path: &str, query: Option<&str>) -> Answer {
+    async fn admin(&self, path: &str, query: Option<&str>) -> Answer {
+        // Before the view, which then has the endpoints that were asked for or later ones.
+        let states = match path {
+            "/" | "/api/v1/endpoints" | "/api/v1/why" | "/config_dump" | "/clusters" => {
+                self.state.states.endpoint_states().await
+            }
+            _ => Vec::new(),
+        };
         let view = self.state.view.load();
+        let endpoints = || endpoints::rows(&view.snapshot, &states);
         match path {
-            "/" => body(StatusCode::OK, HTML, page::render(&view)),
+            "/" => body(StatusCode::OK, HTML, page::render(&view, &endpoints())),
             "/api/v1/services" => rows(&view, &view.services),
             "/api/v1/addresses" => rows(&view, &view.addresses),
             "/api/v1/routes" => rows(&view, &view.routes),
-            "/api/v1/endpoints" => rows(&view, &view.endpoints),
+            "/api/v1/endpoints" => rows(&view, &endpoints()),
             "/api/v1/listeners" => rows(&view, &view.listeners),
             "/api/v1/findings" => rows(&view, &view.findings),
-            "/api/v1/why" => why(&view, query.unwrap_or_default()),
-            "/config_dump" => rows(&view, &**view),
-            "/clusters" if wants_json(query) => rows(&view, &view.endpoints),
-            "/clusters" => text(StatusCode::OK, clusters(&view)),
+            "/api/v1/why" => {
+                let available = endpoints::available(&view.snapshot, &states);
+                why(&view, &available, query.unwrap_or_default())
+            }
+            "/config_dump" => rows(
+                &view,
+                &Everything {
+                    view: &view,
+                    endpoints: endpoints(),
+                },
+            ),
+            "/clusters" if wants_json(query) => rows(&view, &endpoints()),
+            "/clusters" => text(StatusCode::OK, clusters(&endpoints())),
             "/listeners" if wants_json(query) => rows(&view, &view.listeners),
             "/listeners" => {
                 let mut out = String::new();
@@ -158,21 +174,22 @@ impl Site {
     }
 }
 
-/// Envoy's text form: `cluster::address::key::value`.
+/// What there is to show, as one.
+#[derive(Serialize)]
+struct Everything<'v> {
+    #[serde(flatten)]
+    view: &'v View,
+    endpoints: Vec<EndpointRow>,
+}
+
 /// What would become of the request that the query describes: `url`, and perhaps `method`, `from`
 /// and any number of `header=NAME:VALUE`.
-fn why(view: &View, query: &str) -> Answer {
+fn why(view: &View, available: &[bool], query: &str) -> Answer {
     match question(query) {
-        Ok(question) => {
-            let Asked {
-                snapshot,
-                available,
-            } = &view.asked;
-            match explain(snapshot, Health(available), &question) {
-                Ok(explanation) => rows(view, &explanation),
-                Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
-            }
-        }
+        Ok(question) => match explain(&view.snapshot, Health(available), &question) {
+            Ok(explanation) => rows(view, &explanation),
+            Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+        },
         Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     }
 }
@@ -204,9 +221,10 @@ fn question(query: &str) -> Result<Question, String> {
     Ok(question)
 }
 
-fn clusters(view: &View) -> String {
+/// Envoy's text form: `cluster::address::key::value`.
+fn clusters(endpoints: &[EndpointRow]) -> String {
     let mut out = String::new();
-    for endpoint in view.endpoints.iter() {
+    for endpoint in endpoints {
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             let _ = writeln!(
                 out,

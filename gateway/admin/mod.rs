@@ -4,6 +4,7 @@
 //! nothing but the log level.
 
 mod answer;
+mod endpoints;
 mod guard;
 mod page;
 mod server;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use gatehouse_config::Finding;
+
+use crate::worker::EndpointHealth;
 
 pub use server::{Admin, Server};
 pub use view::{AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow, View};
@@ -53,6 +56,8 @@ impl Default for AdminSettings {
 pub struct AdminState {
     /// The configuration; the daemon stores a new one after every change.
     pub view: Arc<ArcSwap<View>>,
+    /// Who knows of endpoints.
+    pub states: Arc<dyn EndpointStates>,
     /// Renders metrics.
     pub scrape: Arc<dyn Scrape>,
     /// The log level.
@@ -66,6 +71,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Scrape: Send + Sync {
     /// The whole text of `/stats/prometheus`.
     fn scrape(&self) -> BoxFuture<'_, String>;
+}
+
+/// What the workers know of endpoints, which changes with every request: it is asked for when
+/// somebody looks.
+pub trait EndpointStates: Send + Sync {
+    /// Of each worker what it knows, in the order of the snapshot's endpoints.
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>>;
 }
 
 /// Shows and changes the log level at run time.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 
-use crate::admin::View;
+use crate::admin::{EndpointRow, View};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--line:#8884;--soft:#888;--bad:#c0392b;--warn:#b9770e;--good:#1e8449}\
@@ -19,7 +19,7 @@ td,code{font-variant-numeric:tabular-nums}\
 nav a{margin-right:1rem}";
 
 /// Renders the view.
-pub(super) fn render(view: &View) -> String {
+pub(super) fn render(view: &View, endpoints: &[EndpointRow]) -> String {
     let mut page = Page(String::with_capacity(8 << 10));
     page.raw("<!doctype html><html lang=en><meta charset=utf-8>");
     page.raw("<meta name=viewport content='width=device-width'><title>gatehouse</title><style>");
@@ -43,7 +43,7 @@ pub(super) fn render(view: &View) -> String {
     services(&mut page, view);
     addresses(&mut page, view);
     routes(&mut page, view);
-    endpoints(&mut page, view);
+    endpoints_table(&mut page, endpoints);
     listeners(&mut page, view);
     page.0
 }
@@ -129,30 +129,24 @@ fn routes(page: &mut Page, view: &View) {
     });
 }
 
-fn endpoints(page: &mut Page, view: &View) {
+fn endpoints_table(page: &mut Page, rows: &[EndpointRow]) {
     let heads = [
         "Cluster", "Endpoint", "Health", "Workload", "Active", "Requests",
     ];
-    page.table(
-        "Endpoints",
-        "None.",
-        &heads,
-        &view.endpoints,
-        |page, row| {
-            page.cell("", &row.cluster);
-            page.cell("", &row.address);
-            let class = match row.health.as_str() {
-                "healthy" => "good",
-                health if health.starts_with("resolved") => "",
-                _ => "bad",
-            };
-            page.cell(class, &row.health);
-            page.cell("", &row.workload);
-            for count in [row.active, row.requests] {
-                page.cell("", &count.map_or_else(String::new, |n| n.to_string()));
-            }
-        },
-    );
+    page.table("Endpoints", "None.", &heads, rows, |page, row| {
+        page.cell("", &row.cluster);
+        page.cell("", &row.address);
+        let class = match row.health.as_str() {
+            "healthy" => "good",
+            health if health.starts_with("resolved") => "",
+            _ => "bad",
+        };
+        page.cell(class, &row.health);
+        page.cell("", &row.workload);
+        for count in [row.active, row.requests] {
+            page.cell("", &count.map_or_else(String::new, |n| n.to_string()));
+        }
+    });
 }
 
 fn listeners(page: &mut Page, view: &View) {

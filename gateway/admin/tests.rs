@@ -1,11 +1,17 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use gatehouse_config::model::{
+    Balancing, Cluster, ClusterPolicy, Endpoint, Model, UpstreamProtocol, WorkloadLabels,
+};
 use gatehouse_config::{Finding, Level};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::compile::{Placement, RouteLists, compile};
+use crate::observe::LabelTable;
+use crate::snapshot::Snapshot;
 
 struct Metrics;
 
@@ -45,8 +51,57 @@ fn anywhere() -> AdminSettings {
 fn state() -> AdminState {
     AdminState {
         view: Arc::new(ArcSwap::from_pointee(View::default())),
+        states: Arc::new(Workers),
         scrape: Arc::new(Metrics),
         logging: Arc::new(LogLevel(Mutex::new("info".to_owned()))),
+    }
+}
+
+/// One cluster with endpoints at 10.0.0.7 and 10.0.0.8.
+fn snapshot() -> Snapshot {
+    let workload = Arc::new(WorkloadLabels::default());
+    let endpoints = [7, 8].map(|last| Endpoint {
+        address: SocketAddr::from(([10, 0, 0, last], 9080)).into(),
+        weight: 1,
+        workload: Arc::clone(&workload),
+    });
+    let model = Model {
+        clusters: vec![Arc::new(Cluster {
+            name: "outbound|9080||productpage.default.svc.cluster.local".to_owned(),
+            labels: Arc::default(),
+            endpoints: endpoints.into(),
+            balancing: Balancing::RoundRobin,
+            protocol: UpstreamProtocol::Http1,
+            grpc_web: false,
+            connect_timeout: Duration::from_secs(1),
+            policy: ClusterPolicy::default(),
+        })],
+        ..Model::default()
+    };
+    let (mut labels, mut lists) = (LabelTable::new(), RouteLists::default());
+    let (nowhere, before) = (Placement::default(), Snapshot::default());
+    compile(&model, &nowhere, &mut labels, &mut lists, &before)
+}
+
+/// What a worker says of 10.0.0.7 and 10.0.0.8: whether each is available, and requests under way.
+fn states(all: [(bool, u32); 2]) -> Vec<EndpointHealth> {
+    let states = all.into_iter().zip(7..);
+    states
+        .map(|((available, active), last)| EndpointHealth {
+            address: SocketAddr::from(([10, 0, 0, last], 9080)).into(),
+            available,
+            active,
+        })
+        .collect()
+}
+
+/// Two workers.
+struct Workers;
+
+impl EndpointStates for Workers {
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>> {
+        let of_two = [[(true, 2), (false, 0)], [(true, 1), (true, 0)]];
+        Box::pin(async move { of_two.map(states).into() })
     }
 }
 
@@ -64,14 +119,7 @@ fn full_view() -> View {
             ..ServiceRow::default()
         }]
         .into(),
-        endpoints: vec![EndpointRow {
-            cluster: "outbound|9080||productpage.default.svc.cluster.local".to_owned(),
-            address: "10.0.0.7:9080".to_owned(),
-            health: "healthy".to_owned(),
-            active: Some(2),
-            ..EndpointRow::default()
-        }]
-        .into(),
+        snapshot: Arc::new(snapshot()),
         findings: vec![Finding {
             code: "GH0001",
             level: Level::Error,
@@ -146,10 +194,13 @@ async fn rows_are_json_and_each_server_has_its_own_paths() {
     let (_, _, body) = get(address, "/clusters").await;
     assert!(
         body.contains(
-            "outbound|9080||productpage.default.svc.cluster.local::10.0.0.7:9080::rq_active::2\n"
+            "outbound|9080||productpage.default.svc.cluster.local::10.0.0.7:9080::rq_active::3\n"
         ),
         "{body}"
     );
+    let dump = &dump["endpoints"];
+    assert_eq!(dump[0]["health"], "healthy");
+    assert_eq!(dump[1]["health"], "ejected: connects fail");
     for path in ["addresses", "routes", "endpoints", "listeners", "findings"] {
         let (status, _, body) = get(address, &format!("/api/v1/{path}")).await;
         assert_eq!((status, body.as_bytes()[0]), (200, b'['), "{path}");
@@ -171,6 +222,22 @@ async fn rows_are_json_and_each_server_has_its_own_paths() {
             assert!(head.contains("text/plain; version=0.0.4"), "{head}");
         }
     }
+}
+
+#[test]
+fn a_worker_with_another_configuration_knows_nothing() {
+    let snapshot = snapshot();
+    let nobody = [true, true];
+    assert_eq!(endpoints::available(&snapshot, &[]), nobody);
+    let one = [states([(true, 0), (false, 4)])];
+    assert_eq!(endpoints::available(&snapshot, &one), [true, false]);
+    let two = [one[0].clone(), states([(false, 0), (true, 0)])];
+    assert_eq!(endpoints::available(&snapshot, &two), nobody);
+    let other = [one[0].iter().rev().cloned().collect::<Vec<_>>()];
+    assert_eq!(endpoints::available(&snapshot, &other), nobody);
+    let rows = endpoints::rows(&snapshot, &other);
+    assert_eq!((rows[1].active, &*rows[1].health), (Some(0), "healthy"));
+    assert_eq!(endpoints::rows(&snapshot, &one)[1].active, Some(4));
 }
 
 #[tokio::test]

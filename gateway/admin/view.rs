@@ -29,22 +29,11 @@ pub struct View {
     pub listeners: Rows<ListenerRow>,
     /// Routes, in the order in which they are tried.
     pub routes: Rows<RouteRow>,
-    /// Endpoints of every cluster.
-    pub endpoints: Rows<EndpointRow>,
     /// Findings about the configuration, worst first.
     pub findings: Vec<Finding>,
-    /// What `why` is answered from.
+    /// What is served: endpoints are shown, and `why` is answered, from it.
     #[serde(skip)]
-    pub asked: Asked,
-}
-
-/// What questions about requests are answered from.
-#[derive(Clone, Debug, Default)]
-pub struct Asked {
-    /// What is served.
     pub snapshot: Arc<Snapshot>,
-    /// Whether each endpoint may be chosen, in the order of the snapshot's.
-    pub available: Vec<bool>,
 }
 
 impl Default for View {
@@ -57,9 +46,8 @@ impl Default for View {
             addresses: Rows::default(),
             listeners: Rows::default(),
             routes: Rows::default(),
-            endpoints: Rows::default(),
             findings: Vec::new(),
-            asked: Asked::default(),
+            snapshot: Arc::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, TransportProtocol};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::admin::{BoxFuture, EndpointStates};
 use crate::compile::{Placement, RouteLists, compile};
 use crate::net::{BoundTcp, BoundUdp, ListenError, ListenOptions};
 use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
@@ -238,17 +239,6 @@ impl Counters {
         sum
     }
 
-    /// What each worker knows of the endpoints, in the order of the snapshot's.
-    pub async fn health(&self) -> Vec<Vec<EndpointHealth>> {
-        let mut all = Vec::new();
-        for answer in self.ask(Command::Health) {
-            if let Ok(health) = answer.await {
-                all.push(health);
-            }
-        }
-        all
-    }
-
     fn ask<T>(&self, command: fn(oneshot::Sender<T>) -> Command) -> Vec<oneshot::Receiver<T>> {
         // All are asked before any is waited for, so that they count at the same time.
         self.workers
@@ -259,6 +249,20 @@ impl Counters {
                 receiver
             })
             .collect()
+    }
+}
+
+impl EndpointStates for Counters {
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>> {
+        Box::pin(async {
+            let mut all = Vec::new();
+            for answer in self.ask(Command::Health) {
+                if let Ok(states) = answer.await {
+                    all.push(states);
+                }
+            }
+            all
+        })
     }
 }
 

@@ -125,7 +125,7 @@ fn a_drain_answers_until_its_end() {
     // Commands are answered meanwhile.
     let metrics = block_on(counters.metrics());
     assert!(metrics.totals.connections >= 3, "{:?}", metrics.totals);
-    assert_eq!(block_on(counters.health()).len(), 1);
+    assert_eq!(block_on(counters.endpoint_states()).len(), 1);
     assert!(
         begun.elapsed() < min,
         "the machine is too slow for this test"
@@ -277,10 +277,7 @@ fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
         workload: Arc::clone(&workload),
     });
     Service {
-        key: ObjectKey {
-            namespace: "default".to_owned(),
-            name: name.to_owned(),
-        },
+        key: ObjectKey::new("default", name),
         labels: Default::default(),
         namespace_labels: Default::default(),
         request: Default::default(),

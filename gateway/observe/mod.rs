@@ -15,7 +15,7 @@ pub mod render;
 pub mod route_stats;
 mod series;
 
-pub use access_log::{AccessLog, AccessLogger, LogPlan, Resolved};
+pub use access_log::{AccessLog, AccessLogger, Drops, LogPlan, Resolved};
 pub use labels::{Identity, LabelSet, LabelTable, Labels};
 pub use metrics::{MetricsSnapshot, WorkerMetrics};
 pub use render::{GatewayState, RenderOptions, render};

@@ -37,7 +37,6 @@ impl Control {
     /// Tries listeners again that could not be opened, or were lost.
     pub fn retry_listeners(&mut self) {
         self.in_force.listening = self.gateway.retry();
-        self.log();
     }
 }
 

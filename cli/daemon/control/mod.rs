@@ -23,9 +23,9 @@ use gatehouse_config::source::kubernetes::{Cluster, SeenService};
 use gatehouse_config::source::{Dns, Files, LastGood, LastGoodFiles, Sources};
 use gatehouse_config::status::kubernetes::StatusWriter;
 use gatehouse_config::translate::Translator;
+use gatehouse_gateway::Gateway;
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::observe::AccessLog;
-use gatehouse_gateway::{Counters, Gateway};
 use gatehouse_lb_speaker::{Allocator, Members, Speaker};
 
 use crate::daemon::allocation::State;
@@ -51,7 +51,6 @@ pub struct Control {
     /// What the statuses of the cluster's Services say.
     pub(super) seen: Arc<BTreeMap<ObjectKey, SeenService>>,
     pub(super) gateway: Gateway,
-    pub(super) counters: Counters,
     pub(super) speaker: Option<Arc<Speaker>>,
     /// Heartbeats between nodes; none where this is the only one.
     pub(super) members: Option<Arc<Members>>,
@@ -133,7 +132,6 @@ impl Control {
             translator: Translator::default(),
             allocator: Allocator::new(),
             state: State::Forgotten,
-            counters: gateway.counters(),
             gateway,
             speaker,
             members,

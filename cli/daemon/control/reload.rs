@@ -157,7 +157,7 @@ impl Control {
                 false => self.in_force.loaded_at,
             },
         };
-        self.log();
+        self.show();
         self.report();
         let took = started.elapsed();
         let generation = self.gateway.snapshot().generation;
@@ -171,7 +171,6 @@ impl Control {
                 "configuration in force"
             );
         }
-        self.publish(&[]);
         self.spare_memory = Some(Instant::now());
     }
 

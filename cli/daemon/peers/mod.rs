@@ -210,9 +210,8 @@ impl Control {
         }
         self.arrivals = arrivals;
         self.in_force.plan = Arc::new(plan);
-        self.log();
+        self.show();
         self.report();
-        self.publish(&[]);
     }
 
     /// The speaker knows whether an interface can announce, and by which MAC address.

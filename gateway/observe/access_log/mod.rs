@@ -84,6 +84,17 @@ pub struct AccessLog {
     shared: Arc<Shared>,
 }
 
+/// Counts lines that were dropped.
+#[derive(Clone, Debug)]
+pub struct Drops(Arc<Shared>);
+
+impl Drops {
+    /// How many, so far.
+    pub fn count(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+}
+
 impl AccessLog {
     /// Starts the writer. It opens a log when the first line for it comes.
     ///
@@ -131,7 +142,12 @@ impl AccessLog {
 
     /// Lines dropped so far because the queue was full or the target could not be written.
     pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.drops().count()
+    }
+
+    /// A handle to that count.
+    pub fn drops(&self) -> Drops {
+        Drops(Arc::clone(&self.shared))
     }
 
     /// Waits until every queued line is written, but no longer than `patience`: a pipe that nobody
