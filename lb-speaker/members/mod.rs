@@ -32,6 +32,8 @@ pub const MAX_PEERS: usize = wire::MAX_HEARD;
 /// A node that is gone for so long is forgotten, unless it is to be there: its name, and what its
 /// MAC addresses were.
 pub const FORGET: Duration = Duration::from_secs(600);
+/// How often a node looks at the time that nobody listens to.
+const ALONE: Duration = Duration::from_secs(2);
 
 /// Of all nodes that would announce, this one among them, those that do: [`MAX_PEERS`] and one, the
 /// first by name, so that all nodes that know the same names leave out the same ones.
@@ -350,13 +352,19 @@ impl Detector {
         self.set_own(now, own);
     }
 
-    /// When [`tick`](Self::tick) has something to do next.
-    pub fn next(&self) -> Instant {
+    /// When [`tick`](Self::tick) has something to do next. `speaks`: there is somebody to send
+    /// heartbeats to; else a node whose own state waits for nothing has time.
+    pub fn next(&self, speaks: bool) -> Instant {
+        let waits = matches!(self.own, Own::Settling | Own::HoldDown);
+        let own = match speaks || waits {
+            true => self.beat_at,
+            false => self.ticked + ALONE,
+        };
         let deadlines = self
             .peers
             .values()
             .filter_map(|peer| peer.deadline(self.timing.timeout));
-        deadlines.fold(self.beat_at, Instant::min)
+        deadlines.fold(own, Instant::min)
     }
 
     /// The heartbeat to send to everybody.

@@ -64,6 +64,14 @@ impl Destinations {
         }
     }
 
+    /// Whether there is nobody.
+    pub(super) fn are_none(&self) -> bool {
+        match self {
+            Self::Named(peers) => peers.is_empty(),
+            Self::Found { told, heard } => told.is_empty() && heard.is_empty(),
+        }
+    }
+
     /// All of them, each once.
     pub(super) fn all(&self) -> Vec<SocketAddr> {
         match self {

@@ -284,7 +284,7 @@ impl Beating {
                 self.beat(&socket);
             }
             self.publish();
-            let next = self.detector.next();
+            let next = self.detector.next(!self.destinations.are_none());
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -398,6 +398,9 @@ impl Beating {
     fn beat(&mut self, socket: &UdpSocket) {
         let now = Instant::now();
         let peers = self.destinations.all();
+        if peers.is_empty() {
+            return;
+        }
         for key in self.keys.signing(now) {
             let bytes = self.detector.heartbeat(now).encode(key);
             for peer in &peers {
