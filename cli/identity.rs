@@ -1,8 +1,7 @@
 //! Which gateway is meant: its labels and its namespace, as `run`, `check` and `why` are told.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
+use gatehouse_config::Labels;
 use gatehouse_config::Resources;
 use gatehouse_config::source::files;
 use gatehouse_config::translate::{self, Translation};
@@ -25,9 +24,9 @@ const LABELS: [(&str, &str); 2] = [("istio", "ingressgateway"), ("app", "istio-i
 
 impl GatewayArgs {
     /// The labels, where no Pod adds to them.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    pub fn labels(&self) -> Labels {
         match &self.labels {
-            Some(labels) => labels.0.clone(),
+            Some(labels) => labels.clone(),
             None => LABELS
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
@@ -59,10 +58,6 @@ impl GatewayArgs {
     }
 }
 
-/// Labels of the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(pub BTreeMap<String, String>);
-
 /// `key=value,key=value`.
 ///
 /// # Errors
@@ -79,6 +74,5 @@ pub fn labels(text: &str) -> Result<Labels, String> {
                 "`{label}` is not a label; write key=value,key=value"
             )),
         })
-        .collect::<Result<_, _>>()
-        .map(Labels)
+        .collect()
 }

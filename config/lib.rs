@@ -19,6 +19,7 @@ pub mod check;
 pub mod codes;
 pub mod files;
 pub mod finding;
+pub mod labels;
 pub mod model;
 pub mod nearest;
 pub mod reference;
@@ -29,4 +30,5 @@ pub mod status;
 pub mod translate;
 
 pub use finding::{Finding, Level};
+pub use labels::Labels;
 pub use resources::{Object, ObjectKey, ObjectRef, Origin, Resources};

@@ -9,10 +9,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::api::{core, gateway_api, istio, metallb, webhook, workload};
+use crate::labels::Labels;
 
-/// Namespace and name; cluster-scoped objects have an empty namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct ObjectKey {
+/// Namespace and name; cluster-scoped objects have an empty namespace. A copy shares them: dozens of
+/// tables know each object by its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey(Arc<Names>);
+
+/// What an [`ObjectKey`] is made of.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Names {
     /// The namespace, `default` where none was written.
     pub namespace: String,
     /// The name.
@@ -22,10 +28,24 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// A key from its two parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
+        Self(Arc::new(Names {
             namespace: namespace.into(),
             name: name.into(),
-        }
+        }))
+    }
+}
+
+impl Serialize for ObjectKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Names::serialize(self, serializer)
+    }
+}
+
+impl Deref for ObjectKey {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
     }
 }
 
@@ -99,9 +119,9 @@ pub struct Metadata {
     /// Namespace and name.
     pub key: ObjectKey,
     /// `metadata.labels`.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// `metadata.annotations`.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Labels,
     /// `metadata.creationTimestamp` in seconds since 1970; none in most files.
     pub created: Option<i64>,
     /// What controllers wrote of it; none in most files.

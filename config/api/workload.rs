@@ -3,9 +3,9 @@
 //! gatehouse runs no workloads; `check` needs their labels for what selects by them. All other
 //! fields are ignored.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
+
+use crate::labels::Labels;
 
 /// `spec` of a Pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -78,7 +78,7 @@ pub struct PodTemplate {
 #[serde(rename_all = "camelCase", default)]
 pub struct TemplateMetadata {
     /// Their labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Their annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Labels,
 }

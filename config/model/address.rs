@@ -1,7 +1,9 @@
 //! Address pools, advertisements and nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+
+use crate::labels::Labels;
 
 /// An IPAddressPool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +11,7 @@ pub struct Pool {
     /// Its name; MetalLB's annotations and metrics use it alone.
     pub name: String,
     /// Its labels, for `ipAddressPoolSelectors`.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// In the order of `spec.addresses`; not overlapping.
     pub ranges: Vec<AddressRange>,
     /// `autoAssign`.
@@ -90,7 +92,7 @@ pub enum LabelRequirement {
 
 impl LabelSelector {
     /// Whether the labels satisfy every requirement.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements
             .iter()
             .all(|requirement| match requirement {
@@ -138,7 +140,7 @@ pub struct Node {
     /// Its name.
     pub name: String,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The condition NetworkUnavailable is True.
     pub network_unavailable: bool,
     /// The condition Ready is False or Unknown: the kubelet does not report, or not well.

@@ -1,8 +1,9 @@
 //! Services that want an address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::labels::Labels;
 use crate::model::{Endpoint, TransportProtocol};
 use crate::resources::ObjectKey;
 
@@ -12,9 +13,9 @@ pub struct Service {
     /// Namespace and name.
     pub key: ObjectKey,
     /// Its labels, for pools and advertisements that select by them.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The labels of its namespace.
-    pub namespace_labels: BTreeMap<String, String>,
+    pub namespace_labels: Labels,
     /// Which address it asks for.
     pub request: AddressRequest,
     /// `spec.externalTrafficPolicy`.

@@ -6,15 +6,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     LabelSelector as ApiSelector, LabelSelectorRequirement,
 };
 
+use crate::labels::Labels;
 use crate::model::{LabelRequirement, LabelSelector};
 
 /// Whether `labels` has every pair of `wanted`.
-pub(crate) fn is_subset(
-    wanted: &BTreeMap<String, String>,
-    labels: &BTreeMap<String, String>,
+pub(crate) fn is_subset<'w>(
+    wanted: impl IntoIterator<Item = (&'w String, &'w String)>,
+    labels: &Labels,
 ) -> bool {
     wanted
-        .iter()
+        .into_iter()
         .all(|(key, value)| labels.get(key) == Some(value))
 }
 
@@ -53,8 +54,11 @@ pub(crate) fn wrong_selector(selector: &BTreeMap<String, String>) -> Option<Stri
 }
 
 /// `k=v, k2=v2`, for messages.
-pub(crate) fn display(labels: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+pub(crate) fn display<'l>(labels: impl IntoIterator<Item = (&'l String, &'l String)>) -> String {
+    let pairs: Vec<_> = labels
+        .into_iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
     pairs.join(",")
 }
 

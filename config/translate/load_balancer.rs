@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::api::core;
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::model::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
 use crate::resources::{Metadata, Object, Resources};
 use crate::translate::Settings;
@@ -88,7 +89,7 @@ fn service(
 
 fn ports(
     object: &Object<core::Service>,
-    spec: &k8s_openapi::api::core::v1::ServiceSpec,
+    spec: &core::ServiceSpec,
     registry: &Registry<'_>,
     report: &mut ObjectReport<'_>,
 ) -> Vec<Port> {
@@ -162,7 +163,7 @@ pub fn deprecated_annotations(meta: &Metadata) -> impl Iterator<Item = String> {
 
 fn request(
     meta: &Metadata,
-    spec: &k8s_openapi::api::core::v1::ServiceSpec,
+    spec: &core::ServiceSpec,
     report: &mut ObjectReport<'_>,
 ) -> AddressRequest {
     let metadata = FieldPath::root("metadata");
@@ -250,7 +251,7 @@ fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
 
 /// The families, from the cluster addresses where a cluster gave some (as MetalLB does), else from
 /// `ipFamilies`, else IPv4.
-fn families(spec: &k8s_openapi::api::core::v1::ServiceSpec) -> AddressFamilies {
+fn families(spec: &core::ServiceSpec) -> AddressFamilies {
     let of_text = |text: &String| text.parse::<IpAddr>().ok().map(|ip| ip.is_ipv6());
     let listed: Vec<bool> = match &spec.cluster_ips {
         Some(ips) if ips.iter().any(|ip| of_text(ip).is_some()) => {
@@ -279,7 +280,7 @@ fn families(spec: &k8s_openapi::api::core::v1::ServiceSpec) -> AddressFamilies {
 }
 
 /// Labels of a Namespace, for pools that select by them.
-pub(crate) fn namespaces(resources: &Resources) -> BTreeMap<&str, &BTreeMap<String, String>> {
+pub(crate) fn namespaces(resources: &Resources) -> BTreeMap<&str, &Labels> {
     let namespaces = resources.namespaces.values();
     namespaces
         .map(|object| (object.meta.key.name.as_str(), &object.meta.labels))
@@ -288,7 +289,7 @@ pub(crate) fn namespaces(resources: &Resources) -> BTreeMap<&str, &BTreeMap<Stri
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ServiceSpec;
+    use crate::api::core::ServiceSpec;
 
     use super::*;
 

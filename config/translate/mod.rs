@@ -33,13 +33,14 @@ pub(crate) mod virtual_service;
 pub(crate) mod visibility;
 mod workload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::check;
 use crate::files::FileContents;
 use crate::finding::Finding;
+use crate::labels::Labels;
 use crate::model::Model;
 use crate::resolved::ResolvedNames;
 use crate::resources::{ObjectRef, Resources};
@@ -58,7 +59,7 @@ use virtual_service::VirtualServices;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The labels that Gateways and Services select it by.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// The namespace that it belongs to.
     pub namespace: String,
     /// The namespace whose DestinationRules are for everyone (Istio: `rootNamespace`).

@@ -1,7 +1,6 @@
 //! What the metrics say of the workload behind an endpoint (reference: Kiali's label rules).
 
-use std::collections::BTreeMap;
-
+use crate::labels::Labels;
 use crate::model::WorkloadLabels;
 
 /// What a label is called that is not known.
@@ -10,11 +9,7 @@ const UNKNOWN: &str = "unknown";
 const LATEST: &str = "latest";
 
 /// The labels of a workload; an empty name is not known.
-pub(crate) fn describe(
-    name: &str,
-    namespace: &str,
-    labels: &BTreeMap<String, String>,
-) -> WorkloadLabels {
+pub(crate) fn describe(name: &str, namespace: &str, labels: &Labels) -> WorkloadLabels {
     let first = |keys: &[&str]| {
         let mut found = keys.iter().filter_map(|key| labels.get(*key));
         found.find(|value| !value.is_empty()).map(String::as_str)
@@ -91,7 +86,7 @@ mod tests {
 
     #[test]
     fn labels_fill_in_what_the_name_does_not_say() {
-        let labels = BTreeMap::from([
+        let labels = Labels::from([
             ("app".to_owned(), "reviews".to_owned()),
             ("version".to_owned(), "v2".to_owned()),
         ]);
@@ -99,7 +94,7 @@ mod tests {
         assert_eq!(described.workload, "reviews-v2");
         assert_eq!(described.canonical_service, "reviews");
         assert_eq!(described.canonical_revision, "v2");
-        let bare = describe("", "default", &BTreeMap::new());
+        let bare = describe("", "default", &Labels::default());
         assert_eq!(bare.workload, "unknown");
         assert_eq!(bare.canonical_revision, "latest");
     }

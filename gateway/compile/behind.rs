@@ -49,7 +49,7 @@ fn target_port(model: &Model, server: &Server) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use gatehouse_config::model::{
         AddressRequest, Endpoint, ServerContent, ServerOrigin, Service, TrafficPolicy,
@@ -110,8 +110,8 @@ mod tests {
     fn a_server_is_served_where_its_service_leads() {
         let service = Service {
             key: ObjectKey::new("istio-system", "istio-ingressgateway"),
-            labels: BTreeMap::new(),
-            namespace_labels: BTreeMap::new(),
+            labels: Default::default(),
+            namespace_labels: Default::default(),
             request: AddressRequest::default(),
             traffic_policy: TrafficPolicy::Cluster,
             selector: "istio=ingressgateway".to_owned(),

@@ -346,8 +346,8 @@ mod tests {
         };
         let service = Service {
             key: ObjectKey::new("istio-system", "istio-ingressgateway"),
-            labels: BTreeMap::new(),
-            namespace_labels: BTreeMap::new(),
+            labels: Default::default(),
+            namespace_labels: Default::default(),
             request: AddressRequest::default(),
             traffic_policy: TrafficPolicy::Cluster,
             selector: "istio=ingressgateway".to_owned(),

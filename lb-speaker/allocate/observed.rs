@@ -93,8 +93,8 @@ mod tests {
     fn service(name: &str) -> Service {
         Service {
             key: ObjectKey::new("default", name),
-            labels: BTreeMap::new(),
-            namespace_labels: BTreeMap::new(),
+            labels: Default::default(),
+            namespace_labels: Default::default(),
             request: AddressRequest::default(),
             traffic_policy: TrafficPolicy::Cluster,
             selector: String::new(),
@@ -114,7 +114,7 @@ mod tests {
     fn statuses_are_the_truth_and_the_allocator_says_why_not() {
         let pool = Pool {
             name: "lan".to_owned(),
-            labels: BTreeMap::new(),
+            labels: Default::default(),
             ranges: vec![AddressRange::new(address(1), address(9)).unwrap()],
             auto_assign: true,
             avoid_buggy_ips: false,

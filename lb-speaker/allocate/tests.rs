@@ -12,8 +12,8 @@ use super::*;
 fn service(name: &str, edit: impl FnOnce(&mut Service)) -> Service {
     let mut service = Service {
         key: ObjectKey::new("default", name),
-        labels: BTreeMap::new(),
-        namespace_labels: BTreeMap::new(),
+        labels: Default::default(),
+        namespace_labels: Default::default(),
         request: AddressRequest::default(),
         traffic_policy: TrafficPolicy::Cluster,
         selector: "app=x".to_owned(),
@@ -40,7 +40,7 @@ fn pool(name: &str, ranges: &[(&str, &str)]) -> Pool {
     };
     Pool {
         name: name.to_owned(),
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         ranges: ranges.iter().map(range).collect(),
         auto_assign: true,
         avoid_buggy_ips: false,

@@ -1,8 +1,6 @@
 //! 10,000 Services: from nothing, and again when one more comes.
 #![allow(clippy::unwrap_used, missing_docs)] // inputs are constants; the macros make items
 
-use std::collections::BTreeMap;
-
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gatehouse_config::ObjectKey;
 use gatehouse_config::model::{
@@ -13,8 +11,8 @@ use gatehouse_lb_speaker::Allocator;
 fn service(number: u32) -> Service {
     Service {
         key: ObjectKey::new("default", format!("s{number:05}")),
-        labels: BTreeMap::new(),
-        namespace_labels: BTreeMap::new(),
+        labels: Default::default(),
+        namespace_labels: Default::default(),
         request: AddressRequest::default(),
         traffic_policy: TrafficPolicy::Cluster,
         selector: String::new(),
@@ -37,7 +35,7 @@ fn pools(last: &str) -> Vec<Pool> {
     let range = AddressRange::new("10.0.0.0".parse().unwrap(), last.parse().unwrap()).unwrap();
     vec![Pool {
         name: "lan".to_owned(),
-        labels: BTreeMap::new(),
+        labels: Default::default(),
         ranges: vec![range],
         auto_assign: true,
         avoid_buggy_ips: true,

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use gatehouse_config::Labels;
 use gatehouse_config::ObjectKey;
 use gatehouse_config::model::{L2Advertisement, Model, Node, Service, TrafficPolicy};
 
@@ -106,7 +107,7 @@ pub fn plan_among(
         let known = model.nodes.iter().find(|known| known.name == name);
         known.cloned().unwrap_or_else(|| Node {
             name: name.to_owned(),
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             network_unavailable: false,
             not_ready: false,
         })

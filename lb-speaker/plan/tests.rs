@@ -10,8 +10,8 @@ use crate::members::{Own, PeerState, View};
 fn service(name: &str) -> Service {
     Service {
         key: ObjectKey::new("default", name),
-        labels: BTreeMap::new(),
-        namespace_labels: BTreeMap::new(),
+        labels: Default::default(),
+        namespace_labels: Default::default(),
         request: AddressRequest::default(),
         traffic_policy: TrafficPolicy::Cluster,
         selector: String::new(),

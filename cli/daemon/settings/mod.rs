@@ -2,11 +2,11 @@
 
 mod args;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatehouse_config::Labels;
 use gatehouse_config::model::{AccessLog, LogTarget};
 use gatehouse_config::resources::ObjectKey;
 use gatehouse_config::source::DnsSettings;
@@ -134,7 +134,7 @@ pub struct Settings {
     /// Where pages, API, metrics and health are served.
     pub admin: AdminSettings,
     /// The gateway's labels, where no Pod adds to them.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// They were named, so that they count more than the Pod's.
     pub labels_are_given: bool,
     /// The Pod that the gateway runs in; its labels count as well.
@@ -304,7 +304,7 @@ impl Settings {
             // carries it.
             labels: match role {
                 Role::All | Role::Gateway => gateway.labels(),
-                Role::Speaker => BTreeMap::new(),
+                Role::Speaker => Labels::default(),
             },
             labels_are_given: gateway.labels.is_some(),
             pod: own_pod().filter(|_| role != Role::Speaker),

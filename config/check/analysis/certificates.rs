@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use x509_parser::pem::Pem;
 use x509_parser::time::ASN1Time;
 
-use super::{Analysis, selects};
+use super::Analysis;
 use crate::api::core::Secret;
 use crate::api::istio::Gateway;
 use crate::api::istio::gateway::ServerTls;
@@ -135,7 +135,8 @@ pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
             let same = by_certificate.get(&certificate).into_iter().flatten();
             let same = same
                 .filter(|(other, gateway)| {
-                    *other != key && selects(&object.body.selector, &gateway.selector)
+                    let mut wanted = object.body.selector.iter();
+                    *other != key && wanted.all(|(k, v)| gateway.selector.get(k) == Some(v))
                 })
                 .map(|(other, _)| other.to_string());
             let same: Vec<_> = same.collect();

@@ -8,6 +8,7 @@ use crate::api::istio::DestinationRule;
 use crate::api::istio::traffic_policy::{ClientTls, ClientTlsMode};
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::resources::ObjectKey;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
@@ -72,7 +73,7 @@ fn no_host(
 }
 
 /// The labels of every Pod, with those of its node's place (Istio: `AugmentLabels`).
-fn pods(analysis: &Analysis<'_>) -> Vec<BTreeMap<String, String>> {
+fn pods(analysis: &Analysis<'_>) -> Vec<Labels> {
     const PLACE: [&str; 3] = [
         "topology.kubernetes.io/region",
         "topology.kubernetes.io/zone",
@@ -93,10 +94,10 @@ fn pods(analysis: &Analysis<'_>) -> Vec<BTreeMap<String, String>> {
         }
         let places = nodes.get(node).into_iter().flat_map(|node| {
             let places = PLACE.iter();
-            places.filter_map(|place| node.get_key_value(*place))
+            places.filter_map(|place| Some((*place, node.get(*place)?)))
         });
         for (place, value) in places.filter(|(_, value)| !value.is_empty()) {
-            labels.insert(place.clone(), value.clone());
+            labels.insert(place.to_owned(), value.clone());
         }
         labels
     })
@@ -106,7 +107,7 @@ fn pods(analysis: &Analysis<'_>) -> Vec<BTreeMap<String, String>> {
 fn subsets(
     analysis: &Analysis<'_>,
     registry: &Registry<'_>,
-    pods: &[BTreeMap<String, String>],
+    pods: &[Labels],
     rule: &DestinationRule,
     key: &ObjectKey,
     selector: Option<&BTreeMap<String, String>>,

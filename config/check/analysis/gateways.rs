@@ -9,6 +9,7 @@ use crate::api::istio::Gateway;
 use crate::api::istio::gateway::Server;
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::nearest::nearest;
 use crate::resources::{Object, ObjectKey};
 use crate::translate::field_path::FieldPath;
@@ -90,7 +91,7 @@ fn ports(analysis: &Analysis<'_>, gateway: &Gateway, report: &mut ObjectReport<'
             let Some(spec) = &service.body.spec else {
                 continue;
             };
-            let none = BTreeMap::new();
+            let none = Labels::default();
             let selector = spec.selector.as_ref().unwrap_or(&none);
             // A Service without a selector has no say in who is behind it.
             if workload.is_gateway && selector.is_empty() {

@@ -7,6 +7,7 @@ use super::Analysis;
 use crate::api::workload::{Container, Pod};
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::resources::{Metadata, ObjectKey};
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
@@ -240,7 +241,7 @@ fn auto(analysis: &Analysis<'_>, report: &mut Report) {
         }
         let namespace = ObjectKey::new("", key.namespace.as_str());
         let namespace = analysis.resources.namespaces.get(&namespace);
-        let none = BTreeMap::new();
+        let none = Labels::default();
         let labels = namespace.map_or(&none, |namespace| &namespace.meta.labels);
         if !super::webhooks::injects(analysis, labels, &template.metadata.labels) {
             report.on("Deployment", key).add(
@@ -267,7 +268,7 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
 pub(super) fn is_in_mesh(
     analysis: &Analysis<'_>,
     namespace: &str,
-    meta: (&BTreeMap<String, String>, &BTreeMap<String, String>),
+    meta: (&Labels, &Labels),
     pod: &Pod,
 ) -> bool {
     let mut all = containers(pod);

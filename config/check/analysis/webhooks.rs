@@ -10,6 +10,7 @@ use super::Analysis;
 use crate::api::webhook::{Webhook, WebhookConfiguration};
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::model;
 use crate::resources::{Object, ObjectKey};
 use crate::translate::field_path::FieldPath;
@@ -17,7 +18,6 @@ use crate::translate::labels;
 use crate::translate::report::Report;
 
 const REVISION: &str = "istio.io/rev";
-type Labels = BTreeMap<String, String>;
 
 pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     overlaps(analysis, report);
@@ -132,7 +132,7 @@ fn revisions_of(object: &Object<WebhookConfiguration>) -> BTreeSet<String> {
 
 /// The labels that a namespace or Pod may carry, as far as injectors look at them.
 fn permutations(label: &str, values: [&str; 2], revisions: &BTreeSet<String>) -> Vec<Labels> {
-    let mut all = vec![Labels::new()];
+    let mut all = vec![Labels::default()];
     all.extend(values.map(|value| Labels::from([(label.to_owned(), value.to_owned())])));
     for revision in revisions {
         for i in 0..=values.len() {

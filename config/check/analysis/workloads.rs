@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::labels::Labels;
 use crate::resources::Resources;
 use crate::translate::Settings;
 
@@ -10,7 +11,7 @@ use crate::translate::Settings;
 pub(super) struct Workload<'a> {
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
-    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) labels: &'a Labels,
     /// Whether this is the gateway itself.
     pub(super) is_gateway: bool,
 }

@@ -171,7 +171,7 @@ fn key(kind: Kind, node: &Node) -> Result<ObjectKey, Wrong> {
         }
         Some(namespace) => text(namespace, "metadata.namespace", 63, false)?,
     };
-    Ok(ObjectKey { namespace, name })
+    Ok(ObjectKey::new(namespace, name))
 }
 
 /// Whether this is a DNS label, or with `dots` a subdomain, in the sense of Kubernetes' names

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1 as full;
+use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -112,13 +114,15 @@ impl Reading<'_> {
             Kind::L2Advertisement => {
                 self.custom(key, node, Dialect::Kubernetes, AnyObject::L2Advertisement)
             }
-            Kind::Service => self.core(key, node, AnyObject::Service),
-            Kind::Endpoints => self.core(key, node, AnyObject::Endpoints),
-            Kind::EndpointSlice => self.core(key, node, AnyObject::EndpointSlice),
-            Kind::Namespace => self.core(key, node, AnyObject::Namespace),
-            Kind::Node => self.core(key, node, AnyObject::Node),
-            Kind::Secret => self.core(key, node, AnyObject::Secret),
-            Kind::ConfigMap => self.core(key, node, AnyObject::ConfigMap),
+            Kind::Service => self.core::<full::Service, _>(key, node, AnyObject::Service),
+            Kind::Endpoints => self.core::<full::Endpoints, _>(key, node, AnyObject::Endpoints),
+            Kind::EndpointSlice => {
+                self.core::<discovery::EndpointSlice, _>(key, node, AnyObject::EndpointSlice)
+            }
+            Kind::Namespace => self.core::<full::Namespace, _>(key, node, AnyObject::Namespace),
+            Kind::Node => self.core::<full::Node, _>(key, node, AnyObject::Node),
+            Kind::Secret => self.core::<full::Secret, _>(key, node, AnyObject::Secret),
+            Kind::ConfigMap => self.core::<full::ConfigMap, _>(key, node, AnyObject::ConfigMap),
             Kind::Sidecar => self.part(key, node, Dialect::Protobuf, AnyObject::Sidecar),
             Kind::EnvoyFilter => self.part(key, node, Dialect::Protobuf, AnyObject::EnvoyFilter),
             Kind::WasmPlugin => self.part(key, node, Dialect::Protobuf, AnyObject::WasmPlugin),
@@ -312,21 +316,20 @@ impl Reading<'_> {
         Some(AnyObject::MeshConfig(self.made(meta, body?, node)))
     }
 
-    /// One of Kubernetes' own kinds: the whole object.
-    fn core<T>(
+    /// One of Kubernetes' own kinds: the whole object is read, and what is of use is kept.
+    fn core<W, T>(
         &mut self,
         key: &ObjectKey,
         node: &Node,
         wrap: fn(Arc<Object<T>>) -> AnyObject,
     ) -> Option<AnyObject>
     where
-        T: DeserializeOwned + k8s_openapi::Metadata<Ty = ObjectMeta>,
+        W: DeserializeOwned + k8s_openapi::Metadata<Ty = ObjectMeta> + Into<T>,
     {
-        let mut body = self.take(decode::<T>(node, "", Dialect::Kubernetes))?;
-        slim(body.metadata_mut());
-        let mut meta = metadata_of(key, body.metadata().clone());
+        let mut body = self.take(decode::<W>(node, "", Dialect::Kubernetes))?;
+        let mut meta = metadata_of(key, std::mem::take(body.metadata_mut()));
         meta.status = status(node);
-        Some(wrap(self.made(meta, body, node)))
+        Some(wrap(self.made(meta, body.into(), node)))
     }
 
     fn made<T>(&self, meta: Metadata, body: T, node: &Node) -> Arc<Object<T>> {
@@ -449,8 +452,8 @@ fn metadata_of(key: &ObjectKey, mut meta: ObjectMeta) -> Metadata {
     slim(&mut meta);
     Metadata {
         key: key.clone(),
-        labels: meta.labels.unwrap_or_default(),
-        annotations: meta.annotations.unwrap_or_default(),
+        labels: meta.labels.unwrap_or_default().into(),
+        annotations: meta.annotations.unwrap_or_default().into(),
         created: meta.creation_timestamp.map(|time| time.0.as_second()),
         status: None,
     }

@@ -69,7 +69,7 @@ fn metadata_and_origin_are_kept() {
     let AnyObject::Namespace(namespace) = &file.objects[1] else {
         panic!("a namespace");
     };
-    assert_eq!(namespace.meta.labels["a"], "b");
+    assert_eq!(namespace.meta.labels[&"a".to_owned()], "b");
     assert_eq!(namespace.meta.created, Some(1_767_323_045));
     assert_eq!(namespace.body.metadata.managed_fields, None);
     let crate::Origin::File {
@@ -164,7 +164,10 @@ fn of_kinds_that_do_nothing_here_a_part_is_read() {
         panic!("{:?}", file.objects);
     };
     assert_eq!(
-        (pod.meta.labels["app"].as_str(), pod.body.node_name.as_str()),
+        (
+            pod.meta.labels[&"app".to_owned()].as_str(),
+            pod.body.node_name.as_str()
+        ),
         ("a", "node")
     );
     let hostname = gateway.body.listeners[0].hostname.as_deref();

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::labels::Labels;
 use crate::model::LocalityGroup;
 use crate::resources::{ObjectKey, Resources};
 use crate::translate::Settings;
@@ -40,7 +41,7 @@ impl Locality {
     }
 
     /// What labels say: Istio's own, else those of a Node.
-    pub(crate) fn of_labels(labels: &BTreeMap<String, String>) -> Option<Arc<Self>> {
+    pub(crate) fn of_labels(labels: &Labels) -> Option<Arc<Self>> {
         if let Some(text) = labels.get(LABEL) {
             let text = if text.contains('/') {
                 text.clone()
@@ -89,7 +90,7 @@ impl Locality {
 pub(crate) struct Nearness {
     /// None: not known, and no endpoint is near.
     own: Option<Arc<Locality>>,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
     mesh: LocalitySetting,
 }
 
@@ -102,7 +103,7 @@ impl Nearness {
         let own = Locality::parse(&settings.locality)
             .or_else(|| {
                 let label = settings.labels.get(LABEL)?;
-                Locality::of_labels(&BTreeMap::from([(LABEL.to_owned(), label.clone())]))
+                Locality::of_labels(&Labels::from([(LABEL.to_owned(), label.clone())]))
             })
             .or_else(|| Locality::of_labels(&node?.meta.labels));
         let mut labels = settings.labels.clone();
@@ -200,7 +201,7 @@ impl Nearness {
     /// 0 when every label is the same here and there; else the earlier the first difference,
     /// the further.
     fn label_distance(&self, backend: &Backend, labels: &[String]) -> u32 {
-        let mut at = (*backend.labels).clone();
+        let mut at = backend.labels.clone();
         if let Some(locality) = &backend.locality {
             add_topology(&mut at, locality);
         }
@@ -267,7 +268,7 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn add_topology(labels: &mut BTreeMap<String, String>, locality: &Locality) {
+fn add_topology(labels: &mut Labels, locality: &Locality) {
     let parts = [
         (REGION, &locality.region),
         (ZONE, &locality.zone),

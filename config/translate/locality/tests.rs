@@ -12,7 +12,7 @@ fn backend(last: u8, locality: &str, labels: &[(&str, &str)]) -> Backend {
     Backend {
         address: SocketAddr::from(([10, 0, 0, last], 80)).into(),
         weight: 1,
-        labels: Arc::new(labels.collect()),
+        labels: labels.collect(),
         workload: Arc::new(WorkloadLabels {
             workload: name(),
             namespace: name(),
@@ -28,7 +28,7 @@ fn backend(last: u8, locality: &str, labels: &[(&str, &str)]) -> Backend {
 fn at(own: &str) -> Nearness {
     let settings = Settings {
         locality: own.to_owned(),
-        labels: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
+        labels: Labels::from([("rack".to_owned(), "r1".to_owned())]),
         ..Settings::default()
     };
     Nearness::new(&Resources::default(), &settings)
@@ -169,7 +169,7 @@ fn shares_are_split_among_localities_and_others_get_nothing() {
 #[test]
 fn a_locality_is_read_from_text_and_labels() {
     let of = |key: &str, value: &str| {
-        Locality::of_labels(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+        Locality::of_labels(&Labels::from([(key.to_owned(), value.to_owned())]))
     };
     let expected = Locality {
         region: "eu".to_owned(),

@@ -1,10 +1,11 @@
 //! Kubernetes Services and where their endpoints come from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::api::core::{self, EndpointSlice, IntOrString};
+use crate::labels::Labels;
 use crate::model::{TransportProtocol, UpstreamProtocol};
 use crate::resources::{Object, ObjectKey, Resources};
 use crate::translate::Settings;
@@ -51,11 +52,10 @@ impl<'a> Slices<'a> {
         let key = (service.namespace.as_str(), service.name.as_str());
         let Some(slices) = self.slices.get(&key) else {
             let endpoints = self.resources.endpoints.get(service);
-            let subsets = endpoints.and_then(|object| object.body.subsets.as_ref());
-            return subsets
+            return endpoints
                 .into_iter()
-                .flatten()
-                .flat_map(|subset| subset.addresses.iter().flatten())
+                .flat_map(|object| &object.body.subsets)
+                .flat_map(|subset| &subset.addresses)
                 .filter_map(|address| address.node_name.clone())
                 .collect();
         };
@@ -63,10 +63,8 @@ impl<'a> Slices<'a> {
             .iter()
             .flat_map(|slice| &slice.body.endpoints)
             .filter(|endpoint| {
-                let conditions = endpoint.conditions.as_ref();
-                conditions.is_none_or(|conditions| {
-                    conditions.ready.unwrap_or(true) || conditions.serving == Some(true)
-                })
+                let conditions = &endpoint.conditions;
+                conditions.ready.unwrap_or(true) || conditions.serving == Some(true)
             })
             .filter_map(|endpoint| endpoint.node_name.clone())
             .collect()
@@ -222,7 +220,7 @@ fn from_slices(
     let mut serving = Vec::new();
     for slice in slices {
         let body = &slice.body;
-        let same = |p: &&k8s_openapi::api::discovery::v1::EndpointPort| {
+        let same = |p: &&core::EndpointPort| {
             p.name.as_deref().unwrap_or_default() == port.name
                 && transport(p.protocol.as_deref()) == Some(port.transport)
         };
@@ -234,9 +232,8 @@ fn from_slices(
         // not known.
         let mut of_slice = slice.meta.labels.clone();
         of_slice.remove(SERVICE_NAME);
-        let of_slice = Arc::new(of_slice);
         for endpoint in &body.endpoints {
-            let conditions = endpoint.conditions.clone().unwrap_or_default();
+            let conditions = &endpoint.conditions;
             let list = if conditions.ready.unwrap_or(true) {
                 &mut ready
             } else if conditions.serving == Some(true) {
@@ -244,12 +241,10 @@ fn from_slices(
             } else {
                 continue;
             };
-            let pod = endpoint.target_ref.as_ref();
-            let pod = pod.filter(|target| target.kind.as_deref() == Some("Pod"));
-            let pod = pod.and_then(|target| target.name.as_deref());
+            let pod = endpoint.pod.as_deref();
             let labels = pod
                 .and_then(|pod| labels_of_pod(all, &slice.meta.key, pod))
-                .unwrap_or_else(|| Arc::clone(&of_slice));
+                .unwrap_or_else(|| of_slice.clone());
             let pod = pod.map(workload::of_pod);
             let described = Arc::new(workload::describe(
                 pod.unwrap_or_default(),
@@ -263,7 +258,7 @@ fn from_slices(
             list.extend(addresses.take(1).map(|address: IpAddr| Backend {
                 address: SocketAddr::new(address, number).into(),
                 weight: 1,
-                labels: Arc::clone(&labels),
+                labels: labels.clone(),
                 workload: Arc::clone(&described),
                 locality: locality(all, endpoint.node_name.as_deref(), endpoint.zone.as_deref()),
             }));
@@ -274,14 +269,10 @@ fn from_slices(
 }
 
 /// The labels of a Pod in the namespace of its Service, which subsets select by.
-fn labels_of_pod(
-    all: &Resources,
-    service: &ObjectKey,
-    pod: &str,
-) -> Option<Arc<BTreeMap<String, String>>> {
+fn labels_of_pod(all: &Resources, service: &ObjectKey, pod: &str) -> Option<Labels> {
     let key = ObjectKey::new(service.namespace.as_str(), pod);
     let pod = all.pods.get(&key)?;
-    Some(Arc::new(pod.meta.labels.clone()))
+    Some(pod.meta.labels.clone())
 }
 
 fn from_endpoints(
@@ -289,34 +280,32 @@ fn from_endpoints(
     port: &ServicePort,
     all: &Resources,
 ) -> Vec<Backend> {
-    let labels = Arc::new(object.meta.labels.clone());
+    let labels = object.meta.labels.clone();
     let mut backends = Vec::new();
-    for subset in object.body.subsets.iter().flatten() {
-        let same = |p: &&k8s_openapi::api::core::v1::EndpointPort| {
+    for subset in &object.body.subsets {
+        let same = |p: &&core::PortOfEndpoints| {
             p.name.as_deref().unwrap_or_default() == port.name
                 && transport(p.protocol.as_deref()) == Some(port.transport)
         };
-        let number = subset.ports.iter().flatten().find(same).map(|p| p.port);
+        let number = subset.ports.iter().find(same).map(|p| p.port);
         let Some(number) = number.and_then(|number| u16::try_from(number).ok()) else {
             continue;
         };
-        for address in subset.addresses.iter().flatten() {
+        for address in &subset.addresses {
             let Ok(ip) = address.ip.parse::<IpAddr>() else {
                 continue;
             };
-            let target = address.target_ref.as_ref();
-            let pod = target.filter(|target| target.kind.as_deref() == Some("Pod"));
-            let pod = pod.and_then(|target| target.name.as_deref());
+            let pod = address.pod.as_deref();
             let own = pod.and_then(|pod| labels_of_pod(all, &object.meta.key, pod));
             let pod = pod.map(workload::of_pod);
             backends.push(Backend {
                 address: SocketAddr::new(ip, number).into(),
                 weight: 1,
-                labels: own.unwrap_or_else(|| Arc::clone(&labels)),
+                labels: own.unwrap_or_else(|| labels.clone()),
                 workload: Arc::new(workload::describe(
                     pod.unwrap_or_default(),
                     &object.meta.key.namespace,
-                    &BTreeMap::new(),
+                    &Labels::default(),
                 )),
                 locality: locality(all, address.node_name.as_deref(), None),
             });

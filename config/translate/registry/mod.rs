@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::api::core;
 use crate::api::istio;
 use crate::api::istio::service_entry::Resolution;
+use crate::labels::Labels;
 use crate::model::{
     DynamicDns, Endpoint, EndpointAddress, TransportProtocol, UpstreamProtocol, WorkloadLabels,
 };
@@ -106,7 +107,7 @@ enum Source<'a> {
 pub(crate) struct Backend {
     pub(crate) address: EndpointAddress,
     pub(crate) weight: u32,
-    pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) labels: Labels,
     pub(crate) workload: Arc<WorkloadLabels>,
     /// Where it stands; none: not known.
     pub(crate) locality: Option<Arc<Locality>>,

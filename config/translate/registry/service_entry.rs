@@ -6,6 +6,7 @@ use crate::api::istio::service_entry::{Resolution, ServicePort as ApiPort, Workl
 use crate::api::istio::{ServiceEntry, WorkloadEntry};
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::model::{TransportProtocol, UpstreamProtocol};
 use crate::resolved::{NameUse, ResolvedNames};
 use crate::resources::Object;
@@ -432,7 +433,7 @@ pub(super) fn backends(
         let selected = workloads.select_entries(namespace, labels);
         return selected.flat_map(at).collect();
     }
-    let empty = BTreeMap::new();
+    let empty = Labels::default();
     if is_own_endpoint(entry) {
         let own = WorkloadEntry {
             address: service.host.clone(),

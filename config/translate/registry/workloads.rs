@@ -8,6 +8,7 @@ use crate::api::istio::ServiceEntry;
 use crate::api::istio::WorkloadEntry;
 use crate::codes;
 use crate::finding::Level;
+use crate::labels::Labels;
 use crate::model::{EndpointAddress, WorkloadLabels};
 use crate::resolved::{NameUse, ResolvedNames};
 use crate::resources::{Object, ObjectKey, Resources};
@@ -38,7 +39,7 @@ pub(crate) struct Workload<'a> {
     address: Address,
     ports: &'a BTreeMap<String, u32>,
     weight: u32,
-    pub(super) labels: Arc<BTreeMap<String, String>>,
+    pub(super) labels: Labels,
     described: Arc<WorkloadLabels>,
     locality: Option<Arc<Locality>>,
 }
@@ -49,7 +50,7 @@ impl<'a> Workload<'a> {
         entry: &'a WorkloadEntry,
         name: &str,
         namespace: &str,
-        own_labels: &BTreeMap<String, String>,
+        own_labels: &Labels,
     ) -> Self {
         let WorkloadEntry {
             address,
@@ -60,8 +61,8 @@ impl<'a> Workload<'a> {
             weight,
             service_account: _,
         } = entry;
-        let mut merged = labels.clone();
-        merged.extend(own_labels.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let all = labels.iter().chain(own_labels);
+        let merged: Labels = all.map(|(k, v)| (k.clone(), v.clone())).collect();
         Self {
             address: Address::parse(address),
             ports,
@@ -69,7 +70,7 @@ impl<'a> Workload<'a> {
             described: Arc::new(workload::describe(name, namespace, &merged)),
             // The label wins (Istio: `getLocality`).
             locality: Locality::of_labels(&merged).or_else(|| Locality::parse(locality)),
-            labels: Arc::new(merged),
+            labels: merged,
         }
     }
 
@@ -136,7 +137,7 @@ impl<'a> Workload<'a> {
         Backend {
             address,
             weight: self.weight,
-            labels: Arc::clone(&self.labels),
+            labels: self.labels.clone(),
             workload: Arc::clone(&self.described),
             locality: self.locality.clone(),
         }
@@ -194,7 +195,7 @@ impl<'a> Workloads<'a> {
         for object in service_entries {
             let namespace = object.meta.key.namespace.as_str();
             for endpoint in &object.body.endpoints {
-                let workload = Workload::new(endpoint, "", namespace, &BTreeMap::new());
+                let workload = Workload::new(endpoint, "", namespace, &Labels::default());
                 workloads.add(namespace, workload);
             }
         }
@@ -233,16 +234,16 @@ impl<'a> Workloads<'a> {
     pub(super) fn select<'s>(
         &'s self,
         namespace: &'s str,
-        selector: &'s BTreeMap<String, String>,
+        selector: impl IntoIterator<Item = (&'s String, &'s String)> + Copy + 's,
     ) -> impl Iterator<Item = &'s Workload<'a>> {
-        let first = selector.iter().next();
+        let first = selector.into_iter().next();
         let candidates = first
             .and_then(|(key, value)| self.by_label.get(&(namespace, key.clone(), value.clone())));
         candidates
             .into_iter()
             .flatten()
             .map(|i| &self.entries[*i])
-            .filter(|workload| labels::is_subset(selector, &workload.labels))
+            .filter(move |workload| labels::is_subset(selector, &workload.labels))
     }
 
     /// The WorkloadEntries of a namespace that have all these labels; no labels means all.
@@ -254,7 +255,7 @@ impl<'a> Workloads<'a> {
         let entries = self.by_namespace.get(namespace).into_iter().flatten();
         entries
             .map(|i| &self.entries[*i])
-            .filter(|workload| labels::is_subset(selector, &workload.labels))
+            .filter(move |workload| labels::is_subset(selector, &workload.labels))
     }
 }
 

@@ -170,11 +170,8 @@ fn qualified(route: &HttpRoute, namespace: &str, settings: &Settings) -> HttpRou
     }
     for matched in &mut route.matches {
         for name in matched.gateways.iter_mut() {
-            let ObjectKey {
-                namespace,
-                name: own,
-            } = hosts::gateway_key(name, namespace);
-            *name = format!("{namespace}/{own}");
+            let key = hosts::gateway_key(name, namespace);
+            *name = format!("{}/{}", key.namespace, key.name);
         }
     }
     route

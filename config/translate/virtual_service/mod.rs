@@ -229,8 +229,7 @@ fn place(index: usize) -> u32 {
 
 /// Oldest first; those that do not say by name (Istio: `configCompareByCreationTime`).
 fn order(service: &VirtualService) -> (Option<i64>, &str, &str) {
-    let ObjectKey { namespace, name } = &*service.key;
-    (service.created, name, namespace)
+    (service.created, &service.key.name, &service.key.namespace)
 }
 
 impl VirtualService {

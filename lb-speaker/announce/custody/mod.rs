@@ -15,8 +15,9 @@ mod rival;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use litemap::LiteMap;
 
 use super::Mac;
 use super::gratuitous::Schedule;
@@ -70,7 +71,7 @@ pub enum Former {
 #[derive(Clone, Debug)]
 pub struct Custody {
     interval: Duration,
-    interfaces: BTreeMap<u32, Phase>,
+    interfaces: LiteMap<u32, Phase>,
     /// It was on an interface: who had it before counts no longer.
     placed: bool,
     /// Until then a node of ours may still hand it over.
@@ -142,7 +143,7 @@ impl Custody {
     pub fn new(interval: Duration) -> Self {
         Self {
             interval,
-            interfaces: BTreeMap::new(),
+            interfaces: LiteMap::new(),
             placed: false,
             hand_over: None,
             conflict: None,
@@ -165,6 +166,9 @@ impl Custody {
         }
         self.interfaces
             .retain(|interface, _| interfaces.contains(interface));
+        if self.interfaces.is_empty() {
+            self.interfaces = LiteMap::with_capacity(interfaces.len());
+        }
         for &interface in interfaces {
             let interval = self.interval;
             self.interfaces.entry(interface).or_insert_with(|| {
@@ -183,7 +187,7 @@ impl Custody {
         if self.resting.is_some() {
             self.resting = Some(now);
         }
-        for phase in self.interfaces.values_mut() {
+        for (_, phase) in &mut self.interfaces {
             if let Phase::Announcing(schedule) = phase {
                 schedule.trigger(now);
             }
@@ -293,7 +297,7 @@ impl Custody {
                 return send;
             }
             self.resting = None;
-            for phase in self.interfaces.values_mut() {
+            for (_, phase) in &mut self.interfaces {
                 *phase = Phase::Probing { sent: 0, next: now };
             }
         }

@@ -1,6 +1,6 @@
 //! What users do: Services and pools come, change and go, and somebody edits statuses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
@@ -53,8 +53,8 @@ impl World {
         let pool = (self.chance.below(8) == 0).then(|| format!("p{}", self.chance.below(3)));
         let protocols = [TransportProtocol::Tcp, TransportProtocol::Udp];
         let service = Service {
-            labels: BTreeMap::new(),
-            namespace_labels: BTreeMap::new(),
+            labels: Default::default(),
+            namespace_labels: Default::default(),
             request: AddressRequest {
                 families,
                 addresses,
@@ -148,7 +148,7 @@ impl World {
         let namespaces = (self.chance.below(2) == 0).then(|| ["team-a".to_owned()].into());
         let pool = Pool {
             name: format!("p{number}"),
-            labels: BTreeMap::new(),
+            labels: Default::default(),
             ranges,
             auto_assign: self.chance.below(6) != 0,
             avoid_buggy_ips: self.chance.below(6) == 0,
