@@ -11,6 +11,7 @@
 //! not be watched, a finding says so, and lists bring changes.
 
 mod backoff;
+mod client;
 mod kinds;
 pub mod peers;
 #[cfg(test)]
@@ -158,7 +159,7 @@ impl Cluster {
         let default_namespace = config.default_namespace.clone();
         let host = config.cluster_url.host().unwrap_or_default();
         let server = host.trim_matches(['[', ']']).parse().ok();
-        let client = Client::try_from(config).map_err(ConnectError::Unusable)?;
+        let client = client::client(config).map_err(ConnectError::Unusable)?;
         let shared = Shared::new();
         let watched = kinds::watched(settings.addresses_only);
         for kind in watched {
