@@ -33,7 +33,7 @@ pub const MAX_PEERS: usize = wire::MAX_HEARD;
 /// MAC addresses were.
 pub const FORGET: Duration = Duration::from_secs(600);
 /// How often a node looks at the time that nobody listens to.
-const ALONE: Duration = Duration::from_secs(2);
+const UNHEARD: Duration = Duration::from_secs(2);
 
 /// Of all nodes that would announce, this one among them, those that do: [`MAX_PEERS`] and one, the
 /// first by name, so that all nodes that know the same names leave out the same ones.
@@ -144,6 +144,8 @@ pub struct Detector {
     peers: BTreeMap<String, Peer>,
     forgotten: Forgotten,
     ticked: Instant,
+    /// When it was to be ticked again at the latest.
+    due: Instant,
     beat_at: Instant,
     /// Since when an interface can announce; none: none can.
     link: Option<Instant>,
@@ -178,6 +180,7 @@ impl Detector {
             peers: BTreeMap::new(),
             forgotten: Forgotten::default(),
             ticked: now,
+            due: now + timing.interval,
             beat_at: now,
             link: Some(now),
             met: None,
@@ -309,11 +312,11 @@ impl Detector {
 
     /// Moves time on; call it no later than [`next`](Self::next). True: a heartbeat is due.
     pub fn tick(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.ticked);
-        self.ticked = now;
+        let late = now.saturating_duration_since(self.due);
+        (self.ticked, self.due) = (now, now + self.timing.interval);
         // This process was held up: silence meanwhile says nothing of others. What they sent is
         // still to be read.
-        let held_up = passed.saturating_sub(self.timing.interval * 2);
+        let held_up = late.saturating_sub(self.timing.interval);
         for peer in self.peers.values_mut() {
             peer.excuse(held_up, now);
             peer.tick(now, self.timing.timeout);
@@ -354,12 +357,17 @@ impl Detector {
 
     /// When [`tick`](Self::tick) has something to do next. `speaks`: there is somebody to send
     /// heartbeats to; else a node whose own state waits for nothing has time.
-    pub fn next(&self, speaks: bool) -> Instant {
+    pub fn next(&mut self, speaks: bool) -> Instant {
         let waits = matches!(self.own, Own::Settling | Own::HoldDown);
         let own = match speaks || waits {
             true => self.beat_at,
-            false => self.ticked + ALONE,
+            false => self.ticked + UNHEARD,
         };
+        // Whoever is alive is judged by how long it is silent, and silence while this process is held
+        // up begins with the next tick of a node that speaks.
+        if !self.peers.values().any(Peer::is_alive) {
+            self.due = self.due.max(own);
+        }
         let deadlines = self
             .peers
             .values()

@@ -415,6 +415,33 @@ fn silence(node: &mut Detector, now: &mut Instant, time: Duration) {
     }
 }
 
+/// A node that nobody listens to looks at the time seldom; that is no time of being held up.
+#[test]
+fn who_is_gone_is_forgotten_as_soon_by_a_node_that_is_alone() {
+    let start = Instant::now();
+    let mut node = Detector::new("node-a", 1, Timing::default(), None, start);
+    node.expect(start, BTreeSet::new());
+    node.receive(start, &of("node-b", 2, 1)).unwrap();
+    let (mut now, mut ticks) = (start, 0);
+    while now < start + FORGET - UNHEARD {
+        now = node.next(false);
+        node.tick(now);
+        ticks += 1;
+        assert!(ticks < 400, "it looks at the time often");
+    }
+    assert_eq!(node.view().peers["node-b"], PeerState::Gone);
+    now = node.next(false);
+    node.tick(now);
+    now = node.next(false);
+    node.tick(now);
+    assert!(node.view().peers.is_empty(), "after {:?}", now - start);
+    // It is asked for the next moment, and comes seconds too late: then others are excused.
+    node.receive(now, &of("node-c", 3, 1)).unwrap();
+    let late = node.next(false) + Duration::from_secs(5);
+    node.tick(late);
+    assert_eq!(node.view().peers["node-c"], PeerState::Able);
+}
+
 /// A node that restarted, was away for long and is back: what it said before it restarted must not
 /// take the place of what it says now.
 #[test]
