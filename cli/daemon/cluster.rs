@@ -96,7 +96,7 @@ impl InCluster {
     /// Tells the cluster what was decided.
     pub(super) fn tell(&mut self, model: &Model, resources: &Resources, outcome: &Outcome) {
         let mut wanted = Wanted::default();
-        for service in &model.services {
+        for service in model.services.iter() {
             if !is_api(resources, &service.key) {
                 continue;
             }

@@ -41,6 +41,8 @@ pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_repo
 pub use store::{Changed, Store};
 pub use trouble::Trouble;
 
+use client::Connections;
+
 use crate::finding::Finding;
 use crate::resources::{ObjectKey, Resources};
 use crate::source::decode::Kind;
@@ -83,6 +85,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    in_time: Client,
     default_namespace: String,
     runtime: tokio::runtime::Handle,
     shared: Shared,
@@ -159,7 +162,10 @@ impl Cluster {
         let default_namespace = config.default_namespace.clone();
         let host = config.cluster_url.host().unwrap_or_default();
         let server = host.trim_matches(['[', ']']).parse().ok();
-        let client = client::client(config).map_err(ConnectError::Unusable)?;
+        let in_time = client::client(config.clone(), Connections::Each);
+        let in_time = in_time.map_err(ConnectError::Unusable)?;
+        let client = client::client(config, Connections::Shared);
+        let client = client.map_err(ConnectError::Unusable)?;
         let shared = Shared::new();
         let watched = kinds::watched(settings.addresses_only);
         for kind in watched {
@@ -169,6 +175,7 @@ impl Cluster {
         runtime.spawn(watch::watch_crds(client.clone(), shared.clone()));
         Ok(Self {
             client,
+            in_time,
             default_namespace,
             runtime,
             shared,
@@ -232,6 +239,11 @@ impl Cluster {
     /// For what is written back: the way to the server, and what is seen of it.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// For Leases and what goes with them, which are lost if they are not renewed within seconds.
+    pub fn in_time(&self) -> &Client {
+        &self.in_time
     }
 
     /// What is seen, shared with the watches.

@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// An object is there, in this version.
-    pub fn apply(&mut self, kind: Kind, mut json: Json) -> Changed {
+    pub fn apply(&mut self, kind: Kind, json: Json) -> Changed {
         let Some((key, version)) = name(&json, kind) else {
             return Changed::default();
         };
@@ -202,9 +202,27 @@ impl Store {
             None if is_older => return Changed::default(),
             None => {}
         }
-        let mut changed = self.see_status(kind, &key, &version, &json);
+        self.take(kind, key, &version, json)
+    }
+
+    /// The answer to a write of an object. Whether the object is there the watch alone can tell: it
+    /// may have told meanwhile that it is gone.
+    pub fn answer(&mut self, kind: Kind, json: Json) -> Changed {
+        match name(&json, kind) {
+            Some((key, version))
+                if self.resources.object(kind, &key).is_some()
+                    && !self.is_older(kind, &key, &version) =>
+            {
+                self.take(kind, key, &version, json)
+            }
+            _ => Changed::default(),
+        }
+    }
+
+    fn take(&mut self, kind: Kind, key: ObjectKey, version: &str, mut json: Json) -> Changed {
+        let mut changed = self.see_status(kind, &key, version, &json);
         slim(kind, &mut json);
-        let mut read = decode_json(kind, &version, &json);
+        let mut read = decode_json(kind, version, &json);
         let before = self.resources.object(kind, &key);
         match read.objects.pop() {
             Some(object) if before.as_ref().is_some_and(|old| old.same_content(&object)) => {}

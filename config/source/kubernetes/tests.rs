@@ -1,6 +1,6 @@
 use serde_json::{Value as Json, json};
 
-use super::store::Store;
+use super::store::{Changed, Store};
 use super::trouble::Trouble;
 use crate::codes;
 use crate::resources::ObjectKey;
@@ -89,6 +89,36 @@ fn a_list_replaces_what_was_known_at_its_end() {
     assert!(changed.objects);
     assert!(store.resources().is_empty());
     assert!(store.pools().is_empty());
+}
+
+#[test]
+fn the_answer_to_a_write_brings_nothing_back() {
+    let mut store = Store::default();
+    let key = ObjectKey::new("default", "web");
+    let written = service(3, Some("192.0.2.1"));
+    assert_eq!(
+        store.answer(Kind::Service, written.clone()),
+        Changed::default()
+    );
+    store.apply(Kind::Service, service(2, None));
+    let changed = store.answer(Kind::Service, written.clone());
+    assert!(changed.status && !changed.objects);
+    assert!(store.answer(Kind::Service, service(2, None)) == Changed::default());
+    assert_eq!(store.services()[&key].resource_version, "3");
+    // The watch was faster.
+    store.delete(Kind::Service, &written);
+    assert_eq!(
+        store.answer(Kind::Service, service(4, None)),
+        Changed::default()
+    );
+    assert!(store.object(Kind::Service, &key).is_none());
+    assert!(store.services().is_empty());
+    // A list that does not bring it does.
+    store.apply(Kind::Service, service(5, None));
+    store.list_begins(Kind::Service);
+    store.answer(Kind::Service, service(6, None));
+    store.list_ends(Kind::Service);
+    assert!(store.object(Kind::Service, &key).is_none());
 }
 
 #[test]

@@ -285,6 +285,7 @@ mod tests {
     use super::*;
     use crate::finding::Level;
     use crate::resources::ObjectKey;
+    use crate::source::kubernetes::client::{Connections, client};
     use crate::source::kubernetes::scripted::{Answer, server};
 
     /// What stands in the store while it watches Secrets, until it is `until`: `VERSION` of the only
@@ -292,7 +293,7 @@ mod tests {
     async fn seen(answers: Vec<Answer>, until: &str) -> Vec<String> {
         let (url, _questions) = server(answers);
         let config = kube::Config::new(url.parse().expect("a URL"));
-        let client = Client::try_from(config).expect("a client");
+        let client = client(config, Connections::Shared).expect("a client");
         let settings = KubernetesSettings {
             namespace: "default".to_owned(),
             addresses_only: false,

@@ -74,11 +74,11 @@ impl StatusWriter {
             shared.clone(),
             notes_receiver,
         ));
-        let writer = Writer::new(client.clone(), shared.clone(), notes.clone());
+        let writer = Writer::new(client, shared.clone(), notes.clone());
         runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender, busy));
         let reporter = Reporter::new(cluster, namespace, node, notes.clone());
         runtime.spawn(reporter.run(reports_receiver, leadership.clone(), is_busy));
-        let leader = leader::Leader::new(client, shared, namespace, node, told);
+        let leader = leader::Leader::new(cluster.in_time().clone(), shared, namespace, node, told);
         runtime.spawn(async move {
             leader.run(told_to_give_up).await;
             // Nobody waits for it where the process was told to end at once.
@@ -114,7 +114,9 @@ impl StatusWriter {
     pub fn write(&self, wanted: Option<Arc<Wanted>>) {
         self.wanted.send_if_modified(|now| {
             let news = *now != wanted;
-            *now = wanted;
+            if news {
+                *now = wanted;
+            }
             news
         });
     }

@@ -270,7 +270,7 @@ impl Writer {
 
     fn see(&self, kind: Kind, object: DynamicObject) {
         let json = object_json(object);
-        self.shared.update(|store| store.apply(kind, json));
+        self.shared.update(|store| store.answer(kind, json));
     }
 }
 

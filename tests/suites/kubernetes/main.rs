@@ -2,6 +2,7 @@
 
 mod answers;
 mod between;
+mod connections;
 mod failover;
 mod figures;
 mod histories;

@@ -148,6 +148,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Secret;
 
     use super::*;
+    use crate::source::kubernetes::client::{Connections, client};
     use crate::source::kubernetes::scripted::{Answer, server};
 
     /// Long enough for a loaded machine where something comes, short where nothing does.
@@ -160,7 +161,7 @@ mod tests {
     /// What is told until a version is seen: versions, and troubles.
     async fn told(url: &str, patience: Patience, until: &str) -> Vec<String> {
         let config = kube::Config::new(url.parse().expect("a URL"));
-        let client = kube::Client::try_from(config).expect("a client");
+        let client = client(config, Connections::Each).expect("a client");
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let following = follow::<Secret>(
             Api::namespaced(client, "default"),

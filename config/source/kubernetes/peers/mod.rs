@@ -97,7 +97,7 @@ impl PeerDirectory {
         let (tried, is_tried) = channel::channel(false);
         let (gone, left) = oneshot::channel();
         let told_to = Told(sender);
-        let client = cluster.client();
+        let client = cluster.in_time();
         let leases = || Api::namespaced(client.clone(), namespace);
         let runtime = cluster.runtime();
         let keeper = keep::Keeper::new(client, leases(), node, told_to.clone());

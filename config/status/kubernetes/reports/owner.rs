@@ -1,11 +1,19 @@
 //! The Pod that this process runs in: it owns what it tells of itself, so that the cluster removes
 //! that together with it.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use serde_json::{Value as Json, json};
+use tokio::time::{sleep, timeout};
 
-use super::super::leader::within;
+use super::super::lease::REQUEST;
+use crate::source::kubernetes::Backoff;
+
+/// Between tries.
+const FIRST: Duration = Duration::from_millis(500);
+const MOST: Duration = Duration::from_secs(30);
 
 /// A Pod, as `metadata.ownerReferences` names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,14 +39,22 @@ impl Owner {
             return None;
         }
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        match within(api.get_opt(&name)).await {
-            Ok(pod) => Some(Self {
-                uid: pod?.metadata.uid?,
-                name,
-            }),
-            Err(error) => {
-                tracing::debug!(pod = name, %error, "the Pod that owns reports cannot be read");
-                None
+        let mut backoff = Backoff::new(FIRST, MOST);
+        loop {
+            match timeout(REQUEST, api.get_opt(&name)).await {
+                Ok(Ok(pod)) => {
+                    let uid = pod?.metadata.uid?;
+                    return Some(Self { name, uid });
+                }
+                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400..429) => {
+                    let why = status.message;
+                    tracing::debug!(pod = name, why, "the Pod that owns reports cannot be read");
+                    return None;
+                }
+                // Where nothing can be read nothing can be written either.
+                Ok(Err(_)) | Err(_) => {
+                    sleep(backoff.pause()).await;
+                }
             }
         }
     }

@@ -12,7 +12,8 @@ use crate::source::kubernetes::{error_text, resource_of};
 
 /// What came of a request.
 pub(super) enum Done {
-    Written,
+    /// The object as it is now; none: it was deleted.
+    Written(Option<Box<DynamicObject>>),
     /// It is another version by now; the watch brings it.
     Conflict,
     /// It is not there (any more).
@@ -45,18 +46,17 @@ pub(super) async fn send(client: Client, act: Act) -> (Act, Done) {
                 };
                 api.create(&posting, &object).await?;
                 let status = serde_json::json!({"status": status});
-                api.patch_status(name, &patching, &Patch::Merge(&status))
-                    .await
-                    .map(drop)
+                let status = Patch::Merge(&status);
+                api.patch_status(name, &patching, &status).await.map(Some)
             }
             What::Status(patch) => {
                 let patch = Patch::Merge(patch);
-                api.patch_status(name, &patching, &patch).await.map(drop)
+                api.patch_status(name, &patching, &patch).await.map(Some)
             }
-            What::Patch(patch) => api
-                .patch(name, &patching, &Patch::Merge(patch))
-                .await
-                .map(drop),
+            What::Patch(patch) => {
+                let patch = Patch::Merge(patch);
+                api.patch(name, &patching, &patch).await.map(Some)
+            }
             What::Delete { version, .. } => {
                 let deleting = DeleteParams {
                     preconditions: Some(Preconditions {
@@ -65,12 +65,12 @@ pub(super) async fn send(client: Client, act: Act) -> (Act, Done) {
                     }),
                     ..DeleteParams::default()
                 };
-                api.delete(name, &deleting).await.map(drop)
+                api.delete(name, &deleting).await.map(|_| None)
             }
         }
     };
     let done = match timeout(REQUEST, request).await {
-        Ok(Ok(())) => Done::Written,
+        Ok(Ok(object)) => Done::Written(object.map(Box::new)),
         Ok(Err(kube::Error::Api(status))) => match status.code {
             409 => Done::Conflict,
             404 => Done::Gone,

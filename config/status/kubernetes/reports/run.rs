@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until};
 
@@ -24,7 +25,7 @@ use super::state::Component;
 use super::watch::{L2, STATE, Sight, watch};
 use super::{Reports, istio};
 use crate::resources::ObjectKey;
-use crate::source::kubernetes::{Backoff, Cluster, Shared};
+use crate::source::kubernetes::{Backoff, Cluster, Shared, object_json};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 4;
@@ -240,7 +241,8 @@ impl Reporter {
     fn done(&mut self, act: Act, done: Done) {
         let now = Instant::now();
         let wait = match done {
-            Done::Written => {
+            Done::Written(object) => {
+                self.see(&act, object.map(|object| object_json(*object)));
                 self.backoff.reset();
                 self.pause_until = None;
                 if let What::Create {
@@ -276,6 +278,29 @@ impl Reporter {
             }
         };
         self.later.insert((act.place, act.key), now + wait);
+    }
+
+    /// What was written is known at once: the watch may be late, or refused, and nothing is written
+    /// twice for that.
+    fn see(&self, act: &Act, object: Option<Json>) {
+        match (act.place, object) {
+            (Place::Object(kind), Some(json)) => {
+                self.shared.update(|store| store.answer(kind, json));
+            }
+            (Place::Object(_), None) => {}
+            (Place::L2 | Place::State, object) => {
+                self.seen_sender.send_modify(|seen| {
+                    let is_l2 = act.place == Place::L2;
+                    match (object, &act.what) {
+                        (Some(json), _) => seen.put(is_l2, &json),
+                        (None, What::Delete { version, .. }) => {
+                            seen.deleted(is_l2, &act.key.name, version);
+                        }
+                        (None, _) => {}
+                    }
+                });
+            }
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use super::acts::{What, state};
 use super::istio::{Message, patch};
 use super::l2::{Here, acts, object_name};
 use super::owner::Owner;
-use super::seen::{SeenL2, SeenState, l2};
+use super::seen::{Seen, SeenL2, SeenState, l2};
 use super::state::{Component, status};
+use super::watch::Sight;
 use super::{Announced, NODE, SERVICE_NAME, SERVICE_NAMESPACE};
 use crate::finding::Level;
 use crate::resources::ObjectKey;
@@ -142,6 +143,35 @@ fn the_pod_owns_what_it_tells() {
         patch.pointer("/metadata/ownerReferences/0"),
         Some(&json!({"apiVersion": "v1", "kind": "Pod", "name": "gatehouse-x", "uid": "u1"}))
     );
+}
+
+/// What was written is known by the answer; the watch may be late, or ahead.
+#[test]
+fn an_older_version_does_not_take_the_place_of_a_newer_one() {
+    let object = |version: u32, node: &str| {
+        json!({
+            "metadata": {"name": "l2-a", "resourceVersion": version.to_string(), "labels": {"metallb.io/node": node}},
+        })
+    };
+    let mut seen = Seen::default();
+    let node = |seen: &Seen| match &seen.l2 {
+        Sight::Known(objects) => objects.get("l2-a").map(|seen| seen.node.clone()),
+        _ => None,
+    };
+    seen.put(true, &object(1, "a"));
+    assert_eq!(seen, Seen::default(), "nothing was listed yet");
+    seen.l2 = Sight::Known(BTreeMap::new());
+    seen.put(true, &object(5, "b"));
+    seen.put(true, &object(4, "a"));
+    assert_eq!(node(&seen).as_deref(), Some("b"));
+    seen.deleted(true, "l2-a", "4");
+    assert_eq!(
+        node(&seen).as_deref(),
+        Some("b"),
+        "another one of that name"
+    );
+    seen.deleted(true, "l2-a", "5");
+    assert_eq!(node(&seen), None);
 }
 
 #[test]

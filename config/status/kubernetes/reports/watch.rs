@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use tokio::sync::watch as channel;
 use tokio::time::sleep;
 
-use super::seen::{Seen, l2, name, state};
+use super::seen::{Seen, SeenL2, SeenState, l2, name, state};
 use crate::source::kubernetes::{
     Backoff, Shared, is_absent, is_refused, object_json, watch_error_text,
 };
@@ -118,9 +118,12 @@ pub(super) async fn watch(
     }
 }
 
-/// What a list that is under way has brought.
+/// What a list that is under way has brought; of both kinds, one of which stays empty.
 #[derive(Default)]
-struct Listed(Vec<Json>);
+struct Listed {
+    l2: BTreeMap<String, SeenL2>,
+    states: BTreeMap<String, SeenState>,
+}
 
 fn take(
     event: Event<DynamicObject>,
@@ -129,30 +132,28 @@ fn take(
     seen: &channel::Sender<Seen>,
 ) {
     match event {
-        Event::Init => listed.0.clear(),
-        Event::InitApply(object) => listed.0.push(object_json(object)),
+        Event::Init => *listed = Listed::default(),
+        Event::InitApply(object) => {
+            let json = object_json(object);
+            match what.is_l2() {
+                true => drop(listed.l2.insert(name(&json), l2(&json))),
+                false => drop(listed.states.insert(name(&json), state(&json))),
+            }
+        }
         Event::InitDone => {
-            let all = std::mem::take(&mut listed.0);
+            let Listed { l2, states } = std::mem::take(listed);
             seen.send_modify(|seen| match what.is_l2() {
-                true => seen.l2.all(all.iter().map(|json| (name(json), l2(json)))),
-                false => seen
-                    .states
-                    .all(all.iter().map(|json| (name(json), state(json)))),
+                true => seen.l2 = Sight::Known(l2),
+                false => seen.states = Sight::Known(states),
             });
         }
         Event::Apply(object) => {
             let json = object_json(object);
-            seen.send_modify(|seen| match what.is_l2() {
-                true => seen.l2.one(name(&json), l2(&json)),
-                false => seen.states.one(name(&json), state(&json)),
-            });
+            seen.send_modify(|seen| seen.put(what.is_l2(), &json));
         }
         Event::Delete(object) => {
             let name = name(&object_json(object));
-            seen.send_modify(|seen| match what.is_l2() {
-                true => seen.l2.gone(&name),
-                false => seen.states.gone(&name),
-            });
+            seen.send_modify(|seen| seen.gone(what.is_l2(), &name));
         }
     }
 }
@@ -170,13 +171,14 @@ pub(super) enum Sight<T> {
 }
 
 impl<T> Sight<T> {
-    fn all(&mut self, objects: impl Iterator<Item = (String, T)>) {
-        *self = Self::Known(objects.collect());
-    }
-
-    fn one(&mut self, name: String, object: T) {
+    /// One of them; an older version than the one that is known changes nothing: answers to writes
+    /// and the watch come by two ways.
+    fn one(&mut self, name: String, object: T, version: impl Fn(&T) -> u64) {
         if let Self::Known(objects) = self {
-            objects.insert(name, object);
+            let known = objects.get(&name).map_or(0, &version);
+            if known <= version(&object) {
+                objects.insert(name, object);
+            }
         }
     }
 
@@ -188,6 +190,39 @@ impl<T> Sight<T> {
 }
 
 impl Seen {
+    /// An object as it is now.
+    pub(super) fn put(&mut self, is_l2: bool, json: &Json) {
+        let number = |version: &str| version.parse().unwrap_or(u64::MAX);
+        match is_l2 {
+            true => self
+                .l2
+                .one(name(json), l2(json), |seen| number(&seen.version)),
+            false => self
+                .states
+                .one(name(json), state(json), |seen| number(&seen.version)),
+        }
+    }
+
+    /// An object that was deleted in this version; another one may have its name by now.
+    pub(super) fn deleted(&mut self, is_l2: bool, name: &str, version: &str) {
+        let known = match (is_l2, &self.l2, &self.states) {
+            (true, Sight::Known(l2), _) => l2.get(name).map(|seen| &seen.version),
+            (false, _, Sight::Known(states)) => states.get(name).map(|seen| &seen.version),
+            _ => None,
+        };
+        if known.is_some_and(|known| known == version) {
+            self.gone(is_l2, name);
+        }
+    }
+
+    /// An object that is there no more.
+    pub(super) fn gone(&mut self, is_l2: bool, name: &str) {
+        match is_l2 {
+            true => self.l2.gone(name),
+            false => self.states.gone(name),
+        }
+    }
+
     /// Notes that a kind is absent; whether that is news.
     fn is_absent(&mut self, of_l2: bool) -> bool {
         match of_l2 {
