@@ -163,7 +163,6 @@ async fn serve(
         identity(&settings),
         speaker.clone(),
         members.clone(),
-        access_log.drops(),
     ));
     let mut speaking = speaker.as_ref().map(|speaker| speaker.states());
     let mut nodes = members.as_ref().map(|members| members.views());

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gatehouse_gateway::Counters;
 use gatehouse_gateway::admin::{BoxFuture, Scrape};
 use gatehouse_gateway::observe::exposition::Exposition;
-use gatehouse_gateway::observe::{
-    Drops, GatewayState, Labels, RenderOptions, clusters, process, render,
-};
+use gatehouse_gateway::observe::{GatewayState, Labels, RenderOptions, clusters, process, render};
 use gatehouse_gateway::snapshot::Snapshot;
 use gatehouse_lb_speaker::{Members, Speaker};
 
@@ -16,7 +14,7 @@ use gatehouse_lb_speaker::{Members, Speaker};
 pub struct Known {
     /// The label sets that counters name.
     pub labels: Labels,
-    /// The configuration's state, without what counts for itself.
+    /// The configuration's state.
     pub gateway: GatewayState,
     /// The clusters, whose limits and detectors count for themselves.
     pub snapshot: Arc<Snapshot>,
@@ -31,7 +29,6 @@ pub struct Metrics {
     options: RenderOptions,
     speaker: Option<Arc<Speaker>>,
     members: Option<Arc<Members>>,
-    drops: Drops,
     /// Locked for a copy; never on the data path.
     known: Mutex<Arc<Known>>,
 }
@@ -43,14 +40,12 @@ impl Metrics {
         options: RenderOptions,
         speaker: Option<Arc<Speaker>>,
         members: Option<Arc<Members>>,
-        drops: Drops,
     ) -> Self {
         Self {
             counters,
             options,
             speaker,
             members,
-            drops,
             known: Mutex::default(),
         }
     }
@@ -70,12 +65,14 @@ impl Scrape for Metrics {
         Box::pin(async {
             let counters = self.counters.metrics().await;
             let known = self.known();
-            let state = GatewayState {
-                access_log_dropped: self.drops.count(),
-                ..known.gateway.clone()
-            };
             let mut out = Exposition::new();
-            render(&mut out, &self.options, &known.labels, &counters, &state);
+            render(
+                &mut out,
+                &self.options,
+                &known.labels,
+                &counters,
+                &known.gateway,
+            );
             clusters::render(&mut out, &known.snapshot);
             process::render(&mut out);
             out.append(&known.pools);

@@ -8,7 +8,7 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_gateway::admin::View;
 use gatehouse_gateway::admin::view::Rows;
-use gatehouse_gateway::observe::GatewayState;
+use gatehouse_gateway::observe::{AccessLog, GatewayState};
 use gatehouse_lb_speaker::{SpeakerState, allocate};
 
 use crate::daemon::cluster::InCluster;
@@ -75,7 +75,7 @@ impl Control {
                 ],
                 workers: self.gateway.workers() as u64,
                 rules: in_force.model.proxy.metrics.clone(),
-                access_log_dropped: 0, // asked for with every scrape
+                access_log: self.access_log.as_ref().map(AccessLog::drops),
                 label_sets_refused: self.gateway.label_sets_refused(),
             },
             labels: self.gateway.labels(),

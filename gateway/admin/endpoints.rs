@@ -1,37 +1,37 @@
 //! What the workers know of the endpoints, asked for when somebody looks.
 
 use super::EndpointRow;
-use crate::snapshot::{Endpoint, Snapshot};
-use crate::worker::EndpointHealth;
+use crate::snapshot::Snapshot;
+use crate::worker::{EndpointHealth, KnownEndpoints};
 
 /// Whether each endpoint may be chosen: by any worker.
-pub(super) fn available(snapshot: &Snapshot, states: &[Vec<EndpointHealth>]) -> Vec<bool> {
-    let endpoints = snapshot.endpoints.iter().enumerate();
-    endpoints
-        .map(|(i, endpoint)| {
-            let mut seen = seen(states, i, endpoint).peekable();
+pub(super) fn available(snapshot: &Snapshot, states: &[KnownEndpoints]) -> Vec<bool> {
+    (0..snapshot.endpoints.len())
+        .map(|i| {
+            let mut seen = seen(snapshot, states, i).peekable();
             seen.peek().is_none() || seen.any(|state| state.available)
         })
         .collect()
 }
 
-/// What each worker knows of an endpoint; one that has another configuration knows nothing.
+/// What each worker knows of an endpoint; one that serves another configuration knows nothing.
 fn seen<'s>(
-    states: &'s [Vec<EndpointHealth>],
+    snapshot: &Snapshot,
+    states: &'s [KnownEndpoints],
     place: usize,
-    endpoint: &'s Endpoint,
 ) -> impl Iterator<Item = &'s EndpointHealth> {
+    let generation = snapshot.generation;
     states
         .iter()
-        .filter_map(move |worker| worker.get(place))
-        .filter(|state| state.address == endpoint.address)
+        .filter(move |worker| worker.generation == generation)
+        .filter_map(move |worker| worker.endpoints.get(place))
 }
 
 /// The health of the endpoints of a DYNAMIC_DNS entry: there are none to look at.
 const AT_REQUEST_TIME: &str = "resolved at request time";
 
 /// Every endpoint, with what the workers know of it.
-pub(super) fn rows(snapshot: &Snapshot, states: &[Vec<EndpointHealth>]) -> Vec<EndpointRow> {
+pub(super) fn rows(snapshot: &Snapshot, states: &[KnownEndpoints]) -> Vec<EndpointRow> {
     let mut rows = Vec::new();
     for cluster in &snapshot.clusters {
         rows.extend(cluster.dynamic_dns.as_deref().map(|dynamic| EndpointRow {
@@ -45,7 +45,7 @@ pub(super) fn rows(snapshot: &Snapshot, states: &[Vec<EndpointHealth>]) -> Vec<E
             let Some(endpoint) = snapshot.endpoints.get(i as usize) else {
                 continue;
             };
-            let seen = || seen(states, i as usize, endpoint);
+            let seen = || seen(snapshot, states, i as usize);
             let ejected = seen().any(|health| !health.available);
             rows.push(EndpointRow {
                 cluster: cluster.name.to_string(),

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use gatehouse_config::Finding;
 
-use crate::worker::EndpointHealth;
+use crate::worker::KnownEndpoints;
 
 pub use server::{Admin, Server};
 pub use view::{AddressRow, EndpointRow, InterfaceRow, ListenerRow, RouteRow, ServiceRow, View};
@@ -76,8 +76,8 @@ pub trait Scrape: Send + Sync {
 /// What the workers know of endpoints, which changes with every request: it is asked for when
 /// somebody looks.
 pub trait EndpointStates: Send + Sync {
-    /// Of each worker what it knows, in the order of the snapshot's endpoints.
-    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>>;
+    /// Of each worker what it knows.
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<KnownEndpoints>>;
 }
 
 /// Shows and changes the log level at run time.

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use gatehouse_config::model::{
-    Balancing, Cluster, ClusterPolicy, Endpoint, Model, UpstreamProtocol, WorkloadLabels,
+    Balancing, Cluster, Endpoint, Model, UpstreamProtocol, WorkloadLabels,
 };
 use gatehouse_config::{Finding, Level};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +12,7 @@ use super::*;
 use crate::compile::{Placement, RouteLists, compile};
 use crate::observe::LabelTable;
 use crate::snapshot::Snapshot;
+use crate::worker::EndpointHealth;
 
 struct Metrics;
 
@@ -74,7 +75,7 @@ fn snapshot() -> Snapshot {
             protocol: UpstreamProtocol::Http1,
             grpc_web: false,
             connect_timeout: Duration::from_secs(1),
-            policy: ClusterPolicy::default(),
+            policy: Arc::default(),
         })],
         ..Model::default()
     };
@@ -84,22 +85,19 @@ fn snapshot() -> Snapshot {
 }
 
 /// What a worker says of 10.0.0.7 and 10.0.0.8: whether each is available, and requests under way.
-fn states(all: [(bool, u32); 2]) -> Vec<EndpointHealth> {
-    let states = all.into_iter().zip(7..);
-    states
-        .map(|((available, active), last)| EndpointHealth {
-            address: SocketAddr::from(([10, 0, 0, last], 9080)).into(),
-            available,
-            active,
-        })
-        .collect()
+fn states(all: [(bool, u32); 2]) -> KnownEndpoints {
+    let states = all.map(|(available, active)| EndpointHealth { available, active });
+    KnownEndpoints {
+        generation: snapshot().generation,
+        endpoints: states.into(),
+    }
 }
 
 /// Two workers.
 struct Workers;
 
 impl EndpointStates for Workers {
-    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>> {
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<KnownEndpoints>> {
         let of_two = [[(true, 2), (false, 0)], [(true, 1), (true, 0)]];
         Box::pin(async move { of_two.map(states).into() })
     }
@@ -233,7 +231,8 @@ fn a_worker_with_another_configuration_knows_nothing() {
     assert_eq!(endpoints::available(&snapshot, &one), [true, false]);
     let two = [one[0].clone(), states([(false, 0), (true, 0)])];
     assert_eq!(endpoints::available(&snapshot, &two), nobody);
-    let other = [one[0].iter().rev().cloned().collect::<Vec<_>>()];
+    let mut other = one.clone();
+    other[0].generation += 1;
     assert_eq!(endpoints::available(&snapshot, &other), nobody);
     let rows = endpoints::rows(&snapshot, &other);
     assert_eq!((rows[1].active, &*rows[1].health), (Some(0), "healthy"));

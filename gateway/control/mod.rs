@@ -17,7 +17,7 @@ use crate::compile::{Placement, RouteLists, compile};
 use crate::net::{BoundTcp, BoundUdp, ListenError, ListenOptions};
 use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
 use crate::snapshot::{Listener, Snapshot};
-use crate::worker::{self, Command, EndpointHealth, Key, Opened, Socket, WorkerSettings};
+use crate::worker::{self, Command, Key, KnownEndpoints, Opened, Socket, WorkerSettings};
 
 /// How long a worker may take to close what was taken away; usually some 20 ms.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -253,7 +253,7 @@ impl Counters {
 }
 
 impl EndpointStates for Counters {
-    fn endpoint_states(&self) -> BoxFuture<'_, Vec<Vec<EndpointHealth>>> {
+    fn endpoint_states(&self) -> BoxFuture<'_, Vec<KnownEndpoints>> {
         Box::pin(async {
             let mut all = Vec::new();
             for answer in self.ask(Command::Health) {

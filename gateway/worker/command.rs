@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatehouse_config::model::{EndpointAddress, TransportProtocol};
+use gatehouse_config::model::TransportProtocol;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::{BoundTcp, BoundUdp};
@@ -35,7 +35,7 @@ pub enum Command {
     /// Give a copy of the counters.
     Scrape(oneshot::Sender<MetricsSnapshot>),
     /// Say what is known of the endpoints, in the order of the snapshot's.
-    Health(oneshot::Sender<Vec<EndpointHealth>>),
+    Health(oneshot::Sender<KnownEndpoints>),
     /// Come to an end: answer for at least `min` with `connection: close`, then stop accepting,
     /// and end when the last connection did, or after `max`.
     Drain {
@@ -70,11 +70,18 @@ pub type Transport = TransportProtocol;
 /// What tells listeners apart.
 pub type Key = (SocketAddr, Transport);
 
-/// What a worker knows of an endpoint.
+/// What a worker knows of the endpoints.
 #[derive(Clone, Debug)]
+pub struct KnownEndpoints {
+    /// The snapshot's that it serves.
+    pub generation: u64,
+    /// In the order of that snapshot's.
+    pub endpoints: Vec<EndpointHealth>,
+}
+
+/// What a worker knows of an endpoint.
+#[derive(Clone, Copy, Debug)]
 pub struct EndpointHealth {
-    /// Where.
-    pub address: EndpointAddress,
     /// Whether it may be chosen.
     pub available: bool,
     /// Requests under way.
@@ -154,7 +161,7 @@ impl Worker {
         self.open_slots(opened);
     }
 
-    fn health(&self) -> Vec<EndpointHealth> {
+    fn health(&self) -> KnownEndpoints {
         let view = self.view();
         let snapshot = &view.snapshot;
         // One run of endpoints after the other, as the snapshot has them.
@@ -169,14 +176,12 @@ impl Worker {
                 (EndpointId(id), position, outliers.clone())
             })
         };
-        snapshot
-            .clusters
-            .iter()
+        let clusters = snapshot.clusters.iter();
+        let endpoints = clusters
             .flat_map(of_cluster)
             .map(|(id, position, outliers)| {
                 let state = view.state(id);
                 EndpointHealth {
-                    address: state.address.clone(),
                     available: match outliers {
                         Some(outliers) => !outliers.is_ejected(position),
                         None => state.is_available(),
@@ -184,7 +189,11 @@ impl Worker {
                     active: state.active.get(),
                 }
             })
-            .collect()
+            .collect();
+        KnownEndpoints {
+            generation: snapshot.generation,
+            endpoints,
+        }
     }
 
     async fn drain(self: &Rc<Self>, min: Duration, max: Duration) {

@@ -37,7 +37,7 @@ use crate::snapshot::{LabelsId, Snapshot};
 use crate::upstream::dynamic_dns::DynamicEndpoints;
 use crate::upstream::pool;
 
-pub use command::{Command, EndpointHealth, Key, Opened, Socket, Transport};
+pub use command::{Command, EndpointHealth, Key, KnownEndpoints, Opened, Socket, Transport};
 
 use buffers::Buffers;
 use clock::Clock;

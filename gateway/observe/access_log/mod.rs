@@ -141,11 +141,6 @@ impl AccessLog {
     }
 
     /// Lines dropped so far because the queue was full or the target could not be written.
-    pub fn dropped(&self) -> u64 {
-        self.drops().count()
-    }
-
-    /// A handle to that count.
     pub fn drops(&self) -> Drops {
         Drops(Arc::clone(&self.shared))
     }

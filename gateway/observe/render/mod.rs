@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use gatehouse_config::model::{MetricRule, MetricRules, TransportProtocol};
 
+use crate::observe::Drops;
 use crate::observe::exposition::{Exposition, Kind, SampleLabels};
 use crate::observe::histogram::{BYTES, Histogram, NANOS_AS_MILLIS, Scale};
 use crate::observe::labels::{Identity, Labels, UNKNOWN};
@@ -33,8 +34,8 @@ pub struct GatewayState {
     pub findings: [(&'static str, u64); 3],
     /// Worker threads.
     pub workers: u64,
-    /// Access log lines that were dropped.
-    pub access_log_dropped: u64,
+    /// Counts access log lines that were dropped; none: there is no access log.
+    pub access_log: Option<Drops>,
     /// Changes to metrics that Telemetries ask for.
     pub rules: MetricRules,
     /// Label sets refused by [`MAX_LABEL_SETS`](crate::observe::labels::MAX_LABEL_SETS).
@@ -252,7 +253,7 @@ fn own(out: &mut Exposition, counters: &MetricsSnapshot, state: &GatewayState) {
         (
             "gatehouse_access_log_dropped_total",
             "Access log lines dropped because the writer was behind.",
-            state.access_log_dropped,
+            state.access_log.as_ref().map_or(0, Drops::count),
         ),
     ];
     for (name, help, value) in counts {
