@@ -40,7 +40,7 @@ pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
     for pool in &model.pools {
         announced(configuration, pool, report);
     }
-    for service in &model.services {
+    for service in model.services.iter() {
         let mut report = report.on("Service", &service.key);
         if !model.pools.is_empty() {
             requested(configuration, service, &mut report);

@@ -24,7 +24,7 @@ pub enum Destination {
 }
 
 /// A group of endpoints.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
     /// Istio's name: `outbound|<port>|<subset>|<host>`.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Cluster {
     /// How long a connect may take (Istio: 10 s).
     pub connect_timeout: Duration,
     /// What else a DestinationRule says.
-    pub policy: ClusterPolicy,
+    pub policy: Arc<ClusterPolicy>,
 }
 
 /// One place to send to.

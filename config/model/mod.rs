@@ -80,7 +80,7 @@ pub struct Model {
     pub clusters: Vec<Arc<Cluster>>,
     /// Services of type LoadBalancer, in the order in which they are allocated
     /// (oldest first, then namespace and name).
-    pub services: Vec<Service>,
+    pub services: Arc<Vec<Service>>,
     /// Address pools, sorted by name; they do not overlap.
     pub pools: Vec<Pool>,
     /// Who may announce what, and where; sorted by name.

@@ -8,7 +8,7 @@ use crate::model::{Endpoint, TransportProtocol};
 use crate::resources::ObjectKey;
 
 /// A Service of type LoadBalancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Namespace and name.
     pub key: ObjectKey,
@@ -38,7 +38,7 @@ pub struct Service {
 }
 
 /// A Service's port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Port {
     /// Its name; empty where a single port has none.
     pub name: String,

@@ -1,5 +1,6 @@
 //! The clusters that routes use, each built once.
 
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub(crate) struct Clusters<'a> {
     settings: &'a Settings,
     known: &'a mut KnownClusters,
     led_to: Vec<u32>,
+    /// Of the cluster that was built last.
+    last_policy: RefCell<Arc<ClusterPolicy>>,
 }
 
 /// A destination that leads somewhere.
@@ -99,6 +102,7 @@ impl<'a> Clusters<'a> {
             settings,
             known,
             led_to: Vec::new(),
+            last_policy: RefCell::default(),
         };
         clusters.refresh();
         clusters
@@ -114,7 +118,10 @@ impl<'a> Clusters<'a> {
             if let (Some((fresh, tls)), Some(place), Some(of)) =
                 (fresh, self.known.list.get_mut(i), self.known.of.get_mut(i))
             {
-                *place = Arc::new(fresh);
+                // What is as it was stays: generations share it.
+                if **place != fresh {
+                    *place = Arc::new(fresh);
+                }
                 of.tls = tls;
             }
         }
@@ -235,9 +242,19 @@ impl<'a> Clusters<'a> {
                 .entry((Arc::as_ptr(tls), asked))
                 .or_insert_with(|| upstream_tls::build(tls, asked, credentials, report));
             if let Some(cluster) = self.known.list.get_mut(i) {
-                Arc::make_mut(cluster).policy.tls = spoken.clone();
+                let cluster = Arc::make_mut(cluster);
+                Arc::make_mut(&mut cluster.policy).tls = spoken.clone();
             }
         }
+    }
+
+    /// The same for clusters one after the other that have the same: most have no rule.
+    fn shared_policy(&self, policy: ClusterPolicy) -> Arc<ClusterPolicy> {
+        let mut last = self.last_policy.borrow_mut();
+        if **last != policy {
+            *last = Arc::new(policy);
+        }
+        Arc::clone(&last)
     }
 
     /// A cluster, and the TLS that it asks for, which is [found out](Self::secure) at the end.
@@ -290,7 +307,7 @@ impl<'a> Clusters<'a> {
             connect_timeout: connect_timeout
                 .or(self.settings.mesh.connect_timeout)
                 .unwrap_or(CONNECT_TIMEOUT),
-            policy: ClusterPolicy {
+            policy: self.shared_policy(ClusterPolicy {
                 hash,
                 localities,
                 warmup,
@@ -305,7 +322,7 @@ impl<'a> Clusters<'a> {
                     None => UpstreamTls::Plain,
                     Some(_) => UpstreamTls::Impossible("no route leads there".into()),
                 },
-            },
+            }),
         };
         Some((cluster, tls))
     }

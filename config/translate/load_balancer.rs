@@ -94,7 +94,7 @@ fn ports(
     report: &mut ObjectReport<'_>,
 ) -> Vec<Port> {
     let mut seen = HashSet::new();
-    let mut ports = Vec::new();
+    let mut ports = Vec::with_capacity(spec.ports.as_ref().map_or(0, Vec::len));
     let root = FieldPath::root("spec");
     let list_path = root.field("ports");
     for (i, written) in spec.ports.iter().flatten().enumerate() {

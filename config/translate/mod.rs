@@ -211,7 +211,7 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
     let model = Model {
         servers,
         clusters,
-        services: load_balancer::services(resources, &registry, settings, &mut report),
+        services: load_balancer::services(resources, &registry, settings, &mut report).into(),
         advertisements: advertisement::advertisements(resources, &pools, &mut report),
         pools,
         nodes: advertisement::nodes(resources),

@@ -123,7 +123,7 @@ mod tests {
         };
         let model = Model {
             servers: vec![server(80), server(443), server(8443), server(9000)],
-            services: vec![service],
+            services: vec![service].into(),
             ..Model::default()
         };
         let ports = |leads: bool| {

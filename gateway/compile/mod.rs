@@ -328,7 +328,7 @@ fn add_cluster(
         tunnel,
         dynamic_dns,
         tls,
-    } = policy;
+    } = &**policy;
     let before = before.get(name);
     let breaker = (!limits.is_unlimited()).then(|| {
         let before = before.and_then(|before| before.breaker.as_deref());
@@ -448,7 +448,7 @@ fn add_carried(
             protocol: model::UpstreamProtocol::Http1,
             grpc_web: false,
             connect_timeout: std::time::Duration::from_secs(10),
-            policy: model::ClusterPolicy::default(),
+            policy: Arc::default(),
         },
     );
     Some(match found.protocol {

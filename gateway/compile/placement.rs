@@ -137,7 +137,7 @@ pub fn place(
             builder.displaced(server);
         }
     }
-    for (index, service) in (0_u32..).zip(&model.services) {
+    for (index, service) in (0_u32..).zip(model.services.iter()) {
         if service.is_gateway {
             continue;
         }
@@ -360,7 +360,7 @@ mod tests {
         let given = BTreeMap::from([(service.key.clone(), vec!["192.0.2.151".parse().unwrap()])]);
         let model = Model {
             servers: vec![server(80, None)],
-            services: vec![service],
+            services: vec![service].into(),
             ..Model::default()
         };
         let placement = super::place(

@@ -310,10 +310,10 @@ fn udp_bytes_and_drops_are_in_the_metrics() {
     let endpoint = udp();
     let [served, empty] = [0; 2].map(|_| udp().local_addr().unwrap());
     let model = Model {
-        services: vec![
+        services: Arc::new(vec![
             udp_service("served", served.port(), &[endpoint.local_addr().unwrap()]),
             udp_service("empty", empty.port(), &[]),
-        ],
+        ]),
         ..Model::default()
     };
     let places = [(served, 0), (empty, 1)].map(|(address, service)| Place::Service {

@@ -140,6 +140,6 @@ fn productpage() -> Cluster {
         protocol: UpstreamProtocol::Http1,
         grpc_web: false,
         connect_timeout: Duration::from_secs(10),
-        policy: gatehouse_config::model::ClusterPolicy::default(),
+        policy: Arc::default(),
     }
 }

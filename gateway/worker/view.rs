@@ -189,8 +189,7 @@ mod tests {
     use std::time::Duration;
 
     use gatehouse_config::model::{
-        Balancing, Cluster, ClusterPolicy, DestinationLabels, Model, UpstreamProtocol,
-        WorkloadLabels,
+        Balancing, Cluster, DestinationLabels, Model, UpstreamProtocol, WorkloadLabels,
     };
 
     use super::*;
@@ -225,7 +224,7 @@ mod tests {
             protocol: UpstreamProtocol::Http1,
             grpc_web: false,
             connect_timeout: Duration::from_secs(1),
-            policy: ClusterPolicy::default(),
+            policy: Arc::default(),
         };
         let model = Model {
             clusters: vec![cluster.into()],

@@ -103,7 +103,7 @@ pub enum ChangeKind {
 }
 
 /// The result of one step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// One entry for each Service that was passed in.
     pub services: BTreeMap<ObjectKey, Decision>,

@@ -144,7 +144,7 @@ pub fn plan_among(
              announces all the same; remove the label, or add another node"
         ));
     }
-    for service in &model.services {
+    for service in model.services.iter() {
         let Some(allocation) = allocations.get(&service.key) else {
             continue;
         };

@@ -1,5 +1,7 @@
 //! Who announces what, and the reasons for silence.
 
+use std::sync::Arc;
+
 use gatehouse_config::model::{
     AddressRequest, LabelRequirement, LabelSelector, Preference, TrafficPolicy,
 };
@@ -69,7 +71,7 @@ fn holds(names: &[&str], address: &str) -> BTreeMap<ObjectKey, Allocation> {
 
 fn model(advertisements: Vec<L2Advertisement>, nodes: Vec<Node>) -> Model {
     Model {
-        services: vec![service("web")],
+        services: vec![service("web")].into(),
         advertisements,
         nodes,
         ..Model::default()
@@ -104,7 +106,7 @@ fn reasons_name_what_is_missing() {
     selective.service_selectors = vec![selects("tier")];
     assert!(reason(&model(vec![selective], Vec::new()), "host").contains("serviceSelectors"));
     let mut idle = model(vec![advertisement("all")], Vec::new());
-    idle.services[0].is_gateway = false;
+    Arc::make_mut(&mut idle.services)[0].is_gateway = false;
     assert!(reason(&idle, "host").contains("no ready endpoint"));
 }
 
@@ -171,15 +173,15 @@ fn shared_addresses_join_services_and_interfaces() {
     let mut two = advertisement("two");
     two.interfaces = BTreeSet::from(["eth1".to_owned()]);
     let mut model = model(vec![one, two], Vec::new());
-    model.services.push(service("api"));
-    model.services[0].labels.insert("one".into(), String::new());
+    Arc::make_mut(&mut model.services).push(service("api"));
+    Arc::make_mut(&mut model.services)[0].labels.insert("one".into(), String::new());
     let plan = plan(&model, &holds(&["web", "api"], "10.0.0.1"), "host");
     assert_eq!(plan.announcements.len(), 1);
     assert_eq!(plan.announcements[0].services.len(), 2);
     let both = BTreeSet::from(["eth0".to_owned(), "eth1".to_owned()]);
     assert_eq!(plan.announcements[0].interfaces, Interfaces::Named(both));
 
-    model.services[0].request.sharing_key = "k".to_owned();
+    Arc::make_mut(&mut model.services)[0].request.sharing_key = "k".to_owned();
     let plan = super::plan(&model, &holds(&["web"], "10.0.0.1"), "host");
     assert!(plan.silent[0].reason.contains("allow-shared-ip"));
 }
@@ -279,7 +281,7 @@ fn local_traffic_goes_to_nodes_with_an_endpoint() {
         node("node-c", &[]),
     ];
     let mut model = model(vec![advertisement("all")], nodes);
-    let service = &mut model.services[0];
+    let service = &mut Arc::make_mut(&mut model.services)[0];
     service.traffic_policy = TrafficPolicy::Local;
     service.endpoint_nodes = BTreeSet::from(["node-c".to_owned()]);
     let holders = holds(&["web"], "10.0.0.1");
@@ -290,7 +292,7 @@ fn local_traffic_goes_to_nodes_with_an_endpoint() {
     let plan = plan_among(&model, &holders, "node-a", &others);
     assert!(plan.silent[0].reason.contains("Local"), "{plan:?}");
     // The gateway's own Service without endpoints: the gateway runs on each node.
-    model.services[0].endpoint_nodes.clear();
+    Arc::make_mut(&mut model.services)[0].endpoint_nodes.clear();
     assert_eq!(
         super::plan(&model, &holders, "node-b").announcements.len(),
         1

@@ -356,7 +356,7 @@ fn what_has_no_effect_here_is_said() {
 fn load_balancers_are_what_istio_makes_of_them() {
     let balancer = |text: &str| {
         let cluster = cluster(&format!("{{loadBalancer: {text}}}"));
-        (cluster.balancing, cluster.policy.hash)
+        (cluster.balancing, cluster.policy.hash.clone())
     };
     let ring = |minimum_size| Balancing::RingHash { minimum_size };
     let header = Some(HashPolicy::Header("x-user".to_owned()));

@@ -67,7 +67,7 @@ fn snapshot(
             protocol: UpstreamProtocol::Http1,
             grpc_web: false,
             connect_timeout: Duration::from_secs(1),
-            policy,
+            policy: Arc::new(policy),
         })],
         ..Model::default()
     };
