@@ -65,6 +65,9 @@ impl Control {
         self.sources.locate(&resources, &mut findings);
 
         let mut model = translation.model;
+        if model.services == self.in_force.model.services {
+            model.services = Arc::clone(&self.in_force.model.services);
+        }
         // The command line wins over the MeshConfig.
         if self.settings.server_header.is_some() {
             model.proxy.headers.server = None;
@@ -146,8 +149,8 @@ impl Control {
         self.in_force = InForce {
             resources,
             model,
-            outcome: Arc::new(outcome),
-            plan: Arc::new(plan),
+            outcome: kept_if_same(&self.in_force.outcome, outcome),
+            plan: kept_if_same(&self.in_force.plan, plan),
             placement,
             read,
             findings,
@@ -183,8 +186,18 @@ impl Control {
         if is_time {
             self.spare_memory = None;
             sys::give_memory_back();
+            sys::give_code_back();
         }
         is_time
+    }
+}
+
+/// What is as it was stays: the other one was made last and lies together, so that its memory can be
+/// given back.
+fn kept_if_same<T: PartialEq>(before: &Arc<T>, now: T) -> Arc<T> {
+    match **before == now {
+        true => Arc::clone(before),
+        false => Arc::new(now),
     }
 }
 
