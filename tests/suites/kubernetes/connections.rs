@@ -20,6 +20,10 @@ fn ports(setup: &Setup) -> Vec<String> {
         .collect()
 }
 
+fn lease(setup: &Setup, path: &str) -> String {
+    setup.get("lease/gatehouse-allocator", "gatehouse-system", path)
+}
+
 /// Few connections serve everything; where all of them die at once, whoever deals goes on to deal, and
 /// what changes is seen and written over new ones.
 #[test]
@@ -45,6 +49,12 @@ fn connections_that_die_cost_no_lease() {
     );
     setup.nodes[0].sh(&drop).ok();
     let died = Instant::now();
+    let renewed = || lease(&setup, "{.spec.renewTime}");
+    let last = renewed();
+    // Before whoever deals has to stop: long before the shared connection is found to be dead.
+    eventually("the Lease is renewed", Duration::from_secs(13), || {
+        (renewed() != last).then_some(())
+    });
     setup.server.apply(&services(["late".to_owned()]));
     wait_for_dealt(&setup, 4);
     let took = died.elapsed();
@@ -55,11 +65,7 @@ fn connections_that_die_cost_no_lease() {
         || (died.elapsed() > Duration::from_secs(20)).then_some(()),
     );
     assert_eq!(setup.leader(), "node1", "the Lease was lost");
-    let changes = setup.get(
-        "lease/gatehouse-allocator",
-        "gatehouse-system",
-        "{.spec.leaseTransitions}",
-    );
+    let changes = lease(&setup, "{.spec.leaseTransitions}");
     assert!(
         ["", "0", "1"].contains(&&*changes),
         "it went to and fro: {changes}"
