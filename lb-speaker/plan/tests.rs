@@ -174,7 +174,9 @@ fn shared_addresses_join_services_and_interfaces() {
     two.interfaces = BTreeSet::from(["eth1".to_owned()]);
     let mut model = model(vec![one, two], Vec::new());
     Arc::make_mut(&mut model.services).push(service("api"));
-    Arc::make_mut(&mut model.services)[0].labels.insert("one".into(), String::new());
+    Arc::make_mut(&mut model.services)[0]
+        .labels
+        .insert("one".into(), String::new());
     let plan = plan(&model, &holds(&["web", "api"], "10.0.0.1"), "host");
     assert_eq!(plan.announcements.len(), 1);
     assert_eq!(plan.announcements[0].services.len(), 2);
