@@ -1,9 +1,10 @@
 //! What the namespace holds of MetalLB's two kinds of reports, kept small: every node sees those of
 //! all nodes.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
-use super::watch::Sight;
 use super::{NODE, SERVICE_NAME, SERVICE_NAMESPACE};
 use crate::resources::ObjectKey;
 
@@ -31,11 +32,93 @@ pub(super) struct SeenState {
     pub(super) status: Option<Json>,
 }
 
+/// The objects of a kind, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sight<T> {
+    /// Nobody looked yet, or nothing can be seen.
+    #[default]
+    Unknown,
+    /// The cluster has no such kind.
+    Absent,
+    /// All of them.
+    Known(BTreeMap<String, T>),
+}
+
+impl<T> Sight<T> {
+    /// One of them; an older version than the one that is known changes nothing: answers to writes
+    /// and the watch come by two ways.
+    fn one(&mut self, name: String, object: T, version: impl Fn(&T) -> u64) {
+        if let Self::Known(objects) = self {
+            let known = objects.get(&name).map_or(0, &version);
+            if known <= version(&object) {
+                objects.insert(name, object);
+            }
+        }
+    }
+
+    fn gone(&mut self, name: &str) {
+        if let Self::Known(objects) = self {
+            objects.remove(name);
+        }
+    }
+}
+
 /// Both kinds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) l2: Sight<SeenL2>,
     pub(super) states: Sight<SeenState>,
+}
+
+impl Seen {
+    /// An object as it is now.
+    pub(super) fn put(&mut self, is_l2: bool, json: &Json) {
+        let number = |version: &str| version.parse().unwrap_or(u64::MAX);
+        match is_l2 {
+            true => self
+                .l2
+                .one(name(json), l2(json), |seen| number(&seen.version)),
+            false => self
+                .states
+                .one(name(json), state(json), |seen| number(&seen.version)),
+        }
+    }
+
+    /// An object that was deleted in this version; another one may have its name by now.
+    pub(super) fn deleted(&mut self, is_l2: bool, name: &str, version: &str) {
+        let known = match (is_l2, &self.l2, &self.states) {
+            (true, Sight::Known(l2), _) => l2.get(name).map(|seen| &seen.version),
+            (false, _, Sight::Known(states)) => states.get(name).map(|seen| &seen.version),
+            _ => None,
+        };
+        if known.is_some_and(|known| known == version) {
+            self.gone(is_l2, name);
+        }
+    }
+
+    /// An object that is there no more.
+    pub(super) fn gone(&mut self, is_l2: bool, name: &str) {
+        match is_l2 {
+            true => self.l2.gone(name),
+            false => self.states.gone(name),
+        }
+    }
+
+    /// Notes that a kind is absent; whether that is news.
+    pub(super) fn is_absent(&mut self, of_l2: bool) -> bool {
+        match of_l2 {
+            true => {
+                let news = self.l2 != Sight::Absent;
+                self.l2 = Sight::Absent;
+                news
+            }
+            false => {
+                let news = self.states != Sight::Absent;
+                self.states = Sight::Absent;
+                news
+            }
+        }
+    }
 }
 
 fn text(json: &Json, pointer: &str) -> String {
