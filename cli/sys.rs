@@ -44,15 +44,19 @@ fn unchanged(map: &str, program: &str) -> Vec<Range<usize>> {
         if let Some(found) = mapping(line) {
             place = Some(found).filter(|_| {
                 let mut words = line.split_ascii_whitespace();
-                let is_private = words.nth(1).is_some_and(|may| may.starts_with("r-"));
-                is_private && line.ends_with(program)
+                let may = words.nth(1).unwrap_or_default();
+                matches!(may, "r--p" | "r-xp") && line.ends_with(program)
             });
         }
-        // Pages of its own: what the loader changed before it took away the right to write, or what
-        // a debugger put there.
-        if let Some(own) = line.strip_prefix("Anonymous:")
+        // Pages of its own, in memory or swapped out: what the loader changed before it took away the
+        // right to write, or what a debugger put there.
+        let own = line.strip_prefix("Anonymous:");
+        if own.is_some_and(|own| own.trim() != "0 kB") {
+            place = None;
+        }
+        if let Some(swapped) = line.strip_prefix("Swap:")
             && let Some(place) = place.take()
-            && own.trim() == "0 kB"
+            && swapped.trim() == "0 kB"
         {
             all.push(place);
         }
@@ -76,17 +80,19 @@ mod tests {
     fn only_what_is_as_in_the_file_is_let_go_of() {
         let map = "\
             1000-3000 r--p 00000000 fe:00 17 /bin/it\n\
-            Rss: 8 kB\nAnonymous: 0 kB\nVmFlags: rd mr mw me\n\
+            Anonymous: 0 kB\nSwap: 0 kB\nVmFlags: rd mr mw me\n\
             3000-9000 r-xp 00002000 fe:00 17 /bin/it\n\
-            Rss: 8 kB\nAnonymous:             0 kB\n\
+            Anonymous:             0 kB\nSwap:       0 kB\n\
             a000-b000 r--p 00008000 fe:00 17 /bin/it\n\
-            Rss: 4 kB\nAnonymous: 4 kB\n\
-            b000-c000 rw-p 00009000 fe:00 17 /bin/it\n\
-            Rss: 0 kB\nAnonymous: 0 kB\n\
-            c000-d000 r-xp 00000000 fe:00 18 /lib/other.so\n\
-            Rss: 4 kB\nAnonymous: 0 kB\n\
+            Anonymous: 4 kB\nSwap: 0 kB\n\
+            b000-c000 r--p 00008000 fe:00 17 /bin/it\n\
+            Anonymous: 0 kB\nSwap: 4 kB\n\
+            c000-d000 rw-p 00009000 fe:00 17 /bin/it\n\
+            Anonymous: 0 kB\nSwap: 0 kB\n\
+            d000-e000 r-xp 00000000 fe:00 18 /lib/other.so\n\
+            Anonymous: 0 kB\nSwap: 0 kB\n\
             e000-f000 r--p 00000000 00:00 0\n\
-            Rss: 4 kB\nAnonymous: 0 kB\n";
+            Anonymous: 0 kB\nSwap: 0 kB\n";
         assert_eq!(unchanged(map, "/bin/it"), [0x1000..0x3000, 0x3000..0x9000]);
         assert!(unchanged("", "/bin/it").is_empty());
     }

@@ -1,7 +1,7 @@
 //! One request to an admin server, and its answer.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,19 +12,14 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::admin::server::Server;
 use crate::admin::{AdminState, EndpointRow, View, endpoints, guard, page};
 use crate::observe::exposition;
 use crate::why::{Health, Question, explain};
-use crate::worker::KnownEndpoints;
 
 /// A response with its whole body.
 pub(super) type Answer = Response<Full<Bytes>>;
-
-/// How long workers are waited for.
-const STATES: Duration = Duration::from_secs(1);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -85,7 +80,7 @@ impl Site {
     async fn admin(&self, path: &str, query: Option<&str>) -> Answer {
         let states = match path {
             "/" | "/api/v1/endpoints" | "/api/v1/why" | "/config_dump" | "/clusters" => {
-                self.endpoint_states().await
+                self.state.states.endpoint_states().await
             }
             _ => Vec::new(),
         };
@@ -125,16 +120,6 @@ impl Site {
             "/ready" => self.ready("LIVE\n"),
             _ => not_found(Server::Admin, path),
         }
-    }
-
-    /// What the workers know of endpoints; one that does not answer keeps nobody from the rest.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "on the control thread, which has the runtime's timers"
-    )]
-    async fn endpoint_states(&self) -> Vec<KnownEndpoints> {
-        let states = timeout(STATES, self.state.states.endpoint_states()).await;
-        states.unwrap_or_default()
     }
 
     async fn metrics(&self) -> Answer {

@@ -11,6 +11,7 @@ use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, TransportProtocol};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout_at;
 
 use crate::admin::{BoxFuture, EndpointStates};
 use crate::compile::{Placement, RouteLists, compile};
@@ -18,6 +19,9 @@ use crate::net::{BoundTcp, BoundUdp, ListenError, ListenOptions};
 use crate::observe::{AccessLog, LabelTable, Labels, MetricsSnapshot};
 use crate::snapshot::{Listener, Snapshot};
 use crate::worker::{self, Command, Key, KnownEndpoints, Opened, Socket, WorkerSettings};
+
+/// How long workers are waited for to say what they know of endpoints.
+const STATES: Duration = Duration::from_secs(1);
 
 /// How long a worker may take to close what was taken away; usually some 20 ms.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -256,8 +260,10 @@ impl EndpointStates for Counters {
     fn endpoint_states(&self) -> BoxFuture<'_, Vec<KnownEndpoints>> {
         Box::pin(async {
             let mut all = Vec::new();
+            let deadline = tokio::time::Instant::now() + STATES;
             for answer in self.ask(Command::Health) {
-                if let Ok(states) = answer.await {
+                // A worker that does not answer keeps nobody from what the others know.
+                if let Ok(Ok(states)) = timeout_at(deadline, answer).await {
                     all.push(states);
                 }
             }

@@ -23,8 +23,8 @@ const PONG: Duration = Duration::from_secs(5);
 /// A connection of HTTP/1.1 reads so much at once; what a list made grow stays for as long as it does.
 const BUFFER: usize = 64 << 10;
 
-/// An API server that has too much to do is asked again so often, and as it says (`Retry-After`)
-/// where it says it; then it is for those who asked to wait, and to tell of it.
+/// An API server that has too much to do is asked again so often; then it is for those who asked to
+/// wait, and to tell of it. Not as it says (`Retry-After`), which may be an hour.
 const TRIES: u32 = 3;
 const FIRST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(2);
@@ -71,7 +71,13 @@ pub(super) fn client(config: Config, connections: Connections) -> Result<Client,
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
+    let idle = match connections {
+        Connections::Shared => usize::MAX,
+        // Of two that are dead the second would cost another timeout.
+        Connections::Each => 1,
+    };
     let client = Builder::new(TokioExecutor::new())
+        .pool_max_idle_per_host(idle)
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .http1_max_buf_size(BUFFER)
@@ -79,7 +85,7 @@ pub(super) fn client(config: Config, connections: Connections) -> Result<Client,
         .http2_keep_alive_timeout(PONG)
         .http2_keep_alive_while_idle(true)
         .build::<_, Body>(connector);
-    let retries = RetryPolicy::new(FIRST, MOST, TRIES, true);
+    let retries = RetryPolicy::new(FIRST, MOST, TRIES, false);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .layer(option_layer(retries.ok().map(RetryLayer::new)))

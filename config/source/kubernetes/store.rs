@@ -210,12 +210,21 @@ impl Store {
     pub fn answer(&mut self, kind: Kind, json: Json) -> Changed {
         match name(&json, kind) {
             Some((key, version))
-                if self.resources.object(kind, &key).is_some()
-                    && !self.is_older(kind, &key, &version) =>
+                if self.is_there(kind, &key) && !self.is_older(kind, &key, &version) =>
             {
                 self.take(kind, key, &version, json)
             }
             _ => Changed::default(),
+        }
+    }
+
+    /// Also of what cannot be read: that is what there is to write about.
+    fn is_there(&self, kind: Kind, key: &ObjectKey) -> bool {
+        match kind {
+            Kind::Service => self.services.contains_key(key),
+            Kind::IPAddressPool => self.pools.contains_key(key),
+            kind if is_reported(kind) => self.reports.contains_key(&(kind, key.clone())),
+            kind => self.resources.object(kind, key).is_some(),
         }
     }
 

@@ -111,6 +111,10 @@ impl Leader {
     }
 
     async fn step(&mut self, seen: &mut Option<Record>, is_fresh: bool) -> Result<(), Failure> {
+        // Somebody else may have dealt since it ran out.
+        if self.candidate.acts_until(Instant::now()).is_none() {
+            self.is_up_to_date = false;
+        }
         if !is_fresh {
             *seen = within(self.api.get_opt(LEASE)).await?.map(record);
         }

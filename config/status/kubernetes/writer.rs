@@ -27,6 +27,8 @@ const AT_ONCE: usize = 16;
 const SCAN: Duration = Duration::from_millis(20);
 /// Pools' counters change with every address: they may be so old.
 const COUNTERS: Duration = Duration::from_secs(1);
+/// After the Lease ran out while something was to be written.
+const LAPSED: Duration = Duration::from_secs(1);
 /// Before one object is tried again that changed meanwhile; and one that was refused.
 const CONFLICT: Duration = Duration::from_millis(100);
 const REFUSED: Duration = Duration::from_secs(30);
@@ -106,7 +108,9 @@ impl Writer {
                 {
                     // Decided at the last moment: what is sent now is over before another begins.
                     if !leadership.borrow().is_mine() {
+                        // Nothing tells that it is back with the same decisions.
                         self.queue.clear();
+                        look = Some(now + LAPSED);
                         break;
                     }
                     under_way.push(send(self.client.clone(), task));

@@ -75,8 +75,9 @@ fn whatever_the_api_server_answers_nothing_moves_and_findings_say_why() {
         let log = trio.daemon(0).log();
         for trouble in TROUBLES {
             let said = count(&log, trouble) - count(&before, trouble);
-            // Where nothing is answered the reason changes once, from what failed to what hangs.
-            assert!((1..=2).contains(&said), "{code}: {said} times: {log}");
+            // Said, and that it is over. The reason may change once: a request that is under way when
+            // it begins is cut off, which is another one.
+            assert!((1..=4).contains(&said), "{code}: {said} times: {log}");
         }
         let lines = log.lines().count() - before.lines().count();
         assert!(lines <= 20, "{code}: {lines} lines: {log}");

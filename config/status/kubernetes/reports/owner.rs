@@ -46,7 +46,7 @@ impl Owner {
                     let uid = pod?.metadata.uid?;
                     return Some(Self { name, uid });
                 }
-                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400..429) => {
+                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => {
                     let why = status.message;
                     tracing::debug!(pod = name, why, "the Pod that owns reports cannot be read");
                     return None;

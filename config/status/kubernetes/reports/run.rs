@@ -292,7 +292,8 @@ impl Reporter {
                 self.seen_sender.send_modify(|seen| {
                     let is_l2 = act.place == Place::L2;
                     match (object, &act.what) {
-                        (Some(json), _) => seen.put(is_l2, &json),
+                        (Some(json), What::Create { .. }) => seen.put(is_l2, &json),
+                        (Some(json), _) => seen.renew(is_l2, &json),
                         (None, What::Delete { version, .. }) => {
                             seen.deleted(is_l2, &act.key.name, version);
                         }

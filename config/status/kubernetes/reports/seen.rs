@@ -84,6 +84,19 @@ impl Seen {
         }
     }
 
+    /// The same of one that is known to be there.
+    pub(super) fn renew(&mut self, is_l2: bool, json: &Json) {
+        let name = name(json);
+        let is_there = match (is_l2, &self.l2, &self.states) {
+            (true, Sight::Known(l2), _) => l2.contains_key(&name),
+            (false, _, Sight::Known(states)) => states.contains_key(&name),
+            _ => false,
+        };
+        if is_there {
+            self.put(is_l2, json);
+        }
+    }
+
     /// An object that was deleted in this version; another one may have its name by now.
     pub(super) fn deleted(&mut self, is_l2: bool, name: &str, version: &str) {
         let known = match (is_l2, &self.l2, &self.states) {
