@@ -29,6 +29,8 @@ pub(super) fn server(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
             let mut stream = stream.expect("a connection");
             let head = head_of(&mut stream);
             let line = head.lines().next().unwrap_or_default().to_owned();
+            // Before it is answered, so that who has the answer finds it; the test may be over.
+            let _ = asked.send(line);
             let answer = text(answers.next().unwrap_or(Answer::Nothing));
             let written = stream.write_all(answer.as_bytes());
             written.expect("the client reads");
@@ -36,8 +38,6 @@ pub(super) fn server(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
             if !answer.contains("connection: close") {
                 open.push(stream);
             }
-            // The test may be over.
-            let _ = asked.send(line);
         }
     });
     (url, questions)
