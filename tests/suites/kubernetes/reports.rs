@@ -168,6 +168,11 @@ fn what_is_wrong_with_an_object_stands_in_its_status() {
     let findings = gatehouse.ask(&["get", "findings"]).stdout;
     assert!(!findings.contains("IST0171"), "{findings}");
 
+    // Each is written when what is there of its kind was seen.
+    eventually("all reports are written", PATIENCE, || {
+        let states = setup.versions_of("configurationstates");
+        (states.contains("controller") && states.contains("speaker-node1")).then_some(())
+    });
     let versions = quiet_versions(&setup, REPORTS);
     gatehouse.kill();
     let gatehouse = setup.start(&setup.nodes[0]);
