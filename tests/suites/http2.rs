@@ -1,7 +1,6 @@
 //! HTTP/2 in plain text, of clients and of endpoints: the same exchanges as over HTTP/1.1.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use gatehouse_e2e::http::{self as http1, Client};
