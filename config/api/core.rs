@@ -19,7 +19,7 @@ pub struct Service {
 }
 
 /// `spec` of a Service, as Kubernetes has it: the fields that are read.
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the fields are the API's
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSpec {
     pub cluster_ip: Option<String>,

@@ -71,6 +71,7 @@ fn metadata_and_origin_are_kept() {
     };
     assert_eq!(namespace.meta.labels[&"a".to_owned()], "b");
     assert_eq!(namespace.meta.created, Some(1_767_323_045));
+    assert_eq!(namespace.body.metadata.managed_fields, None);
     let crate::Origin::File {
         path,
         line,

@@ -184,10 +184,11 @@ fn limits_are_those_of_the_command_line() {
     is_reached("http2_resets");
 
     // Those before are gone, or will be; these are one too many by themselves.
-    let _clients: Vec<_> = (0..6).map(|_| setting.connect()).collect();
+    let clients: Vec<_> = (0..6).map(|_| setting.connect()).collect();
     eventually("more connections than there may be", DEADLINE, || {
         (setting.reached("max_connections") > 0).then_some(())
     });
+    assert!(clients.len() <= 6, "{}", clients.len());
 }
 
 /// What a browser, or a gRPC client that measures its line, sends is none.

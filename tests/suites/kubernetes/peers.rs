@@ -35,6 +35,12 @@ fn count(text: &str, part: &str) -> usize {
     text.lines().filter(|line| line.contains(part)).count()
 }
 
+/// How often it was said with the reason that a connection was closed.
+fn count_cut(text: &str, part: &str) -> usize {
+    let lines = text.lines().filter(|line| line.contains(part));
+    lines.filter(|line| line.contains("client error (")).count()
+}
+
 /// A link beside the LAN, of which the Lease tells.
 const SIDE_LINK: &str = "ip link add side0 type veth peer name side1; ip link set side0 up";
 
@@ -75,9 +81,14 @@ fn whatever_the_api_server_answers_nothing_moves_and_findings_say_why() {
         let log = trio.daemon(0).log();
         for trouble in TROUBLES {
             let said = count(&log, trouble) - count(&before, trouble);
-            // Said, and that it is over. The reason may change once: a request that is under way when
-            // it begins is cut off, which is another one.
-            assert!((1..=4).contains(&said), "{code}: {said} times: {log}");
+            assert!(said >= 1, "{code}: not said: {log}");
+            // A request that is under way when answers begin is cut off, a reason of its own.
+            let cut = match code {
+                1.. => count_cut(&log, trouble) - count_cut(&before, trouble),
+                _ => 0,
+            };
+            // Where nothing is answered the reason changes once, from what failed to what hangs.
+            assert!(said - cut <= 2, "{code}: {said} times: {log}");
         }
         let lines = log.lines().count() - before.lines().count();
         assert!(lines <= 20, "{code}: {lines} lines: {log}");

@@ -86,25 +86,24 @@ impl Seen {
 
     /// The same of one that is known to be there.
     pub(super) fn renew(&mut self, is_l2: bool, json: &Json) {
-        let name = name(json);
-        let is_there = match (is_l2, &self.l2, &self.states) {
-            (true, Sight::Known(l2), _) => l2.contains_key(&name),
-            (false, _, Sight::Known(states)) => states.contains_key(&name),
-            _ => false,
-        };
+        let is_there = self.version(is_l2, &name(json)).is_some();
         if is_there {
             self.put(is_l2, json);
         }
     }
 
+    /// The version in which an object is known; none: it is not.
+    fn version(&self, is_l2: bool, name: &str) -> Option<&str> {
+        match (is_l2, &self.l2, &self.states) {
+            (true, Sight::Known(l2), _) => l2.get(name).map(|seen| &*seen.version),
+            (false, _, Sight::Known(states)) => states.get(name).map(|seen| &*seen.version),
+            _ => None,
+        }
+    }
+
     /// An object that was deleted in this version; another one may have its name by now.
     pub(super) fn deleted(&mut self, is_l2: bool, name: &str, version: &str) {
-        let known = match (is_l2, &self.l2, &self.states) {
-            (true, Sight::Known(l2), _) => l2.get(name).map(|seen| &seen.version),
-            (false, _, Sight::Known(states)) => states.get(name).map(|seen| &seen.version),
-            _ => None,
-        };
-        if known.is_some_and(|known| known == version) {
+        if self.version(is_l2, name) == Some(version) {
             self.gone(is_l2, name);
         }
     }
