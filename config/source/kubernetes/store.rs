@@ -41,6 +41,8 @@ struct Sight {
     absent: bool,
     /// What a list that is under way has brought.
     listing: Option<BTreeSet<ObjectKey>>,
+    /// What went while somebody else than the watch reads a list.
+    gone_meanwhile: Option<BTreeSet<ObjectKey>>,
     /// Why it cannot be seen now, or its changes cannot.
     trouble: Option<Trouble>,
 }
@@ -218,6 +220,28 @@ impl Store {
         }
     }
 
+    /// Somebody else than the watch begins to read a list ([`also_listed`](Self::also_listed)).
+    pub fn also_list_begins(&mut self, kind: Kind) -> Changed {
+        self.kinds.entry(kind).or_default().gone_meanwhile = Some(BTreeSet::new());
+        Changed::default()
+    }
+
+    /// An object of a list that was read beside the watch, which may be behind, or ahead: what it
+    /// told to be gone since that list began stays gone.
+    pub fn also_listed(&mut self, kind: Kind, json: Json) -> Changed {
+        let gone = self.kinds.get(&kind).map(|sight| &sight.gone_meanwhile);
+        match (name(&json, kind), gone) {
+            (Some((key, _)), Some(Some(gone))) if gone.contains(&key) => Changed::default(),
+            _ => self.apply(kind, json),
+        }
+    }
+
+    /// All of that list was told, or it could not be had.
+    pub fn also_list_ends(&mut self, kind: Kind) -> Changed {
+        self.kinds.entry(kind).or_default().gone_meanwhile = None;
+        Changed::default()
+    }
+
     /// Also of what cannot be read: that is what there is to write about.
     fn is_there(&self, kind: Kind, key: &ObjectKey) -> bool {
         match kind {
@@ -263,6 +287,10 @@ impl Store {
     }
 
     fn remove(&mut self, kind: Kind, key: &ObjectKey) -> Changed {
+        let sight = self.kinds.get_mut(&kind);
+        if let Some(gone) = sight.and_then(|sight| sight.gone_meanwhile.as_mut()) {
+            gone.insert(key.clone());
+        }
         let had_findings = self.findings.remove(&(kind, key.clone())).is_some();
         let status = match kind {
             Kind::Service => Arc::make_mut(&mut self.services).remove(key).is_some(),

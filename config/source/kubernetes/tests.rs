@@ -122,6 +122,52 @@ fn the_answer_to_a_write_brings_nothing_back() {
 }
 
 #[test]
+fn a_list_beside_the_watch_brings_what_is_new_and_nothing_that_went() {
+    let mut store = Store::default();
+    let kind = Kind::Service;
+    let key = ObjectKey::new("default", "web");
+    // The watch is behind.
+    store.also_list_begins(kind);
+    assert!(
+        store
+            .also_listed(kind, service(3, Some("192.0.2.1")))
+            .status
+    );
+    store.also_list_ends(kind);
+    assert_eq!(store.services()[&key].resource_version, "3");
+    // It is ahead: by a deletion, or by a list without the object.
+    store.also_list_begins(kind);
+    store.delete(kind, &service(3, None));
+    assert_eq!(
+        store.also_listed(kind, service(3, None)),
+        Changed::default()
+    );
+    store.also_list_ends(kind);
+    assert!(store.services().is_empty());
+    store.apply(kind, service(5, None));
+    store.also_list_begins(kind);
+    store.list_begins(kind);
+    store.list_ends(kind);
+    assert_eq!(
+        store.also_listed(kind, service(5, None)),
+        Changed::default()
+    );
+    assert!(store.services().is_empty());
+    // It was made again since.
+    store.apply(kind, service(7, None));
+    assert_eq!(
+        store.also_listed(kind, service(5, None)),
+        Changed::default()
+    );
+    store.also_list_ends(kind);
+    assert_eq!(store.services()[&key].resource_version, "7");
+    // What went before the next list may be made again.
+    store.delete(kind, &service(7, None));
+    store.also_list_begins(kind);
+    assert!(store.also_listed(kind, service(9, None)).objects);
+}
+
+#[test]
 fn a_version_that_says_the_same_is_the_version_before() {
     let mut store = Store::default();
     let key = ObjectKey::new("default", "web");

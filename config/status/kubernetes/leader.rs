@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, ObjectMeta, PostParams};
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, ObjectList};
 use kube::{Api, Client};
 use tokio::sync::watch as channel;
 use tokio::time::timeout;
@@ -148,21 +148,27 @@ impl Leader {
     /// Sees what the holder before wrote up to its last moment, which a watch may bring later: an
     /// address that it dealt must not be dealt again.
     async fn catch_up(&self) -> Result<(), Failure> {
+        let kind = Kind::Service;
+        self.shared.update(|store| store.also_list_begins(kind));
+        let listed = self.services().await.map(|list| {
+            for object in list {
+                let json = object_json(object);
+                self.shared.update(|store| store.also_listed(kind, json));
+            }
+        });
+        self.shared.update(|store| store.also_list_ends(kind));
+        listed
+    }
+
+    async fn services(&self) -> Result<ObjectList<DynamicObject>, Failure> {
         let api: Api<DynamicObject> =
             Api::all_with(self.client.clone(), &resource_of(Kind::Service));
-        let params = ListParams::default();
-        let list = match timeout(CATCH_UP, api.list(&params)).await {
-            Ok(list) => list.map_err(|error| Failure::Other(error_text(&error)))?,
-            Err(_) => {
-                let why = "Services cannot be listed in time".to_owned();
-                return Err(Failure::Other(why));
-            }
+        let why = match timeout(CATCH_UP, api.list(&ListParams::default())).await {
+            Ok(Ok(list)) => return Ok(list),
+            Ok(Err(error)) => error_text(&error),
+            Err(_) => "Services cannot be listed in time".to_owned(),
         };
-        for object in list {
-            let json = object_json(object);
-            self.shared.update(|store| store.apply(Kind::Service, json));
-        }
-        Ok(())
+        Err(Failure::Other(why))
     }
 
     fn took(&mut self, seen: &mut Option<Record>, lease: Lease, sent: Instant) {
