@@ -17,7 +17,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::hosts::{self, ServerHosts};
 use crate::translate::labels;
 use crate::translate::report::{ObjectReport, Report};
-use crate::translate::{registry, server_tls, virtual_service};
+use crate::translate::{registry, scalars, server_tls};
 
 /// ProxyConfig for a single pod.
 const PROXY_CONFIG: &str = "proxy.istio.io/config";
@@ -396,7 +396,7 @@ fn parse_server(
     }
     let number = match *number {
         0 if socket.is_some() => 0,
-        number => virtual_service::port(number, &port_path.field("number"), report)?,
+        number => scalars::port(number, &port_path.field("number"), report)?,
     };
     let protocol = parse_protocol(protocol_name, &port_path.field("protocol"), report)?;
     server_tls::check(tls.as_ref(), protocol, path, report);

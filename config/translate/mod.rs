@@ -21,6 +21,7 @@ mod pool;
 mod re2;
 pub(crate) mod registry;
 pub(crate) mod report;
+pub(crate) mod scalars;
 mod security;
 pub(crate) mod server_tls;
 pub(crate) mod suggest;

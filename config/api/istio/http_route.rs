@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 
-use crate::api::istio::virtual_service::Destination;
+use crate::api::istio::destination::Destination;
 use crate::api::jsonpb::{Duration, enumeration, message};
 use crate::api::rare::Rare;
 

@@ -2,6 +2,7 @@
 //! `telemetry.istio.io`, `security.istio.io` and the mesh that reach a gateway.
 
 pub mod authorization_policy;
+pub mod destination;
 pub mod destination_rule;
 pub mod envoy_filter;
 pub mod gateway;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::istio::virtual_service::PortSelector;
+use crate::api::istio::destination::PortSelector;
 use crate::api::jsonpb::{Duration, enumeration, message};
 
 message! {

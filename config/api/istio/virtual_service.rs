@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::istio::destination::Destination;
 use crate::api::istio::http_route::HttpRoute;
 use crate::api::jsonpb::message;
 use crate::api::rare::Rare;
@@ -98,25 +99,5 @@ message! {
         pub destination: Option<Destination>,
         /// The share of the connections.
         pub weight: i32,
-    }
-}
-
-message! {
-    /// A service, or a subset of it.
-    pub struct Destination {
-        /// The host; a short name lies in the VirtualService's namespace.
-        pub host: String,
-        /// A subset of the host's DestinationRule.
-        pub subset: Rare<String>,
-        /// The port; may be left out where the service has one only.
-        pub port: Option<PortSelector>,
-    }
-}
-
-message! {
-    /// A port by number.
-    pub struct PortSelector {
-        /// 1 to 65535.
-        pub number: u32,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Analysis;
 use super::hosts::{Known, full_name, service_name};
 use crate::api::istio::VirtualService;
-use crate::api::istio::virtual_service::Destination;
+use crate::api::istio::destination::Destination;
 use crate::check::destinations::list;
 use crate::codes;
 use crate::finding::Level;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::object::{Source, object};
+use super::object::object;
+use super::place::{Source, repeated_finding};
 use super::{DecodedFile, position};
-use crate::codes;
 use crate::finding::{Finding, Level};
-use crate::source::yaml::{Document, Limits, Mark, Node, SyntaxError, chunks, parse};
+use crate::source::yaml::{Document, Limits, Node, SyntaxError, chunks, parse};
 
 /// Reads the text of a file. `path` names it in findings and origins.
 pub fn decode_text(path: &Arc<str>, text: &str, limits: &Limits) -> DecodedFile {
@@ -113,22 +113,5 @@ fn list_items(root: &Node) -> Option<&[Node]> {
         None => Some(&[]),
         Some(items) if items.is_null() => Some(&[]),
         Some(items) => items.items(),
-    }
-}
-
-/// The finding for a key that is written twice.
-pub(super) fn repeated_finding(path: &Arc<str>, field: &str, mark: Mark, first: Mark) -> Finding {
-    Finding {
-        code: codes::DUPLICATE_KEY,
-        level: Level::Error,
-        object: None,
-        field: field.to_owned(),
-        position: Some(position(path, mark)),
-        message: format!(
-            "the key is written twice (first in line {}) and which one is meant cannot be told; \
-             this version of the object is not used",
-            first.line
-        ),
-        hint: "Remove one of them.".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Which kind an object is, and its name.
 
-use super::object::Source;
+use super::place::Source;
 use super::{Kind, NotUsed, position, well_known};
 use crate::codes;
 use crate::finding::{Finding, Level};

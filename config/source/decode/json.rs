@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::object::{Source, object};
+use super::object::object;
+use super::place::Source;
 use super::{DecodedFile, Kind};
 use crate::codes;
 use crate::source::yaml::{Entry, Form, Mark, Node, Value};

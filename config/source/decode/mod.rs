@@ -8,6 +8,7 @@ mod identity;
 mod json;
 mod kind;
 mod object;
+mod place;
 #[cfg(test)]
 mod tests;
 mod well_known;

@@ -8,28 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::document::repeated_finding;
 use super::identity::{Identity, identify};
+use super::place::{Source, repeated_finding};
 use super::{AnyObject, DecodedFile, Kind, NotUsed, position};
 use crate::codes;
 use crate::finding::{Finding, Level};
 use crate::nearest::nearest;
 use crate::resources::{Condition, Metadata, Object, ObjectKey, ObjectRef, Origin, Status};
-use crate::source::yaml::{
-    DecodeError, Decoded, Dialect, Mark, Node, Repeated, Unknown, Value, decode,
-};
-
-/// Where an object is read from.
-pub(super) struct Source<'s> {
-    pub path: &'s Arc<str>,
-    pub document: u32,
-    pub item: Option<u32>,
-    pub start: Mark,
-    /// Keys of this object that are written twice.
-    pub repeated: Vec<&'s Repeated>,
-    /// Of an object that an API server gave; none in files.
-    pub resource_version: Option<&'s str>,
-}
+use crate::source::yaml::{DecodeError, Decoded, Dialect, Node, Unknown, Value, decode};
 
 /// Reads one object into `file`.
 pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {

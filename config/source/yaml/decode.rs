@@ -9,7 +9,7 @@ use serde::de::{
 };
 
 use super::error::{DecodeError, Error, shortened};
-use super::find::{push_index, push_key};
+use super::path::{push_index, push_key};
 use super::{Entry, Mark, Node, Resolved, Value, resolve};
 use crate::nearest::nearest;
 

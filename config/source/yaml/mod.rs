@@ -12,6 +12,7 @@ mod error;
 mod find;
 mod node;
 mod parse;
+mod path;
 mod scalar;
 #[cfg(test)]
 mod tests;

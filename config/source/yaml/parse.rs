@@ -364,14 +364,14 @@ impl<'l> Builder<'l> {
         let mut path = String::new();
         for open in &self.open {
             match &open.kind {
-                OpenKind::Sequence(items) => super::find::push_index(&mut path, items.len()),
+                OpenKind::Sequence(items) => super::path::push_index(&mut path, items.len()),
                 OpenKind::Mapping {
                     key: Some((k, _)), ..
-                } => super::find::push_key(&mut path, k),
+                } => super::path::push_key(&mut path, k),
                 OpenKind::Mapping { key: None, .. } => {}
             }
         }
-        super::find::push_key(&mut path, key);
+        super::path::push_key(&mut path, key);
         path
     }
 

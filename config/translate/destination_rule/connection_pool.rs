@@ -10,7 +10,7 @@ use crate::api::jsonpb;
 use crate::model::{Connections, Http2, Limits, TcpKeepalive};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::duration;
+use crate::translate::scalars::duration;
 
 /// What the block comes to.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::model::{Balancing, HashCookie, HashPolicy, HeaderName, Warmup};
 use crate::translate::destination_rule::locality_setting::{self, LocalitySetting};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::duration;
+use crate::translate::scalars::duration;
 
 /// Envoy's default, and Istio's, for the places on a ring.
 const RING_SIZE: u32 = 1024;

@@ -7,7 +7,7 @@ use crate::api::jsonpb;
 use crate::model::OutlierDetection;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::duration;
+use crate::translate::scalars::duration;
 
 /// Reads the block. Defaults are Istio's, or Envoy's where Istio has none.
 pub(super) fn parse(

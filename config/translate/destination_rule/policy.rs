@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::istio::destination::PortSelector;
 use crate::api::istio::traffic_policy::{
     ClientTls as ApiTls, ConnectionPool as ApiPool, LoadBalancer as ApiBalancer,
     OutlierDetection as ApiOutliers, PortTrafficPolicy, TrafficPolicy,
 };
-use crate::api::istio::virtual_service::PortSelector;
 use crate::model::{
     Balancing, Connections, HashPolicy, Http2, Limits, OutlierDetection, ProxyVersion, RetryBudget,
     Tunnel, Warmup,
@@ -20,7 +20,7 @@ use crate::translate::destination_rule::locality_setting::LocalitySetting;
 use crate::translate::destination_rule::{client_tls, outlier_detection, tunnel};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::port;
+use crate::translate::scalars::port;
 
 /// Istio's default for `connectTimeout`.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use crate::model::{ProxyVersion, RetryBudget, Tunnel};
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::{duration, port};
+use crate::translate::scalars::{duration, port};
 
 /// Reads a tunnel. It concerns TCP and TLS routes only (Istio).
 pub(super) fn parse(settings: &Api, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) -> Tunnel {

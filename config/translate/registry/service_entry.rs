@@ -188,7 +188,7 @@ fn check_ports(ports: &[ApiPort], path: &FieldPath<'_>, report: &mut ObjectRepor
 
 /// Reports a port that is not from 1 to 65535.
 pub(super) fn check_port(number: u32, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
-    crate::translate::virtual_service::port(number, path, report);
+    crate::translate::scalars::port(number, path, report);
 }
 
 fn check_endpoints(entry: &ServiceEntry, spec: &FieldPath<'_>, report: &mut ObjectReport<'_>) {

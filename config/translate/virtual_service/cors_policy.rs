@@ -4,8 +4,9 @@ use crate::api::istio::http_route::{CorsPolicy as Api, UnmatchedPreflights};
 use crate::model::{CorsPolicy, HeaderName, Pattern};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars::duration;
 use crate::translate::suggest::did_you_mean;
-use crate::translate::virtual_service::{duration, matches};
+use crate::translate::virtual_service::matches;
 
 /// The methods that Istio takes.
 const METHODS: [&str; 10] = [

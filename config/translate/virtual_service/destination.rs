@@ -1,13 +1,14 @@
 //! `http[].route[]`: where requests go, by weight.
 
+use crate::api::istio::destination::{Destination, PortSelector};
 use crate::api::istio::http_route::HttpRouteDestination;
-use crate::api::istio::virtual_service::{Destination, PortSelector, RouteDestination};
+use crate::api::istio::virtual_service::RouteDestination;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars::port;
 use crate::translate::virtual_service::headers::{self, Edits};
-use crate::translate::virtual_service::port;
 
 /// One destination, before it is looked up.
 #[derive(Clone, Debug)]

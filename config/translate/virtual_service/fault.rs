@@ -4,8 +4,9 @@ use crate::api::istio::http_route::{Abort as ApiAbort, Delay as ApiDelay, Fault 
 use crate::model::{Abort, AbortStatus, Delay, Fault, Percent};
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars::duration;
 use crate::translate::suggest::did_you_mean;
-use crate::translate::virtual_service::{duration, percent};
+use crate::translate::virtual_service::percent;
 
 /// The names of gRPC's status codes, each at the place of its number.
 const GRPC_STATUS: [&str; 17] = [

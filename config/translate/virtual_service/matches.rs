@@ -11,6 +11,7 @@ use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars;
 use crate::translate::{hosts, labels, re2};
 
 /// One HTTPMatchRequest.
@@ -97,7 +98,7 @@ pub(crate) fn parse(
     let (with, claims) = parse_headers(headers, &path.field("headers"), report);
     let (without, no_claims) =
         parse_headers(without_headers, &path.field("withoutHeaders"), report);
-    let port = (*port != 0).then(|| super::port(*port, &path.field("port"), report));
+    let port = (*port != 0).then(|| scalars::port(*port, &path.field("port"), report));
     let gateways: Vec<_> = {
         let path = path.field("gateways");
         super::check_gateway_names(gateways, &path, report);

@@ -22,11 +22,9 @@ mod unreachable;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::api::istio::VirtualService as Api;
 use crate::api::istio::http_route::HttpRoute;
-use crate::api::jsonpb;
 use crate::api::rare::Rare;
 use crate::model::Line;
 use crate::resources::{Object, ObjectKey, Origin, Resources};
@@ -428,24 +426,6 @@ fn check_delegate(body: &Api, spec: &FieldPath<'_>, report: &mut ObjectReport<'_
     }
 }
 
-/// A duration that Istio accepts: at least 1 ms, and whole milliseconds.
-pub(crate) fn duration(
-    value: jsonpb::Duration,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> Option<Duration> {
-    const MILLISECOND: i64 = 1_000_000;
-    if value.as_nanos() < MILLISECOND || value.as_nanos() % MILLISECOND != 0 {
-        report.invalid(
-            path,
-            format!("{value} is not a whole number of milliseconds of at least 1; the object is not used."),
-            "",
-        );
-        return None;
-    }
-    Some(value.to_std())
-}
-
 /// Reports a path that would not stay in one piece in a request line or a Location: RFC 9112 §3.2
 /// allows neither spaces nor control characters in a target.
 pub(crate) fn check_target(target: &str, path: &FieldPath<'_>, report: &mut ObjectReport<'_>) {
@@ -459,21 +439,4 @@ pub(crate) fn check_target(target: &str, path: &FieldPath<'_>, report: &mut Obje
             "Write a space as `%20`.",
         );
     }
-}
-
-/// A port from 1 to 65535.
-pub(crate) fn port(
-    number: u32,
-    path: &FieldPath<'_>,
-    report: &mut ObjectReport<'_>,
-) -> Option<u16> {
-    let port = u16::try_from(number).ok().filter(|port| *port != 0);
-    if port.is_none() {
-        report.invalid(
-            path,
-            format!("{number} is not a port from 1 to 65535; the object is not used."),
-            "",
-        );
-    }
-    port
 }

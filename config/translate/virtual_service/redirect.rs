@@ -4,9 +4,10 @@ use crate::api::istio::http_route::{DerivePort, Redirect};
 use crate::model::MatchedPath;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars::port;
+use crate::translate::virtual_service::check_target;
 use crate::translate::virtual_service::headers::check_authority;
 use crate::translate::virtual_service::matches::Match;
-use crate::translate::virtual_service::{check_target, port};
 
 /// A redirect, before the listener's port is known.
 #[derive(Clone, Debug)]

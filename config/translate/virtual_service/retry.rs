@@ -8,7 +8,7 @@ use crate::model::{Retry, RetryOn};
 use crate::translate::field_path::FieldPath;
 use crate::translate::mesh::{DefaultRetry, MeshDefaults};
 use crate::translate::report::ObjectReport;
-use crate::translate::virtual_service::duration;
+use crate::translate::scalars::duration;
 
 /// Envoy's base interval where none is given.
 const BACKOFF: Duration = Duration::from_millis(25);

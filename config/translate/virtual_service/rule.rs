@@ -9,13 +9,14 @@ use crate::resources::ObjectKey;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars::duration;
 use crate::translate::virtual_service::destination::DestinationTo;
 use crate::translate::virtual_service::headers::{self, Edits};
 use crate::translate::virtual_service::matches::{self, Match};
 use crate::translate::virtual_service::mirror::MirrorTo;
 use crate::translate::virtual_service::redirect::RedirectTo;
 use crate::translate::virtual_service::{
-    cors_policy, destination, direct_response, duration, fault, mirror, redirect, retry, rewrite,
+    cors_policy, destination, direct_response, fault, mirror, redirect, retry, rewrite,
 };
 
 /// One rule of `spec.http`.

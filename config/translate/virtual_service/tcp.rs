@@ -18,6 +18,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::hosts;
 use crate::translate::labels;
 use crate::translate::report::ObjectReport;
+use crate::translate::scalars;
 use crate::translate::virtual_service::destination::{self, DestinationTo};
 use crate::translate::virtual_service::routes::Listener;
 use crate::translate::virtual_service::{VirtualService, place};
@@ -198,7 +199,7 @@ impl Common<'_> {
         TcpMatch {
             port: match self.port {
                 0 => None,
-                number => super::port(number, &path.field("port"), report),
+                number => scalars::port(number, &path.field("port"), report),
             },
             gateways: self
                 .gateways
