@@ -215,9 +215,29 @@ impl<T> Objects<T> {
     }
 }
 
+/// Pools that exist and of which no version can be used. Nobody may conclude from their absence that
+/// an address belongs to no pool: whoever holds one keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedPools {
+    /// Their labels by name; no labels where those cannot be read either.
+    pub named: BTreeMap<String, Labels>,
+    /// Something was never read, so that pools may exist whose very names are unknown.
+    pub others: bool,
+}
+
+impl RefusedPools {
+    /// Adds what another source cannot tell of.
+    pub fn join(&mut self, other: &Self) {
+        let named = other.named.iter();
+        self.named
+            .extend(named.map(|(name, labels)| (name.clone(), labels.clone())));
+        self.others |= other.others;
+    }
+}
+
 /// Every object that was read, as written: it may be wrong, and is kept whole for status.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // the fields are the API's kinds
+#[allow(missing_docs)] // the fields are the API's kinds, and what is known of pools without a version
 pub struct Resources {
     pub gateways: Objects<istio::Gateway>,
     pub virtual_services: Objects<istio::VirtualService>,
@@ -249,4 +269,5 @@ pub struct Resources {
     pub mutating_webhooks: Objects<webhook::WebhookConfiguration>,
     pub validating_webhooks: Objects<webhook::WebhookConfiguration>,
     pub custom_resource_definitions: Objects<webhook::CustomResourceDefinition>,
+    pub refused_pools: RefusedPools,
 }

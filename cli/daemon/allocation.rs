@@ -8,6 +8,7 @@ use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Outcome};
 
+use crate::daemon::cluster::said;
 use crate::daemon::control::Control;
 use crate::daemon::settings::Role;
 
@@ -90,16 +91,10 @@ impl Control {
     /// Others deal: what the cluster's statuses say is what is.
     fn look_on(&self, model: &Model) -> Outcome {
         let seen = self.seen.iter();
-        let held = seen.map(|(key, seen)| (key.clone(), seen.addresses()));
+        let held = seen.map(|(key, seen)| (key.clone(), said(seen)));
         let waiting =
             "this is a gateway alone: addresses are dealt by `gatehouse speaker` or `run`";
-        observed(
-            &model.services,
-            &model.pools,
-            &held.collect(),
-            None,
-            waiting,
-        )
+        observed(model, &held.collect(), None, waiting)
     }
 
     fn deal(&mut self, model: &Model) -> (Outcome, Vec<Finding>) {
@@ -107,7 +102,9 @@ impl Control {
             State::Unreadable => None,
             State::Kept(_) | State::Forgotten => Some(model.pools.as_slice()),
         };
-        let outcome = self.allocator.converge(&model.services, pools);
+        let outcome = self
+            .allocator
+            .converge_beside(&model.services, pools, &model.refused_pools);
         for change in &outcome.changes {
             tracing::info!(
                 service = %change.service,

@@ -1,7 +1,6 @@
 //! Addresses where a cluster keeps them: who deals, what is told to the cluster.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use gatehouse_config::ObjectKey;
@@ -77,13 +76,11 @@ impl InCluster {
         let here: Vec<_> = here.filter(|(key, _)| !is_api(resources, key)).collect();
         *allocator = Allocator::new();
         allocator.readopt(here);
-        allocator.readopt(self.services.iter().filter_map(|(key, seen)| {
-            let allocation = Allocation {
-                addresses: seen.addresses(),
-                pool: seen.pool.clone().unwrap_or_default(),
-            };
-            is_api(resources, key).then(|| (key.clone(), allocation))
-        }));
+        allocator.readopt(
+            self.services.iter().filter_map(|(key, seen)| {
+                is_api(resources, key).then(|| (key.clone(), said(seen)))
+            }),
+        );
     }
 
     /// This node does not deal: the cluster says what is.
@@ -192,16 +189,9 @@ impl InCluster {
             .services
             .iter()
             .filter(|(key, _)| is_api(resources, key));
-        let held: BTreeMap<ObjectKey, Vec<IpAddr>> = seen
-            .map(|(key, seen)| (key.clone(), seen.addresses()))
-            .collect();
-        observed(
-            &model.services,
-            &model.pools,
-            &held,
-            decided,
-            &self.waiting(),
-        )
+        let held: BTreeMap<ObjectKey, Allocation> =
+            seen.map(|(key, seen)| (key.clone(), said(seen))).collect();
+        observed(model, &held, decided, &self.waiting())
     }
 
     /// Why a Service has no address yet, where another node deals, or none.
@@ -243,6 +233,14 @@ impl InCluster {
                     .to_owned(),
             })
             .collect()
+    }
+}
+
+/// What a status says: addresses, and the pool that they came from.
+pub(super) fn said(seen: &SeenService) -> Allocation {
+    Allocation {
+        addresses: seen.addresses(),
+        pool: seen.pool.clone().unwrap_or_default(),
     }
 }
 

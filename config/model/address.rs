@@ -22,6 +22,15 @@ pub struct Pool {
     pub service_allocation: Option<ServiceAllocation>,
 }
 
+/// An IPAddressPool that exists and is refused, with no version in force: what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPool {
+    /// Its name.
+    pub name: String,
+    /// Its labels, for `ipAddressPoolSelectors`: addresses that were dealt from it stay announced.
+    pub labels: Labels,
+}
+
 /// `spec.serviceAllocation` of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceAllocation {

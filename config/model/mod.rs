@@ -32,7 +32,7 @@ pub use access_log::{
 };
 pub use address::{
     AddressRange, L2Advertisement, LabelRequirement, LabelSelector, Node, Pool, Preference,
-    ServiceAllocation,
+    RefusedPool, ServiceAllocation,
 };
 pub use cluster::{
     Balancing, Cluster, ClusterIndex, Destination, DestinationLabels, Endpoint, EndpointAddress,
@@ -83,6 +83,8 @@ pub struct Model {
     pub services: Arc<Vec<Service>>,
     /// Address pools, sorted by name; they do not overlap.
     pub pools: Vec<Pool>,
+    /// Pools that exist, of which no version is in force, sorted by name; none is among `pools`.
+    pub refused_pools: Vec<RefusedPool>,
     /// Who may announce what, and where; sorted by name.
     pub advertisements: Vec<L2Advertisement>,
     /// The nodes that were described; empty in most directories.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::files::FileContents;
 use crate::resources::{ObjectRef, Resources};
-use crate::source::decode::Kind;
+use crate::source::decode::{AnyObject, Kind};
 
 /// What is in force for an object that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct LastGood {
 
 impl LastGood {
     /// Puts the last accepted version of `refused` into `resources`; where there is none, or where
-    /// it is the very version that was refused, takes the object out.
+    /// it is the very version that was refused, takes the object out. That a pool is there stays
+    /// known: who holds an address of it keeps it.
     pub fn fall_back(&self, resources: &mut Resources, refused: &ObjectRef) -> InForce {
         let Some(kind) = Kind::from_name(&refused.kind) else {
             return InForce::Nothing;
@@ -46,7 +47,11 @@ impl LastGood {
                 resources.insert(accepted);
                 InForce::Previous
             }
-            _ => {
+            (newest, _) => {
+                if let Some(AnyObject::IPAddressPool(pool)) = newest {
+                    let (name, labels) = (pool.meta.key.name.clone(), pool.meta.labels.clone());
+                    resources.refused_pools.named.insert(name, labels);
+                }
                 resources.remove(kind, &refused.key);
                 InForce::Nothing
             }

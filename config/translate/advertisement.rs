@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::api::metallb::{L2Advertisement as Api, PreferredNodeSelector};
 use crate::codes;
 use crate::finding::Level;
-use crate::model::{L2Advertisement, Node, Pool, Preference};
+use crate::model::{L2Advertisement, Node, Pool, Preference, RefusedPool};
 use crate::resources::{Object, Resources};
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
@@ -13,10 +13,12 @@ use crate::translate::pool::selectors;
 use crate::translate::report::{ObjectReport, Report};
 use crate::translate::suggest::did_you_mean;
 
-/// All valid advertisements, by name.
+/// All valid advertisements, by name. They cover refused pools as well: what was dealt from one
+/// before stays announced.
 pub(crate) fn advertisements(
     resources: &Resources,
     pools: &[Pool],
+    refused: &[RefusedPool],
     report: &mut Report,
 ) -> Vec<L2Advertisement> {
     let mut objects: Vec<_> = resources.l2_advertisements.values().collect();
@@ -25,15 +27,15 @@ pub(crate) fn advertisements(
         .into_iter()
         .filter_map(|object| {
             let mut report = report.on("L2Advertisement", &object.meta.key);
-            parse(object, resources, pools, &mut report)
+            parse(object, pools, refused, &mut report)
         })
         .collect()
 }
 
 fn parse(
     object: &Object<Api>,
-    resources: &Resources,
     pools: &[Pool],
+    refused: &[RefusedPool],
     report: &mut ObjectReport<'_>,
 ) -> Option<L2Advertisement> {
     let Api {
@@ -46,8 +48,10 @@ fn parse(
     } = &object.body;
     let spec = FieldPath::root("spec");
     let mut covered = BTreeSet::new();
+    let valid = pools.iter().map(|pool| (&pool.name, &pool.labels));
+    let known = valid.chain(refused.iter().map(|pool| (&pool.name, &pool.labels)));
     if ip_address_pools.is_empty() && ip_address_pool_selectors.is_empty() {
-        covered.extend(pools.iter().map(|pool| pool.name.clone()));
+        covered.extend(known.clone().map(|(name, _)| name.clone()));
     }
     let mut named = BTreeSet::new();
     let path = spec.field("ipAddressPools");
@@ -61,7 +65,10 @@ fn parse(
         } else if pools.iter().any(|pool| pool.name == *name) {
             covered.insert(name.clone());
         } else {
-            missing_pool(name, resources, pools, &path.index(i), report);
+            if refused.iter().any(|pool| pool.name == *name) {
+                covered.insert(name.clone());
+            }
+            missing_pool(name, pools, refused, &path.index(i), report);
         }
     }
     let by_label = selectors(
@@ -69,12 +76,11 @@ fn parse(
         &spec.field("ipAddressPoolSelectors"),
         report,
     );
-    let selected = pools.iter().filter(|pool| {
-        by_label
-            .iter()
-            .any(|selector| selector.matches(&pool.labels))
+    let selected = known.filter(|(_, labels)| {
+        let mut selectors = by_label.iter();
+        selectors.any(|selector| selector.matches(labels))
     });
-    covered.extend(selected.map(|pool| pool.name.clone()));
+    covered.extend(selected.map(|(name, _)| name.clone()));
     let node_selectors = selectors(node_selectors, &spec.field("nodeSelectors"), report);
     let service_selectors = selectors(service_selectors, &spec.field("serviceSelectors"), report);
     let preferences = preferences(
@@ -94,19 +100,16 @@ fn parse(
 
 fn missing_pool(
     name: &str,
-    resources: &Resources,
     pools: &[Pool],
+    refused: &[RefusedPool],
     path: &FieldPath<'_>,
     report: &mut ObjectReport<'_>,
 ) {
-    let refused = resources
-        .ip_address_pools
-        .keys()
-        .any(|key| key.name == name);
-    let (message, hint) = if refused {
+    let (message, hint) = if refused.iter().any(|pool| pool.name == name) {
         (
             format!(
-                "the pool `{name}` is wrong and not in force, so none of its addresses is announced."
+                "the pool `{name}` is wrong and not in force: no more of its addresses is dealt, and \
+                 those that were dealt stay announced."
             ),
             "Mend the pool.".to_owned(),
         )

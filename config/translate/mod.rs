@@ -209,12 +209,19 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
     let clusters = known.list();
     registry.report_names(&names, &mut report);
     let pools = pool::pools(resources, settings, &mut report);
+    let refused_pools = pool::refused(resources, settings, &pools);
     let model = Model {
         servers,
         clusters,
         services: load_balancer::services(resources, &registry, settings, &mut report).into(),
-        advertisements: advertisement::advertisements(resources, &pools, &mut report),
+        advertisements: advertisement::advertisements(
+            resources,
+            &pools,
+            &refused_pools,
+            &mut report,
+        ),
         pools,
+        refused_pools,
         nodes: advertisement::nodes(resources),
         proxy,
         names,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::api::metallb::{IPAddressPool, ServiceAllocation as ApiAllocation};
-use crate::model::{AddressRange, LabelSelector, Pool, ServiceAllocation};
+use crate::model::{AddressRange, LabelSelector, Pool, RefusedPool, ServiceAllocation};
 use crate::resources::{Object, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -34,6 +34,33 @@ pub(crate) fn pools(resources: &Resources, settings: &Settings, report: &mut Rep
     }
     pools.sort_by(|one, other| one.name.cmp(&other.name));
     pools
+}
+
+/// The pools that exist and are not among the valid ones, by name.
+pub(crate) fn refused(
+    resources: &Resources,
+    settings: &Settings,
+    valid: &[Pool],
+) -> Vec<RefusedPool> {
+    let mut refused = resources.refused_pools.named.clone();
+    if resources.refused_pools.others {
+        // A pool that addresses were dealt from may be in what was never read.
+        for name in settings
+            .holding_pools
+            .iter()
+            .filter(|name| !name.is_empty())
+        {
+            refused.entry(name.clone()).or_default();
+        }
+    }
+    for object in resources.ip_address_pools.values() {
+        refused.insert(object.meta.key.name.clone(), object.meta.labels.clone());
+    }
+    refused
+        .into_iter()
+        .filter(|(name, _)| !valid.iter().any(|pool| pool.name == *name))
+        .map(|(name, labels)| RefusedPool { name, labels })
+        .collect()
 }
 
 fn parse(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{AddressRange, Pool};
+use gatehouse_config::model::{AddressRange, Pool, RefusedPool};
 
 use super::rules::{Claim, Family, PortKey};
 use super::usage::PoolUsage;
@@ -15,6 +15,10 @@ use super::usage::PoolUsage;
 /// The books of all pools during one step.
 pub(super) struct Book<'p> {
     pub(super) pools: Vec<PoolBook<'p>>,
+    /// Pools that exist and are not among these: what was dealt from them stays.
+    pub(super) refused: &'p [RefusedPool],
+    /// Addresses of no pool that stay with their holders.
+    kept: Entries,
     /// Every range: (first address, pool, range within the pool), sorted.
     index: Vec<(IpAddr, usize, usize)>,
     by_name: HashMap<&'p str, usize>,
@@ -24,7 +28,7 @@ pub(super) struct Book<'p> {
 pub(super) struct PoolBook<'p> {
     pub(super) pool: &'p Pool,
     ranges: Vec<RangeBook>,
-    entries: HashMap<IpAddr, Entry>,
+    entries: Entries,
     /// Shareable addresses in use, by what a newcomer must match, per range.
     shared: BTreeMap<(String, String), BTreeSet<(usize, u128)>>,
     in_use: [u64; 2],
@@ -36,6 +40,10 @@ struct RangeBook {
     /// Free intervals: first to last.
     free: BTreeMap<u128, u128>,
 }
+
+/// Who holds which address.
+#[derive(Default)]
+struct Entries(HashMap<IpAddr, Entry>);
 
 /// An address in use.
 struct Entry {
@@ -64,7 +72,7 @@ pub(super) enum Mismatch {
 }
 
 impl<'p> Book<'p> {
-    pub(super) fn new(pools: &'p [Pool]) -> Self {
+    pub(super) fn new(pools: &'p [Pool], refused: &'p [RefusedPool]) -> Self {
         let mut index = Vec::new();
         let mut by_name = HashMap::new();
         let mut books = Vec::with_capacity(pools.len());
@@ -78,6 +86,8 @@ impl<'p> Book<'p> {
         index.sort_unstable();
         Self {
             pools: books,
+            refused,
+            kept: Entries::default(),
             index,
             by_name,
         }
@@ -99,6 +109,21 @@ impl<'p> Book<'p> {
         found.then_some((pool, range))
     }
 
+    /// Whether `service` may keep an address of no pool beside those who keep it already.
+    pub(super) fn check_kept(
+        &self,
+        held: IpAddr,
+        service: &ObjectKey,
+        claim: &Claim,
+    ) -> Result<(), Refusal> {
+        self.kept.check(held, service, claim)
+    }
+
+    /// Notes that the Service keeps an address of no pool.
+    pub(super) fn keep(&mut self, held: IpAddr, service: &ObjectKey, claim: &Claim) {
+        self.kept.add(held, service, claim);
+    }
+
     pub(super) fn usage(&self) -> Vec<PoolUsage> {
         self.pools.iter().map(PoolBook::usage).collect()
     }
@@ -117,7 +142,7 @@ impl<'p> PoolBook<'p> {
         Self {
             pool,
             ranges,
-            entries: HashMap::new(),
+            entries: Entries::default(),
             shared: BTreeMap::new(),
             in_use: [0; 2],
             services: 0,
@@ -150,6 +175,7 @@ impl<'p> PoolBook<'p> {
                     .take_while(|value| free.is_none_or(|free| *value < free))
                     .find(|value| {
                         self.entries
+                            .0
                             .get(&address(*value, v6))
                             .is_some_and(|entry| entry.port_clash(claim, None).is_none())
                     })
@@ -168,7 +194,40 @@ impl<'p> PoolBook<'p> {
         service: &ObjectKey,
         claim: &Claim,
     ) -> Result<(), Refusal> {
-        let Some(entry) = self.entries.get(&wanted) else {
+        self.entries.check(wanted, service, claim)
+    }
+
+    /// Notes that the Service holds the address, which was found by [`lowest`](Self::lowest) or
+    /// allowed by [`check`](Self::check).
+    pub(super) fn take(&mut self, range: usize, taken: IpAddr, service: &ObjectKey, claim: &Claim) {
+        if self.entries.add(taken, service, claim) {
+            self.in_use[usize::from(taken.is_ipv6())] += 1;
+        }
+        if let Some(book) = self.ranges.get_mut(range) {
+            book.take(number(taken));
+        }
+        if claim.shares() {
+            self.shared
+                .entry((claim.sharing.clone(), claim.backend.clone()))
+                .or_default()
+                .insert((range, number(taken)));
+        }
+    }
+
+    /// Counts a Service as served from this pool.
+    pub(super) fn count_service(&mut self) {
+        self.services += 1;
+    }
+
+    pub(super) fn usage(&self) -> PoolUsage {
+        PoolUsage::new(self.pool, self.in_use, self.services)
+    }
+}
+
+impl Entries {
+    /// Whether `service` may hold the address beside those who hold it already.
+    fn check(&self, wanted: IpAddr, service: &ObjectKey, claim: &Claim) -> Result<(), Refusal> {
+        let Some(entry) = self.0.get(&wanted) else {
             return Ok(());
         };
         let others = || entry.users.iter().filter(|(key, _)| key != service);
@@ -190,36 +249,15 @@ impl<'p> PoolBook<'p> {
         })
     }
 
-    /// Notes that the Service holds the address, which was found by [`lowest`](Self::lowest) or
-    /// allowed by [`check`](Self::check).
-    pub(super) fn take(&mut self, range: usize, taken: IpAddr, service: &ObjectKey, claim: &Claim) {
-        let entry = self.entries.entry(taken).or_insert_with(|| {
-            self.in_use[usize::from(taken.is_ipv6())] += 1;
-            Entry {
-                sharing: claim.sharing.clone(),
-                backend: claim.backend.clone(),
-                users: Vec::new(),
-            }
+    /// Notes a holder; whether it is the first one of the address.
+    fn add(&mut self, taken: IpAddr, service: &ObjectKey, claim: &Claim) -> bool {
+        let entry = self.0.entry(taken).or_insert_with(|| Entry {
+            sharing: claim.sharing.clone(),
+            backend: claim.backend.clone(),
+            users: Vec::new(),
         });
         entry.users.push((service.clone(), claim.ports.clone()));
-        if let Some(book) = self.ranges.get_mut(range) {
-            book.take(number(taken));
-        }
-        if claim.shares() {
-            self.shared
-                .entry((claim.sharing.clone(), claim.backend.clone()))
-                .or_default()
-                .insert((range, number(taken)));
-        }
-    }
-
-    /// Counts a Service as served from this pool.
-    pub(super) fn count_service(&mut self) {
-        self.services += 1;
-    }
-
-    pub(super) fn usage(&self) -> PoolUsage {
-        PoolUsage::new(self.pool, self.in_use, self.services)
+        entry.users.len() == 1
     }
 }
 

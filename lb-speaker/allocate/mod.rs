@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{Pool, Service};
+use gatehouse_config::model::{Pool, RefusedPool, Service};
 use serde::{Deserialize, Serialize};
 
 use book::Book;
@@ -172,12 +172,24 @@ impl Allocator {
     /// same until one pool was seen, and after that that all pools were removed. A holder that is
     /// not among `services` was deleted, or wants no address any more: it is freed at once.
     pub fn converge(&mut self, services: &[Service], pools: Option<&[Pool]>) -> Outcome {
+        self.converge_beside(services, pools, &[])
+    }
+
+    /// As [`converge`](Self::converge), where `refused` pools exist besides, of which no version is
+    /// in force. While there is one, a holder whose address is in none of the `pools` keeps it: it
+    /// may be of the refused one. It is judged again when that is mended, or deleted.
+    pub fn converge_beside(
+        &mut self,
+        services: &[Service],
+        pools: Option<&[Pool]>,
+        refused: &[RefusedPool],
+    ) -> Outcome {
         let mut outcome = Outcome::default();
         self.forget_gone(services, &mut outcome);
         match pools {
-            Some(pools) if self.pools_seen || !pools.is_empty() => {
+            Some(pools) if self.pools_seen || !pools.is_empty() || !refused.is_empty() => {
                 self.pools_seen = true;
-                self.settle(services, pools, &mut outcome);
+                self.settle(services, Book::new(pools, refused), &mut outcome);
             }
             known => self.keep_all(services, known.is_some(), &mut outcome),
         }
@@ -211,15 +223,14 @@ impl Allocator {
                     note: Some(reason::kept_without_pools(&held.allocation, known)),
                 },
                 None => Decision::Pending {
-                    reason: reason::no_pools(known),
+                    reason: reason::no_pools(known, &[]),
                 },
             };
             outcome.services.insert(service.key.clone(), decision);
         }
     }
 
-    fn settle(&mut self, services: &[Service], pools: &[Pool], outcome: &mut Outcome) {
-        let mut book = Book::new(pools);
+    fn settle(&mut self, services: &[Service], mut book: Book<'_>, outcome: &mut Outcome) {
         let claims: Vec<Claim> = services.iter().map(Claim::of).collect();
         let lost = self.confirm_holders(services, &claims, &mut book);
 
@@ -350,6 +361,10 @@ impl Allocator {
                 .invalid
                 .as_ref()
                 .map(|invalid| reason::invalid_but_kept(invalid, &held.allocation))
+                .or_else(|| {
+                    rules::may_be_refused(book, &held.allocation)
+                        .then(|| reason::kept_beside_refused(&held.allocation, book))
+                })
                 .or_else(|| reason::second_family_missing(service, &held.allocation));
             outcome.services.insert(
                 service.key.clone(),

@@ -4,26 +4,26 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{Pool, Service};
+use gatehouse_config::model::{Model, Pool, Service};
 
 use super::{Allocation, Decision, Outcome};
 
 /// The outcome as the cluster has it. `held` is what the statuses say, of every Service that the
-/// cluster has; `decided` is what the allocator of this node decided, if it is the one that deals,
+/// cluster has, with the pool that its annotation names; `decided` is what the allocator of this node decided, if it is the one that deals,
 /// and holds for all other Services. `waiting` is why a Service without an address has none, where
 /// nobody here decided that.
 pub fn observed(
-    services: &[Service],
-    pools: &[Pool],
-    held: &BTreeMap<ObjectKey, Vec<IpAddr>>,
+    model: &Model,
+    held: &BTreeMap<ObjectKey, Allocation>,
     decided: Option<&Outcome>,
     waiting: &str,
 ) -> Outcome {
     let decide = |service: &Service| {
         let here = decided.and_then(|outcome| outcome.services.get(&service.key));
-        let Some(addresses) = held.get(&service.key) else {
+        let Some(held) = held.get(&service.key) else {
             return here.cloned();
         };
+        let addresses = &held.addresses;
         if addresses.is_empty() {
             return match here {
                 Some(Decision::Pending { reason }) => Some(Decision::Pending {
@@ -47,13 +47,14 @@ pub fn observed(
         Some(Decision::Allocated {
             allocation: Allocation {
                 addresses: addresses.clone(),
-                pool: pool_of(addresses, pools),
+                pool: pool_of(held, model),
             },
             note,
         })
     };
     Outcome {
-        services: services
+        services: model
+            .services
             .iter()
             .map(|service| {
                 let decision = decide(service).unwrap_or_else(|| Decision::Pending {
@@ -69,24 +70,29 @@ pub fn observed(
     }
 }
 
-/// The one pool that has all of these addresses; empty if there is none: then nobody announces them.
-fn pool_of(addresses: &[IpAddr], pools: &[Pool]) -> String {
-    let has_all = |pool: &&Pool| {
-        addresses
-            .iter()
-            .all(|address| pool.ranges.iter().any(|range| range.contains(*address)))
+/// The one pool that has all of these addresses. If there is none while a pool is refused, the one
+/// that the annotation names: its holders keep what they hold, so that they are to be reached as
+/// before. Otherwise it is empty, and nobody announces them.
+fn pool_of(held: &Allocation, model: &Model) -> String {
+    let has = |pool: &Pool, address: &IpAddr| {
+        let mut ranges = pool.ranges.iter();
+        ranges.any(|range| range.contains(*address))
     };
-    pools
-        .iter()
-        .find(has_all)
-        .map_or(String::new(), |pool| pool.name.clone())
+    let mut pools = model.pools.iter();
+    let found = pools.find(|pool| held.addresses.iter().all(|address| has(pool, address)));
+    match found {
+        Some(pool) => pool.name.clone(),
+        None if model.refused_pools.is_empty() => String::new(),
+        None => held.pool.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use gatehouse_config::model::{AddressRange, AddressRequest, TrafficPolicy};
-
     use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use gatehouse_config::model::{AddressRange, AddressRequest, RefusedPool, TrafficPolicy};
 
     use super::*;
 
@@ -110,6 +116,13 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
+    fn seen(addresses: Vec<IpAddr>, pool: &str) -> Allocation {
+        Allocation {
+            addresses,
+            pool: pool.to_owned(),
+        }
+    }
+
     #[test]
     fn statuses_are_the_truth_and_the_allocator_says_why_not() {
         let pool = Pool {
@@ -128,8 +141,13 @@ mod tests {
             ("foreign", vec![address(77)]),
             ("full", vec![]),
         ]
-        .map(|(name, held)| (ObjectKey::new("default", name), held))
+        .map(|(name, addresses)| (ObjectKey::new("default", name), seen(addresses, "gone")))
         .into();
+        let mut model = Model {
+            services: Arc::new(services.into()),
+            pools: vec![pool],
+            ..Model::default()
+        };
         let allocated = |last: u8, note: &str| Decision::Allocated {
             allocation: Allocation {
                 addresses: vec![address(last)],
@@ -153,7 +171,7 @@ mod tests {
             .into(),
             ..Outcome::default()
         };
-        let outcome = observed(&services, &[pool], &held, Some(&decided), "waits");
+        let outcome = observed(&model, &held, Some(&decided), "waits");
         let decision = |name: &str| &outcome.services[&ObjectKey::new("default", name)];
         assert_eq!(decision("held"), &allocated(1, "noted"));
         assert_eq!(decision("moving"), &allocated(2, ""));
@@ -165,10 +183,38 @@ mod tests {
         assert_eq!(decision("full"), &pending("no free address"));
         assert_eq!(decision("file"), &allocated(6, ""));
 
-        let elsewhere = observed(&services, &[], &held, None, "waits");
+        model.pools.clear();
+        let elsewhere = observed(&model, &held, None, "waits");
         assert_eq!(
             elsewhere.services[&ObjectKey::new("default", "new")],
             pending("waits")
         );
+    }
+
+    #[test]
+    fn what_came_from_a_refused_pool_has_the_name_of_it() {
+        let model = Model {
+            services: Arc::new(vec![service("held"), service("foreign")]),
+            refused_pools: vec![RefusedPool {
+                name: "lan".to_owned(),
+                labels: Default::default(),
+            }],
+            ..Model::default()
+        };
+        let held = [("held", "lan"), ("foreign", "")]
+            .map(|(name, pool)| {
+                (
+                    ObjectKey::new("default", name),
+                    seen(vec![address(1)], pool),
+                )
+            })
+            .into();
+        let outcome = observed(&model, &held, None, "waits");
+        let pool = |name| {
+            let key = ObjectKey::new("default", name);
+            outcome.allocation(&key).unwrap().pool.as_str()
+        };
+        assert_eq!(pool("held"), "lan");
+        assert_eq!(pool("foreign"), "", "nobody dealt it");
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use gatehouse_config::model::{AddressFamilies, AddressRange, Pool, Service, TransportProtocol};
+use gatehouse_config::model::{
+    AddressFamilies, AddressRange, Pool, RefusedPool, Service, TransportProtocol,
+};
 
 use super::Allocation;
 use super::book::{Book, Mismatch, PoolBook, Refusal};
@@ -14,8 +16,10 @@ pub(super) const GONE: &str =
 pub(super) const EXTENDED: &str =
     "the pool now has an address of the second family for this PreferDualStack Service";
 
-pub(super) fn no_pools(known: bool) -> String {
-    if known {
+pub(super) fn no_pools(known: bool, refused: &[RefusedPool]) -> String {
+    if !refused.is_empty() {
+        format!("no IPAddressPool is in force: {}", are_refused(refused))
+    } else if known {
         "no IPAddressPool is configured: add one whose spec.addresses holds unused addresses of \
          the LAN, such as 192.168.8.151-192.168.8.198"
             .to_owned()
@@ -31,11 +35,62 @@ pub(super) fn kept_without_pools(held: &Allocation, known: bool) -> String {
         "the IPAddressPools are not read yet"
     };
     format!(
-        "{} is kept from before although {so_far}; it came from pool {}: restore that pool, or \
-         change the Service's type to give the address up",
+        "{} is kept from before although {so_far}; {}, or change the Service's type to give the \
+         address up",
         list(&held.addresses),
-        held.pool
+        match held.pool.as_str() {
+            "" => "add a pool that has it".to_owned(),
+            pool => format!("it came from pool {pool}: restore that pool"),
+        }
     )
+}
+
+pub(super) fn kept_beside_refused(held: &Allocation, book: &Book<'_>) -> String {
+    let from = match held.pool.as_str() {
+        "" => String::new(),
+        pool => format!(", which came from pool {pool},"),
+    };
+    format!(
+        "{}{from} is kept from before although no IPAddressPool in force has it: {}",
+        list(&held.addresses),
+        are_refused(book.refused)
+    )
+}
+
+/// Says which pools are refused, and where to look.
+fn are_refused(refused: &[RefusedPool]) -> String {
+    let mut names: Vec<&str> = refused.iter().map(|pool| pool.name.as_str()).collect();
+    let (which, it) = match names.len() {
+        1 => ("pool", "is refused; mend it"),
+        _ => ("pools", "are refused; mend them"),
+    };
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    let mut text = format!("{which} {}", names.join(", "));
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    let _ = write!(
+        text,
+        " {it} (the log, the dashboard and `gatehouse check` say what is wrong)"
+    );
+    text
+}
+
+/// Where there are refused pools, nobody knows what they have.
+fn in_force(book: &Book<'_>) -> &'static str {
+    match book.refused {
+        [] => "",
+        _ => " in force",
+    }
+}
+
+/// The end of a text that says what there is, where refused pools may have what is asked for.
+fn besides(book: &Book<'_>) -> String {
+    match book.refused {
+        [] => String::new(),
+        refused => format!("; besides, {}", are_refused(refused)),
+    }
 }
 
 pub(super) fn invalid(invalid: &str) -> String {
@@ -93,6 +148,12 @@ pub(super) fn other_address_wanted(held: &Allocation, wanted: &[IpAddr]) -> Stri
 }
 
 pub(super) fn unknown_pool(name: &str, book: &Book<'_>) -> String {
+    if let Some(refused) = book.refused.iter().find(|pool| pool.name == name) {
+        return format!(
+            "metallb.io/address-pool names a pool of which no version is in force: {}",
+            are_refused(std::slice::from_ref(refused))
+        );
+    }
     let names: Vec<&str> = book
         .pools
         .iter()
@@ -167,14 +228,18 @@ pub(super) fn outside(address: IpAddr, book: &Book<'_>) -> String {
         .collect();
     if ranges.is_empty() {
         format!(
-            "{address} is in no IPAddressPool, and no pool has {} addresses; add it to one",
-            family.name()
+            "{address} is in no IPAddressPool{}, and no pool has {} addresses; add it to one{}",
+            in_force(book),
+            family.name(),
+            besides(book)
         )
     } else {
         format!(
-            "{address} is in no IPAddressPool (there is {}); add it to one, or ask for an address \
-             of these",
-            ranges.join("; ")
+            "{address} is in no IPAddressPool{} (there is {}); add it to one, or ask for an address \
+             of these{}",
+            in_force(book),
+            ranges.join("; "),
+            besides(book)
         )
     }
 }
@@ -256,6 +321,9 @@ pub(super) fn nothing_free(book: &Book<'_>, service: &Service, tried: &[Vec<usiz
         let _ = write!(text, "; and {more} more pools");
     }
     text.push_str("; add addresses to a pool's spec.addresses, or delete a Service that holds one");
+    if !named {
+        text.push_str(&besides(book));
+    }
     text
 }
 

@@ -89,6 +89,9 @@ pub(super) fn confirm(
     if !families_fit(service.request.families, &held.addresses) {
         return Err(reason::families_changed(service, held));
     }
+    if may_be_refused(book, held) && !asks_elsewhere(book, service, held) {
+        return keep(book, service, claim, held);
+    }
     let pool = check_all(book, service, claim, &held.addresses)
         .map_err(|why| reason::no_longer_allowed(held, &why))?;
     let name = book.pools[pool].pool.name.clone();
@@ -106,6 +109,49 @@ pub(super) fn confirm(
     Ok(name)
 }
 
+/// Whether an address that is held may belong to a pool that is refused: it is in none of the others.
+pub(super) fn may_be_refused(book: &Book<'_>, held: &Allocation) -> bool {
+    let outside = |address: &IpAddr| book.locate(*address).is_none();
+    !book.refused.is_empty() && held.addresses.iter().any(outside)
+}
+
+/// Whether the Service asks for something else, of pools that are in force.
+fn asks_elsewhere(book: &Book<'_>, service: &Service, held: &Allocation) -> bool {
+    let request = &service.request;
+    let asked = &request.addresses;
+    let other_addresses = !asked.is_empty()
+        && !same_set(asked, &held.addresses)
+        && asked.iter().all(|address| book.locate(*address).is_some());
+    let mut wanted = request.pool.iter();
+    let other_pool = wanted.any(|wanted| *wanted != held.pool && book.pool_named(wanted).is_some());
+    request.invalid.is_none() && (other_addresses || other_pool)
+}
+
+/// Leaves a Service what it holds while nobody can tell whether it may: a refused pool may have it.
+fn keep(
+    book: &mut Book<'_>,
+    service: &Service,
+    claim: &Claim,
+    held: &Allocation,
+) -> Result<String, String> {
+    for &address in &held.addresses {
+        let fits = match book.locate(address) {
+            Some((pool, _)) => book.pools[pool].check(address, &service.key, claim),
+            None => book.check_kept(address, &service.key, claim),
+        };
+        fits.map_err(|refusal| {
+            reason::no_longer_allowed(held, &reason::in_use(address, &refusal))
+        })?;
+    }
+    for &address in &held.addresses {
+        match book.locate(address) {
+            Some((pool, range)) => book.pools[pool].take(range, address, &service.key, claim),
+            None => book.keep(address, &service.key, claim),
+        }
+    }
+    Ok(held.pool.clone())
+}
+
 /// Finds addresses for a Service that holds none, and notes them in the book.
 ///
 /// # Errors
@@ -120,7 +166,7 @@ pub(super) fn allocate(
         return Err(reason::invalid(invalid));
     }
     if book.pools.is_empty() {
-        return Err(reason::no_pools(true));
+        return Err(reason::no_pools(true, book.refused));
     }
     let (pool, addresses) = if request.addresses.is_empty() {
         let candidates = match &request.pool {
@@ -176,6 +222,9 @@ pub(super) fn second_family(
     };
     // With a requested address the set that is held has to stay the set that is requested.
     if !prefers || request.invalid.is_some() || !request.addresses.is_empty() {
+        return None;
+    }
+    if may_be_refused(book, held) {
         return None;
     }
     let pool = book.pool_named(&held.pool)?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use gatehouse_config::model::{
-    AddressFamilies, AddressRange, AddressRequest, Port, ServiceAllocation, TrafficPolicy,
-    TransportProtocol,
+    AddressFamilies, AddressRange, AddressRequest, Port, RefusedPool, ServiceAllocation,
+    TrafficPolicy, TransportProtocol,
 };
 
 use super::*;
@@ -282,4 +282,122 @@ fn a_wrong_request_keeps_what_is_held_and_gets_nothing() {
     let slip = service("c", |service| service.request.pool = Some("lam".to_owned()));
     let outcome = allocator.converge(&[slip], Some(&[lan()]));
     assert!(reason(&outcome, "c").contains("did you mean lan?"));
+}
+
+fn refused(name: &str) -> RefusedPool {
+    RefusedPool {
+        name: name.to_owned(),
+        labels: Default::default(),
+    }
+}
+
+/// What a restart finds: `a` holds an address of pool `broken`, which is refused.
+fn after_a_restart() -> Allocator {
+    let mut allocator = Allocator::new();
+    let allocation = Allocation {
+        addresses: vec!["10.9.0.1".parse().unwrap()],
+        pool: "broken".to_owned(),
+    };
+    allocator.readopt([(ObjectKey::new("default", "a"), allocation)]);
+    allocator
+}
+
+#[test]
+fn while_a_pool_is_refused_its_addresses_stay_with_their_holders() {
+    let services = [service("a", |_| ()), service("b", |_| ())];
+    let broken = [refused("broken")];
+    let mended = pool("broken", &[("10.9.0.1", "10.9.0.9")]);
+    // Beside a pool that is right, and as the only one.
+    for pools in [vec![lan()], vec![]] {
+        let mut allocator = after_a_restart();
+        let outcome = allocator.converge_beside(&services, Some(&pools), &broken);
+        assert_eq!(held(&outcome, "a"), ["10.9.0.1"]);
+        assert_eq!(outcome.allocation(&services[0].key).unwrap().pool, "broken");
+        let note = reason(&outcome, "a");
+        assert!(note.contains("pool broken is refused"), "{note}");
+        let lost = outcome
+            .changes
+            .iter()
+            .any(|change| !change.before.is_empty());
+        assert!(!lost, "{:?}", outcome.changes);
+        // Mended, it is as if nothing had been; nobody else got the address.
+        let all: Vec<Pool> = pools.iter().cloned().chain([mended.clone()]).collect();
+        let outcome = allocator.clone().converge(&services, Some(&all));
+        assert_eq!(held(&outcome, "a"), ["10.9.0.1"]);
+        assert_eq!(reason(&outcome, "a"), "");
+        // Deleted, it is judged by what is left.
+        let outcome = allocator.converge(&services, Some(&pools));
+        assert_ne!(held(&outcome, "a"), ["10.9.0.1"]);
+    }
+}
+
+#[test]
+fn a_refused_pool_keeps_nobody_from_what_he_asks_for() {
+    let broken = [refused("broken")];
+    let after = |edit: &dyn Fn(&mut Service)| {
+        let services = [service("a", edit)];
+        let outcome = after_a_restart().converge_beside(&services, Some(&[lan()]), &broken);
+        held(&outcome, "a")
+    };
+    let ask = |address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        after(&move |service| service.request.addresses = vec![address])
+    };
+    let named = |pool: &'static str| after(&|service| service.request.pool = Some(pool.to_owned()));
+    assert_eq!(ask("10.0.0.2"), ["10.0.0.2"]);
+    assert_eq!(named("lan"), ["10.0.0.1"]);
+    // This is not to be had before the pool is mended.
+    assert_eq!(ask("10.9.0.2"), ["10.9.0.1"]);
+    assert_eq!(named("broken"), ["10.9.0.1"]);
+}
+
+#[test]
+fn an_address_of_a_refused_pool_is_shared_by_agreement_only() {
+    let broken = [refused("broken")];
+    let mut allocator = after_a_restart();
+    let allocation = allocator.holders().next().unwrap().1.clone();
+    allocator.readopt([(ObjectKey::new("default", "b"), allocation)]);
+    let services = |port| [service("a", share("k", 80)), service("b", share("k", port))];
+    let outcome = allocator.converge_beside(&services(81), Some(&[lan()]), &broken);
+    assert_eq!(held(&outcome, "b"), ["10.9.0.1"]);
+    let outcome = allocator.converge_beside(&services(80), Some(&[lan()]), &broken);
+    assert_eq!(held(&outcome, "a"), ["10.9.0.1"]);
+    assert_eq!(held(&outcome, "b"), ["10.0.0.1"]);
+}
+
+#[test]
+fn reasons_tell_a_refused_pool_from_one_that_is_not_there() {
+    let why = |pools: &[Pool], edit: &dyn Fn(&mut Service)| {
+        let broken = [refused("broken")];
+        let services = [service("a", edit)];
+        let outcome = Allocator::new().converge_beside(&services, Some(pools), &broken);
+        assert!(held(&outcome, "a").is_empty());
+        reason(&outcome, "a")
+    };
+    let named = |service: &mut Service| service.request.pool = Some("broken".to_owned());
+    let asked = |service: &mut Service| {
+        service.request.addresses = vec!["10.9.0.1".parse().unwrap()];
+    };
+    let full = Pool {
+        auto_assign: false,
+        ..lan()
+    };
+    let near = [Pool {
+        name: "brokem".to_owned(),
+        ..full.clone()
+    }];
+    for reason in [
+        why(&[], &|_| ()),
+        why(&[], &named),
+        why(&near, &named),
+        why(&near, &asked),
+        why(&[full], &|_| ()),
+    ] {
+        assert!(reason.contains("pool broken is refused"), "{reason}");
+        assert!(!reason.contains("did you mean"), "{reason}");
+        assert!(
+            !reason.contains("no IPAddressPool is configured"),
+            "{reason}"
+        );
+    }
 }

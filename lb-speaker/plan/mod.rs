@@ -327,6 +327,14 @@ impl Place<'_> {
             .iter()
             .filter(|advertisement| advertisement.pools.contains(&allocation.pool))
             .collect();
+        if of_pool.is_empty() && allocation.pool.is_empty() {
+            return Err(format!(
+                "no IPAddressPool in force has the address of Service {}, so no L2Advertisement \
+                 covers it; add a pool that has it",
+                service.key
+            )
+            .into());
+        }
         if of_pool.is_empty() {
             return Err(format!(
                 "no L2Advertisement covers pool {}; add one to namespace metallb-system whose \

@@ -92,6 +92,7 @@ macro_rules! kinds {
             /// returned in the other's version.
             pub fn add_all(&mut self, other: &Resources) -> Vec<AnyObject> {
                 let mut twice = Vec::new();
+                self.refused_pools.join(&other.refused_pools);
                 $(
                     if self.$field.is_empty() {
                         self.$field = other.$field.clone();

@@ -13,6 +13,7 @@ mod place;
 mod tests;
 mod well_known;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use document::decode_text;
@@ -21,6 +22,7 @@ pub use json::decode_json;
 pub use kind::{AnyObject, Kind};
 
 use crate::finding::{Finding, Position};
+use crate::labels::Labels;
 use crate::resources::ObjectKey;
 use crate::source::yaml::Mark;
 
@@ -31,6 +33,8 @@ pub struct DecodedFile {
     pub objects: Vec<AnyObject>,
     /// Objects that are there but cannot be read.
     pub failed: Vec<(Kind, ObjectKey)>,
+    /// The pools among them, with their labels, by which advertisements select them.
+    pub failed_pools: BTreeMap<ObjectKey, Labels>,
     /// Whether something could not be read that may be any object: a broken document, or one
     /// without a name.
     pub unreadable: bool,

@@ -13,6 +13,7 @@ use super::place::{Source, repeated_finding};
 use super::{AnyObject, DecodedFile, Kind, NotUsed, position};
 use crate::codes;
 use crate::finding::{Finding, Level};
+use crate::labels::Labels;
 use crate::nearest::nearest;
 use crate::resources::{Condition, Metadata, Object, ObjectKey, ObjectRef, Origin, Status};
 use crate::source::yaml::{DecodeError, Decoded, Dialect, Node, Unknown, Value, decode};
@@ -36,7 +37,12 @@ pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
             };
             match reading.read(&key, node) {
                 Some(object) => file.objects.push(object),
-                None => file.failed.push((kind, key)),
+                None => {
+                    if kind == Kind::IPAddressPool {
+                        file.failed_pools.insert(key.clone(), labels(node));
+                    }
+                    file.failed.push((kind, key));
+                }
             }
         }
         Identity::NotUsed(not_used) => file.not_used.push(not_used),
@@ -45,6 +51,15 @@ pub(super) fn object(source: &Source<'_>, node: &Node, file: &mut DecodedFile) {
             file.findings.extend(findings);
         }
     }
+}
+
+/// The labels of an object that cannot be read, as far as they can.
+fn labels(node: &Node) -> Labels {
+    let labels = node.get("metadata").and_then(|meta| meta.get("labels"));
+    let labels = labels.and_then(Node::entries).unwrap_or_default().iter();
+    labels
+        .filter_map(|entry| Some((entry.key.to_string(), entry.value.text()?.to_owned())))
+        .collect()
 }
 
 /// Reads an object whose kind and name are known.

@@ -65,6 +65,8 @@ pub(super) struct FileState {
     pub retained: Vec<AnyObject>,
     /// Why the file as it is now could not be read at all.
     pub refusal: Option<Finding>,
+    /// It may have objects that were never read: what they say is not known from before either.
+    pub has_unread: bool,
 }
 
 impl FileState {
@@ -75,6 +77,7 @@ impl FileState {
             decoded: DecodedFile::default(),
             retained: Vec::new(),
             refusal: Some(finding),
+            has_unread: true,
         }
     }
 

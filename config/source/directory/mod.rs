@@ -24,7 +24,7 @@ pub(crate) use walk::{Tree, has_objects, is_hidden, walk};
 
 use crate::codes;
 use crate::finding::{Finding, Level, Position};
-use crate::resources::{Origin, Resources};
+use crate::resources::{Origin, RefusedPools, Resources};
 use crate::source::decode::{AnyObject, NotUsed, decode_text};
 use crate::source::yaml::Limits;
 
@@ -163,8 +163,10 @@ impl Directory {
             None => self.compose(&mut findings),
         }
         self.tell_not_used(&mut findings);
+        let mut resources = self.current.clone();
+        resources.refused_pools = self.refused_pools();
         Loaded {
-            resources: self.current.clone(),
+            resources,
             findings,
             changed,
         }
@@ -223,9 +225,11 @@ impl Directory {
                 let name: Arc<str> = path.to_string_lossy().into();
                 let decoded = decode_text(&name, &text, &self.limits);
                 let retained = retained(&decoded, before, &self.current);
+                let had_unread = before.is_none_or(|before| before.has_unread);
                 News::Read(Box::new(FileState {
                     stamp,
                     hash: Some(hash),
+                    has_unread: decoded.unreadable && had_unread,
                     decoded,
                     retained,
                     refusal: None,
@@ -266,6 +270,21 @@ impl Directory {
                     changes.gone(before);
                 }
             }
+        }
+    }
+
+    /// Pools that are there and could never be read, or may be.
+    fn refused_pools(&self) -> RefusedPools {
+        let failed = self
+            .files
+            .values()
+            .flat_map(|state| &state.decoded.failed_pools);
+        RefusedPools {
+            named: failed
+                .filter(|(key, _)| !self.current.ip_address_pools.contains_key(*key))
+                .map(|(key, labels)| (key.name.clone(), labels.clone()))
+                .collect(),
+            others: self.files.values().any(|state| state.has_unread),
         }
     }
 

@@ -396,3 +396,47 @@ fn ten_thousand_objects_are_read_once() {
     );
     assert!(!version(&again, &key).same_version(&version(&loaded, &key)));
 }
+
+#[test]
+fn pools_that_could_never_be_read_are_known_to_be_there() {
+    let pool = |name: &str, addresses: &str| {
+        format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata:\n  name: {name}\n  \
+             labels: {{net: lan}}\nspec:\n  addresses: {addresses}\n"
+        )
+    };
+    let right = "[10.0.0.0/24]";
+    let mut scene = Scene::new(&[
+        ("broken.yaml", &pool("broken", "5")),
+        ("right.yaml", &pool("right", right)),
+    ]);
+    let refused = scene.loaded.resources.refused_pools.clone();
+    assert!(!refused.others);
+    let named: Vec<_> = refused.named.iter().collect();
+    let [(name, labels)] = named.as_slice() else {
+        panic!("{named:?}")
+    };
+    assert_eq!(*name, "broken");
+    assert_eq!(labels.get("net").map(String::as_str), Some("lan"));
+
+    // With a last good version it is in force, and so are all objects of a file that was read once.
+    scene.write("broken.yaml", &pool("broken", right));
+    scene.load();
+    assert_eq!(scene.loaded.resources.refused_pools, Default::default());
+    scene.write("broken.yaml", &pool("broken", "5"));
+    scene.write("right.yaml", "a: [");
+    scene.load();
+    assert_eq!(scene.loaded.resources.refused_pools, Default::default());
+    assert_eq!(scene.loaded.resources.ip_address_pools.len(), 2);
+
+    // Of a file that was never read nobody knows what is in it, until it is read, or gone.
+    scene.write("new.yaml", "a: [");
+    scene.load();
+    assert!(scene.loaded.resources.refused_pools.others);
+    scene.write("new.yaml", "a: [[");
+    scene.load();
+    assert!(scene.loaded.resources.refused_pools.others);
+    fs::remove_file(scene.path("new.yaml")).expect("removed");
+    scene.load();
+    assert!(!scene.loaded.resources.refused_pools.others);
+}

@@ -211,8 +211,10 @@ impl Cluster {
     /// What the cluster holds now.
     pub fn load(&self) -> Seen {
         let store = self.shared.store();
+        let mut resources = store.resources().clone();
+        resources.refused_pools = store.refused_pools();
         Seen {
-            resources: store.resources().clone(),
+            resources,
             findings: store.findings(),
             services: Arc::clone(store.services()),
             may_allocate: store.knows(kinds::FOR_ALLOCATION),

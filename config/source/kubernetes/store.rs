@@ -16,7 +16,8 @@ use super::slim::slim;
 use super::trouble::Trouble;
 use crate::codes;
 use crate::finding::{Finding, Level};
-use crate::resources::{ObjectKey, Resources};
+use crate::labels::Labels;
+use crate::resources::{ObjectKey, RefusedPools, Resources};
 use crate::source::decode::{AnyObject, Kind, decode_json};
 
 /// Everything that was seen of the cluster.
@@ -27,6 +28,8 @@ pub struct Store {
     kinds: BTreeMap<Kind, Sight>,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     pools: BTreeMap<ObjectKey, SeenPool>,
+    /// Pools that could never be read, with their labels.
+    unread_pools: BTreeMap<ObjectKey, Labels>,
     reports: BTreeMap<(Kind, ObjectKey), SeenReport>,
     changes: u64,
     object_changes: u64,
@@ -72,6 +75,17 @@ impl Store {
     /// What pools' statuses say.
     pub fn pools(&self) -> &BTreeMap<ObjectKey, SeenPool> {
         &self.pools
+    }
+
+    /// Pools that exist and could never be read.
+    pub fn refused_pools(&self) -> RefusedPools {
+        let unread = self.unread_pools.iter();
+        RefusedPools {
+            named: unread
+                .map(|(key, labels)| (key.name.clone(), labels.clone()))
+                .collect(),
+            others: false,
+        }
     }
 
     /// What the statuses of Istio's objects say of them.
@@ -266,6 +280,12 @@ impl Store {
             None if before.is_some() => read.findings.push(last_good(kind, &key)),
             None => {}
         }
+        if kind == Kind::IPAddressPool {
+            match read.failed_pools.remove(&key) {
+                Some(labels) if before.is_none() => self.unread_pools.insert(key.clone(), labels),
+                _ => self.unread_pools.remove(&key),
+            };
+        }
         let place = (kind, key);
         if self.findings.get(&place).map_or(&[][..], Vec::as_slice) != read.findings {
             changed.objects = true;
@@ -292,6 +312,9 @@ impl Store {
             gone.insert(key.clone());
         }
         let had_findings = self.findings.remove(&(kind, key.clone())).is_some();
+        if kind == Kind::IPAddressPool {
+            self.unread_pools.remove(key);
+        }
         let status = match kind {
             Kind::Service => Arc::make_mut(&mut self.services).remove(key).is_some(),
             Kind::IPAddressPool => self.pools.remove(key).is_some(),

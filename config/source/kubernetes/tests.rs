@@ -291,3 +291,25 @@ fn heartbeats_and_images_of_nodes_are_left_out() {
     assert_eq!(status.conditions.as_ref().unwrap()[0].status, "True");
     assert_eq!(status.addresses.as_ref().unwrap()[0].address, "192.0.2.7");
 }
+
+#[test]
+fn a_pool_that_could_never_be_read_is_known_to_be_there() {
+    let mut store = Store::default();
+    let names = |store: &Store| -> Vec<String> {
+        let refused = store.refused_pools();
+        assert!(!refused.others);
+        refused.named.into_keys().collect()
+    };
+    store.apply(Kind::IPAddressPool, pool(1, json!(5)));
+    assert_eq!(names(&store), ["lan"]);
+    store.apply(Kind::IPAddressPool, pool(2, json!(["192.0.2.0/28"])));
+    assert_eq!(names(&store), [""; 0]);
+    // The last good version is in force.
+    store.apply(Kind::IPAddressPool, pool(3, json!(5)));
+    assert_eq!(names(&store), [""; 0]);
+    store.delete(Kind::IPAddressPool, &pool(3, json!(5)));
+    store.apply(Kind::IPAddressPool, pool(4, json!(5)));
+    assert_eq!(names(&store), ["lan"]);
+    store.delete(Kind::IPAddressPool, &pool(4, json!(5)));
+    assert_eq!(names(&store), [""; 0]);
+}

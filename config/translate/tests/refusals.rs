@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::codes;
+use crate::source::LastGood;
 
 #[test]
 fn objects_that_break_a_rule_are_refused_with_the_field() {
@@ -229,4 +230,68 @@ spec: {addresses: [192.168.8.151-192.168.8.152]}
         ..Settings::default()
     };
     assert_eq!(names(&holding), ["in-use"]);
+}
+
+#[test]
+fn a_refused_pool_stays_known_by_name_and_labels() {
+    let yaml = r#"
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: broken, namespace: metallb-system, labels: {net: lan}}
+spec: {addresses: [192.168.8.151-192.168.8.15]}
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: right, namespace: metallb-system}
+spec: {addresses: [10.0.0.0/24]}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: all, namespace: metallb-system}
+spec: {}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: by-label, namespace: metallb-system}
+spec: {ipAddressPoolSelectors: [{matchLabels: {net: lan}}]}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: by-name, namespace: metallb-system}
+spec: {ipAddressPools: [broken]}
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata: {name: other, namespace: metallb-system}
+spec: {ipAddressPools: [right]}
+"#;
+    let covers_it = |translation: &Translation| -> Vec<String> {
+        let model = &translation.model;
+        let refused: Vec<_> = model.refused_pools.iter().map(|pool| &pool.name).collect();
+        assert_eq!(refused, ["broken"]);
+        assert!(model.pools.iter().all(|pool| pool.name == "right"));
+        let advertisements = model.advertisements.iter();
+        advertisements
+            .filter(|advertisement| advertisement.pools.contains("broken"))
+            .map(|advertisement| advertisement.name.clone())
+            .collect()
+    };
+    let mut left = resources(yaml);
+    let first = translate(&left, &Settings::default());
+    assert_eq!(covers_it(&first), ["all", "by-label", "by-name"]);
+    // Taken out, for there is no last good version: that it exists is known all the same.
+    LastGood::default().fall_back(&mut left, &first.refused[0]);
+    let second = translate(&left, &Settings::default());
+    assert!(second.refused.is_empty());
+    assert_eq!(covers_it(&second), ["all", "by-label", "by-name"]);
+    // Where a file could not be read, it may have the pools that addresses were dealt from.
+    let mut unread = resources("");
+    unread.refused_pools.others = true;
+    let holding = Settings {
+        holding_pools: ["lan".to_owned(), String::new()].into(),
+        ..Settings::default()
+    };
+    let model = translate(&unread, &holding).model;
+    let refused: Vec<_> = model.refused_pools.iter().map(|pool| &pool.name).collect();
+    assert_eq!(refused, ["lan"]);
 }
