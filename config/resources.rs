@@ -180,6 +180,13 @@ impl<T> Default for Objects<T> {
     }
 }
 
+/// Whether they have the same objects in the same versions.
+impl<T> PartialEq for Objects<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.same(other)
+    }
+}
+
 impl<T> Deref for Objects<T> {
     type Target = BTreeMap<ObjectKey, Arc<Object<T>>>;
 

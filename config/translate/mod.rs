@@ -38,13 +38,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::api::metallb::IPAddressPool;
 use crate::check;
 use crate::files::FileContents;
 use crate::finding::Finding;
 use crate::labels::Labels;
 use crate::model::Model;
 use crate::resolved::ResolvedNames;
-use crate::resources::{ObjectRef, Resources};
+use crate::resources::{ObjectRef, Objects, Resources};
 use certificates::Credentials;
 use clusters::Clusters;
 use destination_rule::DestinationRules;
@@ -78,6 +79,9 @@ pub struct Settings {
     /// Pools that addresses were dealt from: one of these wins over a pool that overlaps with it,
     /// so that a new mistake takes no address away.
     pub holding_pools: BTreeSet<String>,
+    /// Pools as they were accepted last: of two that overlap, the one that was edited since is the
+    /// one that is wrong.
+    pub accepted_pools: Objects<IPAddressPool>,
     /// What DNS said of the names that an earlier translation wanted.
     pub names: Arc<ResolvedNames>,
     /// What the files hold that an earlier translation wanted.
@@ -106,6 +110,7 @@ impl Default for Settings {
             mesh: mesh::MeshDefaults::default(),
             locality: String::new(),
             holding_pools: BTreeSet::new(),
+            accepted_pools: Objects::default(),
             names: Arc::default(),
             files: Arc::default(),
             now: SystemTime::now(),

@@ -15,14 +15,18 @@ use crate::translate::labels;
 use crate::translate::load_balancer::namespaces;
 use crate::translate::report::{ObjectReport, Report};
 
-/// All valid pools, by name. Of two that overlap the one that addresses were dealt from stays,
-/// then the earlier by name.
+/// All valid pools, by name. Of two that overlap the one that addresses were dealt from stays, then
+/// the one that is as it was when it was accepted, then the earlier by name.
 pub(crate) fn pools(resources: &Resources, settings: &Settings, report: &mut Report) -> Vec<Pool> {
     let mut objects: Vec<_> = resources.ip_address_pools.values().collect();
     objects.sort_by_key(|object| {
         let key = &object.meta.key;
         let holds = settings.holding_pools.contains(&key.name);
-        (!holds, &key.name, &key.namespace)
+        let accepted = settings.accepted_pools.get(key);
+        // Wherever it stands in its file now.
+        let is_as_accepted = accepted
+            .is_some_and(|accepted| accepted.meta == object.meta && accepted.body == object.body);
+        (!holds, !is_as_accepted, &key.name, &key.namespace)
     });
     let mut pools: Vec<Pool> = Vec::new();
     for object in objects {

@@ -68,6 +68,7 @@ impl Control {
             locality: self.settings.locality.clone(),
             ignore_security_policies: self.settings.ignore_security_policies,
             holding_pools: self.holding_pools(),
+            accepted_pools: self.last_good.accepted().ip_address_pools.clone(),
             names: self.dns.names(),
             files: self.files.contents(),
             ..Settings::default()

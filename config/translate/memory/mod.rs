@@ -122,6 +122,7 @@ impl Memory {
 fn lasting(settings: &Settings) -> Settings {
     Settings {
         holding_pools: Default::default(),
+        accepted_pools: Default::default(),
         names: Arc::default(),
         files: Arc::default(),
         now: SystemTime::UNIX_EPOCH,

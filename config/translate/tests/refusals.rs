@@ -295,3 +295,45 @@ spec: {ipAddressPools: [right]}
     let refused: Vec<_> = model.refused_pools.iter().map(|pool| &pool.name).collect();
     assert_eq!(refused, ["lan"]);
 }
+
+#[test]
+fn a_pool_that_was_edited_does_not_take_down_one_that_was_not() {
+    let pool = |name: &str, addresses: &str| {
+        format!(
+            "---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: {name}, \
+             namespace: metallb-system}}\nspec: {{addresses: [{addresses}]}}\n"
+        )
+    };
+    let b = pool("b", "192.168.8.10-192.168.8.19");
+    let accepted = resources(&format!("{}{b}", pool("a", "192.168.8.1-192.168.8.9")));
+    let mut last_good = LastGood::default();
+    last_good.accept(&accepted);
+    let settings = Settings {
+        holding_pools: ["a".to_owned(), "b".to_owned()].into(),
+        accepted_pools: accepted.ip_address_pools.clone(),
+        ..Settings::default()
+    };
+    // The comment moves `b` to another line of the file, which is no edit of it.
+    let mut now = resources(&format!(
+        "{}# moves it\n{b}",
+        pool("a", "192.168.8.1-192.168.8.15")
+    ));
+    let first = translate(&now, &settings);
+    let refused: Vec<_> = first.refused.iter().map(ToString::to_string).collect();
+    assert_eq!(refused, ["IPAddressPool metallb-system/a"]);
+    last_good.fall_back(&mut now, &first.refused[0]);
+    let model = translate(&now, &settings).model;
+    let ranges: Vec<_> = model
+        .pools
+        .iter()
+        .map(|pool| (pool.name.as_str(), pool.ranges[0].last().to_string()))
+        .collect();
+    assert_eq!(
+        ranges,
+        [
+            ("a", "192.168.8.9".to_owned()),
+            ("b", "192.168.8.19".to_owned())
+        ]
+    );
+    assert!(model.refused_pools.is_empty());
+}
