@@ -76,7 +76,7 @@ impl Control {
             return self.deal(model);
         };
         let result = if cluster.deals() {
-            cluster.adopt(resources, &mut self.allocator);
+            cluster.adopt(model, resources, &mut self.allocator);
             let (decided, findings) = self.deal(model);
             cluster.tell(model, resources, &decided);
             (cluster.observed(model, resources, Some(&decided)), findings)

@@ -65,7 +65,12 @@ impl InCluster {
 
     /// Before this node deals for the first time: takes over what the statuses say, so that holders
     /// are confirmed before anyone new is served.
-    pub(super) fn adopt(&mut self, resources: &Resources, allocator: &mut Allocator) {
+    pub(super) fn adopt(
+        &mut self,
+        model: &Model,
+        resources: &Resources,
+        allocator: &mut Allocator,
+    ) {
         if std::mem::replace(&mut self.has_adopted, true) {
             return;
         }
@@ -76,11 +81,7 @@ impl InCluster {
         let here: Vec<_> = here.filter(|(key, _)| !is_api(resources, key)).collect();
         *allocator = Allocator::new();
         allocator.readopt(here);
-        allocator.readopt(
-            self.services.iter().filter_map(|(key, seen)| {
-                is_api(resources, key).then(|| (key.clone(), said(seen)))
-            }),
-        );
+        allocator.readopt(holders(model, resources, &self.services));
     }
 
     /// This node does not deal: the cluster says what is.
@@ -236,6 +237,20 @@ impl InCluster {
     }
 }
 
+/// What the statuses say of the cluster's Services that are dealt with here. Those of others (of
+/// another class, or of no type LoadBalancer) are nobody's here to free.
+fn holders(
+    model: &Model,
+    resources: &Resources,
+    seen: &BTreeMap<ObjectKey, SeenService>,
+) -> Vec<(ObjectKey, Allocation)> {
+    let services = model.services.iter().map(|service| &service.key);
+    services
+        .filter(|key| is_api(resources, key))
+        .filter_map(|key| Some((key.clone(), said(seen.get(key)?))))
+        .collect()
+}
+
 /// What a status says: addresses, and the pool that they came from.
 pub(super) fn said(seen: &SeenService) -> Allocation {
     Allocation {
@@ -248,4 +263,57 @@ pub(super) fn said(seen: &SeenService) -> Allocation {
 fn is_api(resources: &Resources, key: &ObjectKey) -> bool {
     let service = resources.services.get(key);
     service.is_some_and(|service| matches!(service.origin, Origin::Api { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_config::source::Kind;
+    use gatehouse_config::source::decode::decode_json;
+    use gatehouse_config::source::kubernetes::Ingress;
+    use gatehouse_config::translate::{Settings, translate};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn statuses_of_other_controllers_are_not_adopted() {
+        let mut resources = Resources::default();
+        let mut seen = BTreeMap::new();
+        let specs = [
+            ("ours", json!({"type": "LoadBalancer"})),
+            (
+                "theirs",
+                json!({"type": "LoadBalancer", "loadBalancerClass": "example.com/other"}),
+            ),
+            ("none", json!({"type": "ClusterIP"})),
+        ];
+        for (name, spec) in specs {
+            let service = json!({
+                "metadata": {"name": name, "namespace": "default"},
+                "spec": spec,
+            });
+            for object in decode_json(Kind::Service, "1", &service).objects {
+                resources.insert(object);
+            }
+            let ingress = Ingress {
+                ip: "192.0.2.1".to_owned(),
+                ..Ingress::default()
+            };
+            let status = SeenService {
+                ingress: vec![ingress],
+                ..SeenService::default()
+            };
+            seen.insert(ObjectKey::new("default", name), status);
+        }
+        assert_eq!(resources.services.len(), 3);
+        let model = translate(&resources, &Settings::default()).model;
+        let held = holders(&model, &resources, &seen);
+        let keys: Vec<_> = held.iter().map(|(key, _)| key.to_string()).collect();
+        assert_eq!(keys, ["default/ours"]);
+        // So that nothing of the others is freed, which would be told as an event.
+        let mut allocator = Allocator::new();
+        allocator.readopt(held);
+        let outcome = allocator.converge(&model.services, Some(&[]));
+        assert_eq!(outcome.changes, []);
+    }
 }
