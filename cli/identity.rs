@@ -45,10 +45,21 @@ impl GatewayArgs {
 
     /// Translates once, with the files that the objects name.
     pub fn translate(&self, resources: &Resources, offline: bool) -> Translation {
-        let mut settings = translate::Settings {
-            offline,
-            ..self.settings()
-        };
+        self.translate_with(
+            resources,
+            translate::Settings {
+                offline,
+                ..self.settings()
+            },
+        )
+    }
+
+    /// The same, with more that is known than files say.
+    pub fn translate_with(
+        &self,
+        resources: &Resources,
+        mut settings: translate::Settings,
+    ) -> Translation {
         let translation = translate::translate(resources, &settings);
         if translation.model.files.is_empty() {
             return translation;

@@ -1,8 +1,11 @@
 //! `gatehouse plan`: what each Service has or would get, from which pool, and why not. Nothing is
 //! written.
 //!
-//! Exit codes: 0 each Service has or would get an address; 1 one would wait; 2 wrong usage, or the
-//! configuration cannot be read.
+//! Objects that decide about addresses and are refused, or cannot be read, are told on stderr: a
+//! daemon that starts now does without them.
+//!
+//! Exit codes: 0 each Service has or would get an address; 1 one would wait, or such an object is
+//! refused; 2 wrong usage, or the configuration cannot be read.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,17 +13,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use gatehouse_config::ObjectKey;
+use gatehouse_config::source::Kind;
 use gatehouse_config::source::kubernetes::{Cluster, KubernetesSettings};
 use gatehouse_config::source::{Gathered, Sources};
 use gatehouse_config::status::StateFile;
+use gatehouse_config::translate::{self, Translation};
+use gatehouse_config::{Finding, Level, ObjectKey};
 use gatehouse_lb_speaker::{Allocation, Allocator, Decision};
 use serde::Serialize;
 
 use crate::identity::GatewayArgs;
 use crate::table::{self, Cell, Table, Tone};
 
-/// A Service would wait.
+/// A Service would wait, or what it depends on is refused.
 const WAITS: u8 = 1;
 /// What was asked for cannot be done.
 const USAGE: u8 = 2;
@@ -54,7 +59,8 @@ Examples:
   gatehouse plan --kube                       what the cluster's Services have, and why one waits
   gatehouse plan --kube --config pool.yaml    what a pool would change, before it is applied
 
-Exit codes: 0 each Service has or would get an address; 1 one would wait; 2 wrong usage.";
+Exit codes: 0 each Service has or would get an address; 1 one would wait, or a Service, pool or
+advertisement is refused (stderr says why); 2 wrong usage.";
 
 /// How it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,8 +89,8 @@ pub struct Row {
 
 /// Reads, decides and prints.
 pub fn run(args: &PlanArgs) -> ExitCode {
-    let rows = match gather(args) {
-        Ok((gathered, held)) => rows(args, &gathered, held),
+    let (rows, troubles) = match gather(args) {
+        Ok(gathered) => decide(args, gathered),
         Err(error) => {
             eprintln!("error: {error}\n\nFor more information, try 'gatehouse plan --help'.");
             return ExitCode::from(USAGE);
@@ -104,16 +110,69 @@ pub fn run(args: &PlanArgs) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     }
-    match rows.iter().any(|row| row.gets.is_empty()) {
+    for finding in &troubles {
+        eprintln!("{finding}");
+    }
+    match rows.iter().any(|row| row.gets.is_empty()) || !troubles.is_empty() {
         true => ExitCode::from(WAITS),
         false => ExitCode::SUCCESS,
     }
 }
 
+/// Translates, and lets the allocator decide.
+fn decide(
+    args: &PlanArgs,
+    (sources, gathered, held): (Sources, Gathered, Held),
+) -> (Vec<Row>, Vec<Finding>) {
+    let translation = translated(args, &gathered, &held);
+    let rows = rows(&translation, held);
+    let mut troubles = troubles(gathered.findings, translation);
+    sources.locate(&gathered.resources, &mut troubles);
+    (rows, troubles)
+}
+
+/// As the daemon translates that has dealt these addresses: of two pools that overlap, the one that
+/// somebody holds an address of is in force.
+fn translated(args: &PlanArgs, gathered: &Gathered, held: &Held) -> Translation {
+    let settings = translate::Settings {
+        holding_pools: held.iter().map(|(_, held)| held.pool.clone()).collect(),
+        ..args.gateway.settings()
+    };
+    args.gateway.translate_with(&gathered.resources, settings)
+}
+
+/// What keeps objects that decide about addresses out of force: what they say, or that they, or
+/// their file, cannot be read.
+fn troubles(read: Vec<Finding>, translation: Translation) -> Vec<Finding> {
+    const DECIDE: [Kind; 4] = [
+        Kind::Service,
+        Kind::IPAddressPool,
+        Kind::L2Advertisement,
+        Kind::Namespace,
+    ];
+    let decides = |finding: &Finding| match &finding.object {
+        Some(object) => DECIDE.iter().any(|kind| kind.name() == object.kind),
+        // A file that cannot be read may have any of them.
+        None => finding.position.is_some(),
+    };
+    let Translation {
+        findings, refused, ..
+    } = translation;
+    let of_refused = |finding: &Finding| {
+        let object = finding.object.as_ref();
+        object.is_some_and(|object| refused.contains(object))
+    };
+    let said = findings.into_iter().filter(of_refused);
+    read.into_iter()
+        .chain(said)
+        .filter(|finding| finding.level == Level::Error && decides(finding))
+        .collect()
+}
+
 type Held = Vec<(ObjectKey, Allocation)>;
 
 /// Everything that is there, and what is held.
-fn gather(args: &PlanArgs) -> Result<(Gathered, Held), String> {
+fn gather(args: &PlanArgs) -> Result<(Sources, Gathered, Held), String> {
     let cluster = match args.kube {
         true => Some(connect(args)?),
         false => None,
@@ -151,7 +210,7 @@ fn gather(args: &PlanArgs) -> Result<(Gathered, Held), String> {
         }));
     }
     held.extend(statuses);
-    Ok((gathered, held))
+    Ok((sources, gathered, held))
 }
 
 fn connect(args: &PlanArgs) -> Result<Cluster, String> {
@@ -169,11 +228,12 @@ fn connect(args: &PlanArgs) -> Result<Cluster, String> {
 }
 
 /// What the allocator would decide now.
-fn rows(args: &PlanArgs, gathered: &Gathered, held: Held) -> Vec<Row> {
-    let model = args.gateway.translate(&gathered.resources, false).model;
+fn rows(translation: &Translation, held: Held) -> Vec<Row> {
+    let model = &translation.model;
     let mut allocator = Allocator::new();
     allocator.readopt(held.iter().cloned());
-    let outcome = allocator.converge(&model.services, Some(&model.pools));
+    let outcome =
+        allocator.converge_beside(&model.services, Some(&model.pools), &model.refused_pools);
     let texts = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect();
     let has = |key: &ObjectKey| {
         // The later entry wins, as for the allocator.
@@ -231,4 +291,78 @@ fn table(rows: &[Row]) -> String {
         ]);
     }
     table.render(table::stdout_wants_color())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: PlanArgs,
+    }
+
+    fn planned(yaml: &str, holder: (&str, &str, &str)) -> (Vec<Row>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), yaml).unwrap();
+        let path = directory.path().to_str().unwrap();
+        let args = Command::parse_from(["plan", "--config", path, "--state", path]).args;
+        let (sources, gathered, mut held) = gather(&args).unwrap();
+        let (name, address, pool) = holder;
+        let allocation = Allocation {
+            addresses: vec![address.parse().unwrap()],
+            pool: pool.to_owned(),
+        };
+        held.push((ObjectKey::new("default", name), allocation));
+        let (rows, troubles) = decide(&args, (sources, gathered, held));
+        let troubles = troubles.iter().map(|finding| {
+            let object = finding.object.as_ref().map(ToString::to_string);
+            let line = finding.position.as_ref().map_or(0, |place| place.line);
+            format!("{} {} {line}", finding.code, object.unwrap_or_default())
+        });
+        (rows, troubles.collect())
+    }
+
+    const SERVICE: &str = "apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, ports: [{port: 80}]}
+";
+
+    fn pool(name: &str, addresses: &str) -> String {
+        format!(
+            "---\napiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata:\n  name: {name}\n  \
+             namespace: metallb-system\nspec:\n  addresses: [{addresses}]\n"
+        )
+    }
+
+    #[test]
+    fn of_overlapping_pools_the_one_in_use_is_in_force_as_in_a_daemon() {
+        let yaml = format!(
+            "{SERVICE}{}{}",
+            pool("a", "192.168.8.1-192.168.8.15"),
+            pool("b", "192.168.8.10-192.168.8.19")
+        );
+        let (rows, troubles) = planned(&yaml, ("web", "192.168.8.19", "b"));
+        assert_eq!(rows[0].gets, ["192.168.8.19"]);
+        assert_eq!(troubles, ["GH0107 IPAddressPool metallb-system/a 12"]);
+    }
+
+    #[test]
+    fn who_holds_an_address_of_a_refused_pool_would_keep_it() {
+        let right = pool("right", "10.0.0.0/24");
+        for broken in [pool("lan", "192.168.8.5"), pool("lan", "{a: b}")] {
+            let yaml = format!("{SERVICE}{broken}{right}");
+            let (rows, troubles) = planned(&yaml, ("web", "192.168.8.5", "lan"));
+            assert_eq!(rows[0].gets, ["192.168.8.5"]);
+            assert_eq!(troubles.len(), 1, "{troubles:?}");
+            assert!(troubles[0].contains("IPAddressPool metallb-system/lan 12"));
+        }
+        let (rows, troubles) = planned(&format!("{SERVICE}{right}"), ("web", "10.0.0.9", "right"));
+        assert_eq!(rows[0].gets, ["10.0.0.9"]);
+        assert!(troubles.is_empty());
+    }
 }
