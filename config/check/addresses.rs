@@ -14,7 +14,7 @@ use crate::translate::suggest::did_you_mean;
 pub(super) fn check(configuration: &Configuration<'_>, report: &mut Report) {
     let model = configuration.model;
     if model.pools.is_empty() && !model.services.is_empty() {
-        let refused = !configuration.resources.ip_address_pools.is_empty();
+        let refused = !model.refused_pools.is_empty();
         let why = if refused {
             "no IPAddressPool is in force"
         } else {
@@ -80,12 +80,26 @@ fn requested(configuration: &Configuration<'_>, service: &Service, report: &mut 
     if let Some(name) = named
         && !pools.iter().any(|pool| pool.name == name)
     {
+        let mut refused = configuration.model.refused_pools.iter();
+        let (message, hint) = match refused.any(|pool| pool.name == name) {
+            true => (
+                format!(
+                    "the pool `{name}` is wrong and not in force: the Service keeps what it has \
+                     of it, and gets nothing new."
+                ),
+                "Mend the pool.".to_owned(),
+            ),
+            false => (
+                format!("there is no pool `{name}`: the Service stays pending."),
+                did_you_mean(name, pools.iter().map(|pool| pool.name.as_str())),
+            ),
+        };
         report.add_at(
             codes::REFERENCE,
             Level::Error,
             field(configuration, service, "address-pool"),
-            format!("there is no pool `{name}`: the Service stays pending."),
-            did_you_mean(name, pools.iter().map(|pool| pool.name.as_str())),
+            message,
+            hint,
         );
     }
     for address in &service.request.addresses {
@@ -95,8 +109,14 @@ fn requested(configuration: &Configuration<'_>, service: &Service, report: &mut 
                 codes::OUTSIDE_POOLS,
                 Level::Error,
                 field,
-                format!("it asks for {address}, which is in no pool: it gets no address."),
-                format!("The pools have {}.", ranges(pools, *address)),
+                match configuration.model.refused_pools.is_empty() {
+                    true => format!("it asks for {address}, which is in no pool: it gets no address."),
+                    false => format!(
+                        "it asks for {address}, which is in no pool that is in force: it gets no \
+                         address but one that it has."
+                    ),
+                },
+                format!("The pools have {}.{}", ranges(pools, *address), refused(configuration)),
             ),
             Some(pool) if named.is_some_and(|name| name != pool.name) => report.add_at(
                 codes::OUTSIDE_POOLS,
@@ -111,6 +131,16 @@ fn requested(configuration: &Configuration<'_>, service: &Service, report: &mut 
             ),
             Some(_) => {}
         }
+    }
+}
+
+/// The end of a hint, where pools are not in force that may have what is asked for.
+fn refused(configuration: &Configuration<'_>) -> String {
+    let refused = configuration.model.refused_pools.iter();
+    let names: Vec<_> = refused.map(|pool| format!("`{}`", pool.name)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" Mend {}, if it is of that pool.", names.join(", ")),
     }
 }
 

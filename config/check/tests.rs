@@ -280,3 +280,26 @@ fn services_that_get_no_address_or_have_nothing_behind() {
         "GH0103 spec.loadBalancerClass",
     );
 }
+
+#[test]
+fn a_pool_that_is_refused_is_not_said_to_be_missing() {
+    let pools = format!(
+        "{}{}",
+        pool("broken", "192.168.8.200-192.168.8.100"),
+        pool("broke", "10.0.0.0/24")
+    );
+    finds(
+        &format!(
+            "{pools}{}",
+            load_balancer("web", "metallb.io/address-pool: broken", "")
+        ),
+        "the pool `broken` is wrong and not in force: the Service keeps what it has of it, and gets nothing new. Mend the pool.",
+    );
+    finds(
+        &format!(
+            "{pools}{}",
+            load_balancer("web", "metallb.io/loadBalancerIPs: 192.168.8.150", "")
+        ),
+        "it asks for 192.168.8.150, which is in no pool that is in force: it gets no address but one that it has. The pools have 10.0.0.0-10.0.0.255. Mend `broken`, if it is of that pool.",
+    );
+}
