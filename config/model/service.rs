@@ -65,6 +65,9 @@ pub struct AddressRequest {
     pub pool: Option<String>,
     /// `metallb.io/allow-shared-ip`; empty means none.
     pub sharing_key: String,
+    /// Its ports of SCTP. Nothing is carried for them here, but two Services that share an address
+    /// must not have the same one.
+    pub sctp_ports: BTreeSet<u16>,
     /// The request itself is wrong (unparsable address, two of one family, both ways of asking):
     /// the Service keeps what it has and gets nothing new.
     pub invalid: Option<String>,

@@ -1,6 +1,6 @@
 //! Services of type LoadBalancer: which address they ask for and what is behind it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::api::core;
@@ -197,6 +197,7 @@ fn request(
         addresses: Vec::new(),
         pool: pool.filter(|pool| !pool.is_empty()),
         sharing_key: sharing_key.unwrap_or_default(),
+        sctp_ports: sctp_ports(spec),
         invalid: None,
     };
     let wanted = annotation(meta, "loadBalancerIPs").filter(|(_, value)| !value.is_empty());
@@ -231,6 +232,16 @@ fn request(
         }
     }
     request
+}
+
+/// The ports that [`ports`] leaves out because nothing carries them, as far as they are valid.
+fn sctp_ports(spec: &core::ServiceSpec) -> BTreeSet<u16> {
+    let ports = spec.ports.iter().flatten();
+    ports
+        .filter(|port| port.protocol.as_deref() == Some("SCTP"))
+        .filter_map(|port| u16::try_from(port.port).ok())
+        .filter(|number| *number != 0)
+        .collect()
 }
 
 /// One address, or two of different families.
@@ -292,6 +303,20 @@ mod tests {
     use crate::api::core::ServiceSpec;
 
     use super::*;
+
+    #[test]
+    fn ports_of_sctp_are_known_though_not_carried() {
+        let resources = crate::translate::tests::resources(
+            "apiVersion: v1
+kind: Service
+metadata: {name: a}
+spec: {type: LoadBalancer, ports: [{port: 80, protocol: SCTP, name: a}, {port: 80, name: b}]}
+",
+        );
+        let model = crate::translate::translate(&resources, &Settings::default()).model;
+        assert_eq!(model.services[0].request.sctp_ports, [80].into());
+        assert_eq!(model.services[0].ports.len(), 1);
+    }
 
     #[test]
     fn families_follow_the_cluster_addresses() {

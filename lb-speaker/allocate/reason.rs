@@ -3,13 +3,11 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use gatehouse_config::model::{
-    AddressFamilies, AddressRange, Pool, RefusedPool, Service, TransportProtocol,
-};
+use gatehouse_config::model::{AddressFamilies, AddressRange, Pool, RefusedPool, Service};
 
 use super::Allocation;
 use super::book::{Book, Mismatch, PoolBook, Refusal};
-use super::rules::Family;
+use super::rules::{Family, Transport};
 
 pub(super) const GONE: &str =
     "the Service was deleted or is no longer of type LoadBalancer; its address is free again";
@@ -283,8 +281,9 @@ pub(super) fn in_use(address: IpAddr, refusal: &Refusal) -> String {
             "{address} is shared with Service {holders}, which has port {}/{port} already; use \
              another port or another address",
             match protocol {
-                TransportProtocol::Tcp => "TCP",
-                TransportProtocol::Udp => "UDP",
+                Transport::Tcp => "TCP",
+                Transport::Udp => "UDP",
+                Transport::Sctp => "SCTP",
             }
         ),
     }

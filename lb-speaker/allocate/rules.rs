@@ -12,7 +12,16 @@ use super::book::{Book, is_buggy};
 use super::{Allocation, reason};
 
 /// A port at an address.
-pub(super) type PortKey = (TransportProtocol, u16);
+pub(super) type PortKey = (Transport, u16);
+
+/// What a port can be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+    /// Not carried here; kube-proxy may do so.
+    Sctp,
+}
 
 /// What matters when two Services would share an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,17 +42,19 @@ pub(super) enum Family {
 
 impl Claim {
     pub(super) fn of(service: &Service) -> Self {
+        let carried = service.ports.iter().map(|port| match port.protocol {
+            TransportProtocol::Tcp => (Transport::Tcp, port.port),
+            TransportProtocol::Udp => (Transport::Udp, port.port),
+        });
+        let sctp = service.request.sctp_ports.iter();
+        let sctp = sctp.map(|number| (Transport::Sctp, *number));
         Self {
             sharing: service.request.sharing_key.clone(),
             backend: match service.traffic_policy {
                 TrafficPolicy::Cluster => String::new(),
                 TrafficPolicy::Local => service.selector.clone(),
             },
-            ports: service
-                .ports
-                .iter()
-                .map(|port| (port.protocol, port.port))
-                .collect(),
+            ports: carried.chain(sctp).collect(),
         }
     }
 

@@ -401,3 +401,23 @@ fn reasons_tell_a_refused_pool_from_one_that_is_not_there() {
         );
     }
 }
+
+#[test]
+fn ports_of_sctp_are_not_shared_either() {
+    let pools = [pool("one", &[("10.0.0.1", "10.0.0.1")])];
+    let with = |name: &str, tcp: u16, sctp: u16| {
+        service(name, |service| {
+            share("k", tcp)(service);
+            service.request.sctp_ports = [sctp].into();
+        })
+    };
+    let second = |port| {
+        let services = [with("first", 80, 36412), with("second", 81, port)];
+        Allocator::new().converge(&services, Some(&pools))
+    };
+    assert_eq!(held(&second(80), "second"), ["10.0.0.1"]);
+    let clash = second(36412);
+    assert!(held(&clash, "second").is_empty());
+    // It was never asked for by address, so that the reason is of the pool.
+    assert!(reason(&clash, "second").contains("pool one"));
+}

@@ -60,6 +60,7 @@ impl World {
                 addresses,
                 pool,
                 sharing_key: (*self.chance.one(&["", "", "k1", "k2"])).to_owned(),
+                sctp_ports: BTreeSet::new(),
                 invalid: (self.chance.below(20) == 0).then(|| "no address".to_owned()),
             },
             traffic_policy: *self.chance.one(&[
