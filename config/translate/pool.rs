@@ -234,7 +234,8 @@ fn parse_range(text: &str) -> Result<AddressRange, (String, String)> {
     if let Some((first, last)) = text.split_once('-') {
         let parse = |part: &str| {
             let part = part.trim();
-            part.parse::<IpAddr>().map_err(|_| {
+            let address = part.parse::<IpAddr>().map(|ip| ip.to_canonical());
+            address.map_err(|_| {
                 (
                     format!("`{part}` of the range `{text}` is not an IP address"),
                     String::new(),
@@ -308,6 +309,7 @@ mod tests {
                 "192.168.8.198",
             ),
             ("10.0.0.1 - 10.0.0.2", "10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.1-10.0.0.2", "10.0.0.1", "10.0.0.2"),
             ("192.168.10.100/24", "192.168.10.0", "192.168.10.255"),
             ("10.0.0.7/32", "10.0.0.7", "10.0.0.7"),
             ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
