@@ -62,7 +62,14 @@ pub(super) const FIELDS: &[(&str, &str, Support)] = &[
         "Which families of addresses it wants",
         Supported,
     ),
-    ("spec.ipFamilyPolicy", "One family or two", Supported),
+    (
+        "spec.ipFamilyPolicy",
+        "One family or two",
+        Note(
+            "PreferDualStack that asks for one address gets that one, where MetalLB gives it \
+             nothing",
+        ),
+    ),
     (
         "spec.externalTrafficPolicy",
         "Local: announced where there is an endpoint",

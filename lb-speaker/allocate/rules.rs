@@ -391,7 +391,9 @@ fn families_fit(wanted: AddressFamilies, held: &[IpAddr]) -> bool {
     }
 }
 
-/// Whether a request fits the families of the Service.
+/// Whether a request fits the families of the Service. Here MetalLB is stricter: it takes one address
+/// of a PreferDualStack Service for what that holds, and not for what it may ask for. Who prefers two
+/// families and asks for one address has said which one he wants, and gets it; it stays the only one.
 fn request_families_fit(wanted: AddressFamilies, requested: &[IpAddr]) -> bool {
     families_fit(wanted, requested)
 }

@@ -421,3 +421,20 @@ fn ports_of_sctp_are_not_shared_either() {
     // It was never asked for by address, so that the reason is of the pool.
     assert!(reason(&clash, "second").contains("pool one"));
 }
+
+#[test]
+fn who_prefers_two_families_and_asks_for_one_address_gets_that_one() {
+    let both = pool("both", &[("10.1.0.1", "10.1.0.9"), ("fd00::1", "fd00::9")]);
+    for address in ["10.1.0.5", "fd00::5"] {
+        let services = [service("a", |service| {
+            service.request.families = AddressFamilies::PreferDual { primary_v6: false };
+            service.request.addresses = vec![address.parse().unwrap()];
+        })];
+        let mut allocator = Allocator::new();
+        for _ in 0..2 {
+            let outcome = allocator.converge(&services, Some(std::slice::from_ref(&both)));
+            assert_eq!(held(&outcome, "a"), [address]);
+            assert_eq!(reason(&outcome, "a"), "");
+        }
+    }
+}
