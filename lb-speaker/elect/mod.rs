@@ -45,13 +45,15 @@ pub fn covers(advertisement: &L2Advertisement, node: &Node) -> bool {
             .any(|selector| selector.matches(&node.labels))
 }
 
-/// The sum of the weights of all preferences that select a node.
+/// The sum of the weights of the preferences that select a node. As in MetalLB those of an
+/// advertisement count among the nodes that it covers, so that it draws an address nowhere else.
 pub fn weight<'a>(
     advertisements: impl IntoIterator<Item = &'a L2Advertisement>,
     node: &Node,
 ) -> u64 {
     advertisements
         .into_iter()
+        .filter(|advertisement| covers(advertisement, node))
         .flat_map(|advertisement| &advertisement.preferences)
         .filter(|preference| preference.selector.matches(&node.labels))
         .map(|preference| u64::from(preference.weight))

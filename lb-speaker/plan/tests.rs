@@ -140,6 +140,25 @@ fn preference_beats_the_hash() {
 }
 
 #[test]
+fn a_preference_counts_only_where_its_advertisement_does() {
+    let mut elsewhere = advertisement("elsewhere");
+    elsewhere.node_selectors = vec![selects("rack")];
+    elsewhere.preferences = vec![Preference {
+        weight: 10,
+        selector: selects("fast"),
+    }];
+    let nodes = vec![
+        node("node-a", &[("rack", "")]),
+        node("node-b", &[]),
+        node("node-c", &[("fast", "")]),
+    ];
+    let model = model(vec![advertisement("all"), elsewhere], nodes);
+    // Without any weight node-b is first by its hash.
+    let plan = plan(&model, &holds(&["web"], "10.0.0.1"), "node-b");
+    assert_eq!(plan.announcements.len(), 1, "{plan:?}");
+}
+
+#[test]
 fn an_excluded_node_stands_back_unless_it_is_alone() {
     let excluded = node("node-b", &[(EXCLUDE_LABEL, "")]);
     let two = model(
