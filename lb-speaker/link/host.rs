@@ -122,7 +122,7 @@ impl Host {
     }
 
     /// Sets arp_ignore and arp_announce on these interfaces and puts others back.
-    pub fn quiet(&mut self, interfaces: &BTreeSet<String>) {
+    pub async fn quiet(&mut self, interfaces: &BTreeSet<String>) {
         let (keep, back): (Vec<_>, Vec<_>) = std::mem::take(&mut self.left.sysctls)
             .into_iter()
             .partition(|changed| {
@@ -134,7 +134,7 @@ impl Host {
                     .is_some_and(|name| interfaces.contains(name))
             });
         for changed in &back {
-            self.restore(changed);
+            self.restore(changed).await;
         }
         let changed_something = !back.is_empty();
         self.left.sysctls = keep;
@@ -155,7 +155,7 @@ impl Host {
             self.note();
         }
         for changed in &needed {
-            if let Err(error) = sysctl::set(changed) {
+            if let Err(error) = sysctl::set(&self.handle, changed).await {
                 self.say_sysctl(&changed.path.display().to_string(), &error);
             }
         }
@@ -182,13 +182,13 @@ impl Host {
             }
         }
         for changed in std::mem::take(&mut self.left.sysctls) {
-            self.restore(&changed);
+            self.restore(&changed).await;
         }
         self.note();
     }
 
-    fn restore(&mut self, changed: &sysctl::Changed) {
-        if let Err(error) = sysctl::restore(changed) {
+    async fn restore(&mut self, changed: &sysctl::Changed) {
+        if let Err(error) = sysctl::restore(&self.handle, changed).await {
             self.say(
                 &changed.path.display().to_string(),
                 format!(
@@ -321,7 +321,7 @@ impl Host {
             format!(
                 "arp_ignore=1 and arp_announce=2 cannot be set ({what}: {error}): the kernel \
                  answers ARP for announced addresses too, on every interface; set them with \
-                 sysctl, or let the process write below /proc/sys/net"
+                 sysctl on the host, or give the process CAP_NET_ADMIN"
             ),
         );
     }

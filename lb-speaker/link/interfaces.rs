@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 
@@ -34,6 +36,8 @@ pub struct Link {
     pub no_arp: bool,
     /// It is a loopback interface.
     pub loopback: bool,
+    /// It is a dummy interface: nothing arrives on it, it only holds addresses.
+    pub dummy: bool,
     /// The bridge, bond or VRF that it belongs to.
     pub master: Option<u32>,
     /// Its addresses.
@@ -137,6 +141,7 @@ impl Links {
         let mut name = None;
         let mut mac = None;
         let mut master = None;
+        let mut dummy = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(text) => name = Some(text.clone()),
@@ -144,6 +149,9 @@ impl Links {
                     mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(Mac);
                 }
                 LinkAttribute::Controller(index) if *index != 0 => master = Some(*index),
+                LinkAttribute::LinkInfo(infos) => {
+                    dummy = infos.contains(&LinkInfo::Kind(InfoKind::Dummy));
+                }
                 _ => {}
             }
         }
@@ -160,6 +168,7 @@ impl Links {
         link.broadcast = header.flags.contains(LinkFlags::Broadcast);
         link.no_arp = header.flags.contains(LinkFlags::Noarp);
         link.loopback = header.flags.contains(LinkFlags::Loopback);
+        link.dummy = dummy;
         link.master = master;
     }
 

@@ -28,6 +28,26 @@ pub const DEFAULT_EXCLUDED: &[&str] = &[
     "lxc*",
 ];
 
+/// Interfaces on which every node holds the addresses of all Services: of kube-proxy in IPVS mode,
+/// and of kube-router.
+const SERVICE_HOLDERS: &[&str] = &["kube-ipvs", "kube-dummy-if"];
+
+/// Whether an address that is there is an address of this host on some network. A dummy interface
+/// has none: it only takes in the traffic of addresses, whoever announces them.
+pub fn is_on_a_network(link: &Link) -> bool {
+    !link.dummy && link.name != HOST_INTERFACE && !is_service_holder(link)
+}
+
+/// Whether it has addresses of Services, for which the host's kernel would answer on every node.
+pub fn holds_services(link: &Link) -> bool {
+    is_service_holder(link) && link.addresses.iter().any(IpAddr::is_ipv4)
+}
+
+fn is_service_holder(link: &Link) -> bool {
+    let mut names = SERVICE_HOLDERS.iter();
+    names.any(|name| link.name.starts_with(name))
+}
+
 /// Why an interface is not used; none: it is.
 pub fn unused(link: &Link, excluded: &[String]) -> Option<String> {
     let name = link.name.as_str();
@@ -137,6 +157,22 @@ mod tests {
         assert!(unused(&veth, &excluded()).is_some());
         veth.addresses.insert("192.168.8.2".parse().unwrap());
         assert_eq!(unused(&veth, &excluded()), None);
+    }
+
+    #[test]
+    fn what_holds_services_does_not_use_their_addresses() {
+        for name in ["kube-ipvs0", "kube-dummy-if"] {
+            let mut holder = link(name);
+            assert!(!is_on_a_network(&holder) && !holds_services(&holder));
+            holder.addresses.insert("192.168.8.151".parse().unwrap());
+            assert!(holds_services(&holder), "{name}");
+        }
+        // Somebody's own: it only takes an address in, and is no reason to keep the kernel quiet.
+        let mut own = link("dummy0");
+        own.dummy = true;
+        own.addresses.insert("192.168.8.151".parse().unwrap());
+        assert!(!is_on_a_network(&own) && !holds_services(&own));
+        assert!(is_on_a_network(&link("eth0")));
     }
 
     #[test]

@@ -418,14 +418,24 @@ impl Running {
                 .is_some_and(|link| link.addresses.iter().any(IpAddr::is_ipv6))
     }
 
-    /// An interface of the host, other than ours, that has the address.
+    /// An interface of the host, other than ours, that has the address as its own.
     fn held_elsewhere(&self, address: IpAddr) -> Option<&Link> {
         let ours = self.host.index();
         self.links.0.values().find(|link| {
             link.addresses.contains(&address)
                 && Some(link.index) != ours
-                && link.name != selection::HOST_INTERFACE
+                && selection::is_on_a_network(link)
         })
+    }
+
+    /// Interfaces on which the kernel must not answer ARP: all that are used, while this host has
+    /// addresses that are announced, here or by another node.
+    fn quiet_on(&self, announces: bool) -> BTreeSet<String> {
+        let holds = || self.links.0.values().any(selection::holds_services);
+        match announces || holds() {
+            true => self.lans.values().map(|lan| lan.name.clone()).collect(),
+            false => BTreeSet::new(),
+        }
     }
 
     /// Host first, then the table; so nothing is answered that the host does not hold.
@@ -439,13 +449,15 @@ impl Running {
                 .filter(|(_, custody)| custody.standing() == Standing::Announcing);
             announcing.map(|(address, _)| *address).collect()
         };
-        if announcing.iter().any(IpAddr::is_ipv4) {
-            self.host
-                .quiet(&self.lans.values().map(|lan| lan.name.clone()).collect());
+        // Before an address is there, and until it is gone.
+        let quiet = self.quiet_on(announcing.iter().any(IpAddr::is_ipv4));
+        if !quiet.is_empty() {
+            self.host.quiet(&quiet).await;
         }
         let held = self.host.hold(&announcing).await;
-        if !held.iter().any(IpAddr::is_ipv4) {
-            self.host.quiet(&BTreeSet::new());
+        let quiet = self.quiet_on(held.iter().any(IpAddr::is_ipv4));
+        if quiet.is_empty() {
+            self.host.quiet(&quiet).await;
         }
         let own = self.links.0.values().filter_map(|link| link.mac).collect();
         let rows = self.custody.iter().map(|(address, custody)| {
