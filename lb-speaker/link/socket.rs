@@ -124,20 +124,23 @@ const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
 const JUMP_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
-/// SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT.
-const VLAN_TAG_PRESENT: u32 = 0xffff_f000 + 48;
+/// SKF_AD_OFF + SKF_AD_PKTTYPE.
+const PACKET_TYPE: u32 = 0xffff_f000 + 4;
+/// PACKET_OTHERHOST of linux/if_packet.h: to another station, or of a VLAN that has no interface
+/// here. The kernel takes the tag off before such a socket sees the frame, so that nothing else
+/// tells, and an untagged answer would go to the wrong LAN. (A priority tag, VLAN 0, is of this LAN.)
+const OTHER_HOST: u32 = 3;
 const WHOLE_FRAME: u32 = 0x0004_0000;
 
 const fn op(code: u16, jump_true: u8, jump_false: u8, k: u32) -> SockFilter {
     SockFilter::new(code, jump_true, jump_false, k)
 }
 
-/// ARP, without those of a VLAN that has no interface here (the kernel strips the tag, and an
-/// untagged answer would go to the wrong LAN).
+/// ARP to this host or to a group.
 fn arp_filter() -> [SockFilter; 6] {
     [
-        op(LOAD_WORD, 0, 0, VLAN_TAG_PRESENT),
-        op(JUMP_EQUAL, 0, 3, 0),
+        op(LOAD_WORD, 0, 0, PACKET_TYPE),
+        op(JUMP_EQUAL, 3, 0, OTHER_HOST),
         op(LOAD_HALF, 0, 0, 12),
         op(JUMP_EQUAL, 0, 1, arp::ETHERTYPE as u32),
         op(RETURN, 0, 0, WHOLE_FRAME),
@@ -145,11 +148,11 @@ fn arp_filter() -> [SockFilter; 6] {
     ]
 }
 
-/// ICMPv6 types 135 and 136 directly after the IPv6 header.
+/// The same of ICMPv6 types 135 and 136 directly after the IPv6 header.
 fn ndp_filter() -> [SockFilter; 9] {
     [
-        op(LOAD_WORD, 0, 0, VLAN_TAG_PRESENT),
-        op(JUMP_EQUAL, 0, 6, 0),
+        op(LOAD_WORD, 0, 0, PACKET_TYPE),
+        op(JUMP_EQUAL, 6, 0, OTHER_HOST),
         op(LOAD_BYTE, 0, 0, 20),
         op(JUMP_EQUAL, 0, 4, 58),
         op(LOAD_BYTE, 0, 0, 54),

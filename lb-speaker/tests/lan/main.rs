@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::announce::arp::{ArpFrame, Operation};
+use gatehouse_lb_speaker::announce::ndp::NdpFrame;
 use gatehouse_lb_speaker::link::socket::{PacketSocket, Protocol};
 use gatehouse_lb_speaker::{AddressState, SpeakerSettings};
 
@@ -293,6 +294,62 @@ fn a_killed_speaker_leaves_nothing_for_long() {
     });
     assert!(speaker.shutdown(Duration::from_secs(5)));
     assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+}
+
+/// The kernel takes the tag off a frame of a VLAN that has no interface here.
+#[test]
+fn a_question_on_another_vlan_is_not_answered() {
+    if !allowed("a_question_on_another_vlan_is_not_answered", PROGRAMS) {
+        return;
+    }
+    let lan = two_stations();
+    let speaker = lan.speaker("node", SpeakerSettings::new("node"));
+    let v6 = "fd08::151";
+    speaker.update(announce(&[VIP, v6]));
+    wait_for(&speaker, VIP, announced);
+    wait_for(&speaker, v6, announced);
+    let received = |address: &str| {
+        let mut metrics = String::new();
+        speaker.write_prometheus(&mut metrics);
+        let name = format!("metallb_layer2_requests_received{{ip=\"{address}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let ours = lan.mac("node");
+    let ask = |vlan: Option<u16>, directly: bool| {
+        let ours = ours.clone();
+        lan.inside("client", move || {
+            on_a_runtime(async move {
+                let mut arp = request(eth0_mac()).encode().to_vec();
+                if directly {
+                    arp[..6].copy_from_slice(&ours.parse::<Mac>().unwrap().0);
+                }
+                let solicitation = NdpFrame::probe(eth0_mac(), v6.parse().unwrap()).encode();
+                let socket = PacketSocket::open(eth0_index(), Protocol::Arp).unwrap();
+                for mut frame in [arp, solicitation] {
+                    if let Some(vlan) = vlan {
+                        let [high, low] = vlan.to_be_bytes();
+                        frame.splice(12..12, [0x81, 0x00, high, low]);
+                    }
+                    socket.send(&frame).unwrap();
+                }
+            });
+        });
+    };
+    // In order: when the later questions are answered, the earlier ones were looked at.
+    let before = (received(VIP), received(v6));
+    ask(Some(100), false);
+    ask(Some(100), true);
+    ask(None, false);
+    ask(None, true);
+    // A priority tag names no VLAN.
+    ask(Some(0), false);
+    let expected = (before.0 + 3, before.1 + 3);
+    eventually("three answers", || match (received(VIP), received(v6)) {
+        now if now.0 >= expected.0 && now.1 >= expected.1 => Ok(()),
+        now => Err(format!("{now:?} of {expected:?}")),
+    });
+    assert_eq!((received(VIP), received(v6)), expected);
 }
 
 #[test]
