@@ -75,6 +75,8 @@ pub struct View {
     pub own: Own,
     /// All others that are known.
     pub peers: BTreeMap<String, PeerState>,
+    /// Those of them that said that they stop, and are not back.
+    pub left: BTreeSet<String>,
     /// Greater each time that a node comes (back): others may have spoken for our addresses
     /// meanwhile, so that they are to be announced again.
     pub arrivals: u64,
@@ -155,6 +157,15 @@ pub struct Detector {
     /// Since when it is so.
     own_since: Instant,
     arrivals: u64,
+}
+
+impl View {
+    /// Whether somebody takes over when this node says that it stops: who is heard, and waits only
+    /// because this node serves, does so at once.
+    pub fn has_heirs(&self) -> bool {
+        let mut states = self.peers.values();
+        states.any(|state| *state != PeerState::Gone)
+    }
 }
 
 impl Detector {
@@ -400,6 +411,7 @@ impl Detector {
             able.insert(self.name.clone());
         }
         let peers = self.peers.iter();
+        let left = self.peers.iter().filter(|(_, peer)| peer.has_left());
         let macs = self.peers.iter().flat_map(|(name, peer)| {
             let macs = peer.macs().iter();
             macs.map(|mac| (*mac, name.clone()))
@@ -410,6 +422,7 @@ impl Detector {
             peers: peers
                 .map(|(name, peer)| (name.clone(), peer.state()))
                 .collect(),
+            left: left.map(|(name, _)| name.clone()).collect(),
             arrivals: self.arrivals,
             macs: macs.collect(),
             trouble: None,

@@ -17,6 +17,8 @@ pub(super) struct Peer {
     /// Another one that has not yet named us; it may be a replay.
     candidate: Option<Heard>,
     alive: bool,
+    /// The last that was heard of it is that it stops.
+    left: bool,
     /// Since when it may own addresses.
     able: Option<Instant>,
     retired: VecDeque<u64>,
@@ -38,6 +40,7 @@ impl Peer {
             current: None,
             candidate: None,
             alive: false,
+            left: false,
             able: None,
             retired: VecDeque::new(),
             macs: Vec::new(),
@@ -76,6 +79,7 @@ impl Peer {
             self.current = Some(heard);
             self.heard_at = now;
             self.alive = true;
+            self.left = heartbeat.leaving;
             self.macs.clone_from(&heartbeat.macs);
             let able_for = Duration::from_millis(heartbeat.able_for.into());
             let since = now.checked_sub(able_for).unwrap_or(now);
@@ -146,6 +150,11 @@ impl Peer {
 
     pub(super) fn is_alive(&self) -> bool {
         self.alive
+    }
+
+    /// Whether it said that it stops, and is not back.
+    pub(super) fn has_left(&self) -> bool {
+        self.left
     }
 
     /// Nothing at all is heard of it.

@@ -111,6 +111,36 @@ const fn ms(time: u64) -> Duration {
 }
 
 #[test]
+fn whoever_waits_for_one_that_leaves_is_its_heir_at_once() {
+    let mut network = Network::new(0);
+    network.kill(2);
+    network.pass(ms(1500), |_| ());
+    network.kill(1);
+    network.pass(ms(1000), |_| ());
+    network.start(1);
+    network.pass(ms(1500), |_| ());
+    // It holds down: nobody but node-a is able.
+    assert_eq!(network.able(1), ["node-a"]);
+    let view = network.nodes[0].as_ref().unwrap().view();
+    assert!(view.has_heirs() && view.left.is_empty(), "{view:?}");
+    let mut leaving = network.kill(0);
+    leaving.leave(network.now);
+    let goodbye = leaving.heartbeat(network.now);
+    network.deliver(0, &goodbye);
+    let view = network.nodes[1].as_ref().unwrap().view();
+    assert_eq!(view.able, names(&["node-b"]));
+    assert_eq!(view.left, names(&["node-a"]));
+    assert!(!view.has_heirs());
+    // What it said counts until it is back.
+    network.pass(ms(1000), |_| ());
+    let left = |network: &Network| network.nodes[1].as_ref().unwrap().view().left;
+    assert_eq!(left(&network), names(&["node-a"]));
+    network.start(0);
+    network.pass(ms(500), |_| ());
+    assert!(left(&network).is_empty());
+}
+
+#[test]
 fn three_that_start_together_agree_at_once() {
     let mut network = Network::new(0);
     network.pass(ms(300), |_| ());

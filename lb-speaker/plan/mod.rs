@@ -134,6 +134,7 @@ pub fn plan_among(
         endpoints_have_nodes: !model.nodes.is_empty(),
         nodes: &nodes,
         unheard: &unheard,
+        left: &others.left,
         advertisements: &model.advertisements,
     };
     let mut announced: BTreeMap<IpAddr, Announcement> = BTreeMap::new();
@@ -224,6 +225,8 @@ struct Place<'a> {
     nodes: &'a [Node],
     /// Nodes that are known of and not among these.
     unheard: &'a [Node],
+    /// Those of them that said that they stop.
+    left: &'a BTreeSet<String>,
     advertisements: &'a [L2Advertisement],
 }
 
@@ -280,6 +283,7 @@ impl Place<'_> {
         match candidates.first() {
             Some(&owner) if owner.node == self.node => {
                 let mut all = self.candidates(self.unheard, service, &matching);
+                all.retain(|other| !self.left.contains(other.node));
                 all.push(owner);
                 elect::rank(&mut all, first);
                 let before = all.iter().take_while(|other| other.node != self.node);

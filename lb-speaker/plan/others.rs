@@ -22,6 +22,8 @@ pub struct Others {
     /// Nodes that are heard, or were until they died: of each it is known whether it owns anything,
     /// and it knows the same of this one.
     pub heard: BTreeSet<String>,
+    /// Those of them that said that they stop: until they are back no address is theirs.
+    pub left: BTreeSet<String>,
 }
 
 /// By what it is told which nodes are alive.
@@ -76,6 +78,7 @@ impl Others {
             alive: Some(alive),
             known,
             heard,
+            left: view.left.clone(),
         }
     }
 }

@@ -231,6 +231,14 @@ fn who_would_come_first_but_is_not_heard_is_named() {
     assert_eq!(first(&model, "node-c", &["node-c"]), ["node-a", "node-b"]);
     assert_eq!(first(&model, "node-a", &["node-a"]), ["node-b"]);
     assert!(first(&model, "node-b", &["node-b", "node-a"]).is_empty());
+    // One that said that it stops has no claim any more.
+    let others = Others {
+        known: ["node-b", "node-c"].map(str::to_owned).into(),
+        left: ["node-b".to_owned()].into(),
+        ..super::tests::alive(&["node-c"])
+    };
+    let plan = plan_among(&model, &holders, "node-c", &others);
+    assert!(plan.announcements[0].first.is_empty(), "{plan:?}");
     // One that may not announce it does not come first.
     let excluded = node("node-b", &[(EXCLUDE_LABEL, "")]);
     model.nodes.push(excluded);

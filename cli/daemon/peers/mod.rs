@@ -242,9 +242,8 @@ impl Control {
     /// may end; where there is nobody, addresses stay until the end.
     pub fn hand_over(&self) {
         let Some(members) = &self.members else { return };
-        let view = Arc::clone(&members.views().borrow());
-        let others = view.able.iter().any(|node| *node != self.settings.node);
-        if others && let Some(speaker) = &self.speaker {
+        let has_heirs = members.views().borrow().has_heirs();
+        if has_heirs && let Some(speaker) = &self.speaker {
             speaker.yield_all();
         }
         members.leave();
