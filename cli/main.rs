@@ -191,6 +191,8 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         clients: daemon::settings::ClientLimits::default(),
         ignore_security_policies: false,
         gratuitous_interval: std::time::Duration::ZERO,
+        exclude_interfaces: Vec::new(),
+        ignore_exclude_lb: false,
         peers: daemon::PeerArgs::default(),
         dns: gatehouse_config::source::DnsSettings::default(),
         retry_buffer: 1 << 20,

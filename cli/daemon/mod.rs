@@ -35,6 +35,7 @@ use gatehouse_gateway::admin::{Admin, AdminState, View};
 use gatehouse_gateway::observe::{AccessLog, Identity, RenderOptions};
 use gatehouse_gateway::worker::{Reasons, WorkerSettings};
 use gatehouse_gateway::{Gateway, admin};
+use gatehouse_lb_speaker::link::selection::Excluded;
 use gatehouse_lb_speaker::{Speaker, SpeakerSettings};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -403,7 +404,12 @@ fn speaker(settings: &Settings) -> Result<Option<Arc<Speaker>>, DaemonError> {
     // Made before the speaker starts, which notes there what it changes on the host; why it cannot
     // be made is the state file's finding.
     let state = std::fs::create_dir_all(&settings.state);
+    let excluded = &settings.exclude_interfaces;
     let speaker = Speaker::start(SpeakerSettings {
+        excluded_interfaces: match excluded.is_empty() {
+            true => Excluded::default(),
+            false => Excluded::new(excluded.clone()),
+        },
         state_dir: state.is_ok().then(|| settings.state.clone()),
         gratuitous_interval: settings.gratuitous_interval,
         ..SpeakerSettings::new(&settings.node)

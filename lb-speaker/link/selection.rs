@@ -3,30 +3,64 @@
 //! MetalLB's rules (up, no master, ARP, broadcast) and its default list of names, with one
 //! difference: a `veth*` is the LAN side of many a container and of no host, so what tells is
 //! whether it has an address. One with a global address is used; one without is the host end of a
-//! container's cable, as MetalLB's list assumes of all of them.
+//! container's cable, as MetalLB's list assumes of all of them. CNI plugins name theirs `veth` and
+//! eight hex digits and give some of them an address: these are excluded by name.
 
 use std::net::IpAddr;
+
+use regex::Regex;
 
 use super::interfaces::Link;
 
 /// The dummy interface that holds the addresses.
 pub const HOST_INTERFACE: &str = "gatehouse0";
 
-/// Names that are excluded by default: a name, or a beginning followed by `*`.
+/// Names that are excluded by default, as regular expressions: MetalLB's, and those of interfaces
+/// between nodes and Pods, or between containers, that MetalLB's list leaves out.
 pub const DEFAULT_EXCLUDED: &[&str] = &[
-    "docker*",
-    "cbr*",
-    "dummy*",
-    "virbr*",
-    "lxcbr*",
-    "cali*",
-    "tunl*",
-    "flannel*",
-    "kube-ipvs*",
-    "cni*",
-    "nodelocaldns*",
-    "lxc*",
+    "^docker.*",
+    "^cbr.*",
+    "^dummy.*",
+    "^virbr.*",
+    "^lxcbr.*",
+    "^veth[0-9a-f]{8}$",
+    "^lo$",
+    "^cali.*",
+    "^tunl.*",
+    "^flannel.*",
+    "^kube-ipvs.*",
+    "^cni.*",
+    "^nodelocaldns.*",
+    "^lxc.*",
+    "^br-[0-9a-f]{12}$",
+    r"^vxlan(-v6)?\.calico$",
+    "^cilium_.*",
+    "^kube-(bridge|dummy-if)$",
 ];
+
+/// The names of interfaces that are never used.
+#[derive(Clone, Debug)]
+pub struct Excluded(Vec<Regex>);
+
+impl Excluded {
+    /// Those that one of these expressions matches; unanchored, as MetalLB's.
+    pub fn new(patterns: Vec<Regex>) -> Self {
+        Self(patterns)
+    }
+
+    /// The expression that matches a name.
+    fn by(&self, name: &str) -> Option<&Regex> {
+        self.0.iter().find(|pattern| pattern.is_match(name))
+    }
+}
+
+impl Default for Excluded {
+    fn default() -> Self {
+        // All of them can be read, as a test shows.
+        let patterns = DEFAULT_EXCLUDED.iter();
+        Self(patterns.filter_map(|text| Regex::new(text).ok()).collect())
+    }
+}
 
 /// Interfaces on which every node holds the addresses of all Services: of kube-proxy in IPVS mode,
 /// and of kube-router.
@@ -49,7 +83,7 @@ fn is_service_holder(link: &Link) -> bool {
 }
 
 /// Why an interface is not used; none: it is.
-pub fn unused(link: &Link, excluded: &[String]) -> Option<String> {
+pub fn unused(link: &Link, excluded: &Excluded) -> Option<String> {
     let name = link.name.as_str();
     if name == HOST_INTERFACE {
         return Some("it holds the announced addresses for the host itself".to_owned());
@@ -57,8 +91,10 @@ pub fn unused(link: &Link, excluded: &[String]) -> Option<String> {
     if link.loopback {
         return Some("it is a loopback interface".to_owned());
     }
-    if let Some(pattern) = excluded.iter().find(|pattern| fits(pattern, name)) {
-        return Some(format!("its name is excluded by {pattern}"));
+    if let Some(pattern) = excluded.by(name) {
+        return Some(format!(
+            "its name is excluded by {pattern} (--exclude-interfaces)"
+        ));
     }
     if link.no_arp || !link.broadcast {
         return Some("it has no ARP or no broadcast".to_owned());
@@ -84,20 +120,13 @@ pub fn unused(link: &Link, excluded: &[String]) -> Option<String> {
 }
 
 /// Whether an interface could take part once it is up.
-pub fn only_down(link: &Link, excluded: &[String]) -> bool {
+pub fn only_down(link: &Link, excluded: &Excluded) -> bool {
     let up = Link {
         up: true,
         carrier: true,
         ..link.clone()
     };
     unused(link, excluded).is_some() && unused(&up, excluded).is_none()
-}
-
-fn fits(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => pattern == name,
-    }
 }
 
 fn is_global(address: IpAddr) -> bool {
@@ -124,14 +153,13 @@ mod tests {
         }
     }
 
-    fn excluded() -> Vec<String> {
-        DEFAULT_EXCLUDED.iter().map(ToString::to_string).collect()
-    }
-
     #[test]
     fn ordinary_interfaces_are_used() {
-        for name in ["eth0", "enp3s0", "br0", "bond0", "eth0.12", "wlan0"] {
-            assert_eq!(unused(&link(name), &excluded()), None, "{name}");
+        assert_eq!(Excluded::default().0.len(), DEFAULT_EXCLUDED.len());
+        for name in [
+            "eth0", "enp3s0", "br0", "br-lan", "vmbr0", "bond0", "eth0.12", "wlan0",
+        ] {
+            assert_eq!(unused(&link(name), &Excluded::default()), None, "{name}");
         }
     }
 
@@ -143,20 +171,42 @@ mod tests {
             "cali12",
             "flannel.1",
             "kube-ipvs0",
+            "nodelocaldns",
+            "lxc8f3a",
+            "vxlan.calico",
+            "cilium_vxlan",
+            "br-0123456789ab",
+            "kube-bridge",
             "gatehouse0",
         ] {
-            assert!(unused(&link(name), &excluded()).is_some(), "{name}");
+            assert!(
+                unused(&link(name), &Excluded::default()).is_some(),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_veth_counts_by_its_address() {
         let mut veth = link("veth12");
-        assert!(unused(&veth, &excluded()).is_some());
+        assert!(unused(&veth, &Excluded::default()).is_some());
         veth.addresses.insert("fe80::1".parse().unwrap());
-        assert!(unused(&veth, &excluded()).is_some());
+        assert!(unused(&veth, &Excluded::default()).is_some());
         veth.addresses.insert("192.168.8.2".parse().unwrap());
-        assert_eq!(unused(&veth, &excluded()), None);
+        assert_eq!(unused(&veth, &Excluded::default()), None);
+        // kindnet's and ptp's have an address too.
+        veth.name = "veth3e2f1a9b".to_owned();
+        assert!(unused(&veth, &Excluded::default()).is_some());
+    }
+
+    #[test]
+    fn the_list_can_be_another_one() {
+        let own = Excluded::new(vec![Regex::new("^eth[1-9]").unwrap()]);
+        let why = unused(&link("eth1"), &own).unwrap();
+        assert!(why.contains("^eth[1-9]"), "{why}");
+        for name in ["eth0", "docker0"] {
+            assert_eq!(unused(&link(name), &own), None, "{name}");
+        }
     }
 
     #[test]
@@ -188,12 +238,12 @@ mod tests {
         ] {
             let mut link = link("eth0");
             spoil(&mut link);
-            assert!(unused(&link, &excluded()).is_some(), "{link:?}");
+            assert!(unused(&link, &Excluded::default()).is_some(), "{link:?}");
         }
         let mut down = link("eth0");
         down.carrier = false;
-        assert!(only_down(&down, &excluded()));
+        assert!(only_down(&down, &Excluded::default()));
         down.master = Some(3);
-        assert!(!only_down(&down, &excluded()));
+        assert!(!only_down(&down, &Excluded::default()));
     }
 }

@@ -135,6 +135,7 @@ pub fn plan_among(
         nodes: &nodes,
         unheard: &unheard,
         left: &others.left,
+        ignores_exclusion: others.ignore_exclusion,
         advertisements: &model.advertisements,
     };
     let mut announced: BTreeMap<IpAddr, Announcement> = BTreeMap::new();
@@ -227,6 +228,8 @@ struct Place<'a> {
     unheard: &'a [Node],
     /// Those of them that said that they stop.
     left: &'a BTreeSet<String>,
+    /// The label that excludes nodes says nothing.
+    ignores_exclusion: bool,
     advertisements: &'a [L2Advertisement],
 }
 
@@ -246,7 +249,7 @@ impl From<String> for No {
 
 impl Place<'_> {
     fn bends_exclusion(&self) -> bool {
-        self.alone && matches!(self.nodes, [only] if only.labels.contains_key(EXCLUDE_LABEL))
+        self.alone && matches!(self.nodes, [only] if self.is_excluded(only))
     }
 
     /// The interfaces to announce the Service's addresses on and the unheard nodes that come first,
@@ -413,8 +416,11 @@ impl Place<'_> {
     }
 
     fn eligible(&self, node: &Node) -> bool {
-        !node.network_unavailable
-            && (!node.labels.contains_key(EXCLUDE_LABEL) || self.bends_exclusion())
+        !node.network_unavailable && (!self.is_excluded(node) || self.bends_exclusion())
+    }
+
+    fn is_excluded(&self, node: &Node) -> bool {
+        !self.ignores_exclusion && node.labels.contains_key(EXCLUDE_LABEL)
     }
 
     fn not_covered(&self, matching: &[&L2Advertisement]) -> String {

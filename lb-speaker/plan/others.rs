@@ -24,6 +24,9 @@ pub struct Others {
     pub heard: BTreeSet<String>,
     /// Those of them that said that they stop: until they are back no address is theirs.
     pub left: BTreeSet<String>,
+    /// Nodes with the label `node.kubernetes.io/exclude-from-external-load-balancers` may own
+    /// addresses as well; to be said on all nodes.
+    pub ignore_exclusion: bool,
 }
 
 /// By what it is told which nodes are alive.
@@ -79,6 +82,7 @@ impl Others {
             known,
             heard,
             left: view.left.clone(),
+            ignore_exclusion: false,
         }
     }
 }

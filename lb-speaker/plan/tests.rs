@@ -185,6 +185,25 @@ fn an_excluded_node_stands_back_unless_it_is_alone() {
 }
 
 #[test]
+fn the_label_that_excludes_can_be_ignored() {
+    let excluded = node("node-b", &[(EXCLUDE_LABEL, "")]);
+    let model = model(
+        vec![advertisement("all")],
+        vec![excluded, node("node-a", &[])],
+    );
+    let holders = holds(&["web"], "10.0.0.1");
+    let others = Others {
+        ignore_exclusion: true,
+        ..Others::default()
+    };
+    // node-b is first by its hash.
+    let plan = |node| plan_among(&model, &holders, node, &others);
+    assert_eq!(plan("node-b").announcements.len(), 1);
+    assert!(plan("node-b").notes.is_empty());
+    assert_eq!(plan("node-a").silent[0].owner.as_deref(), Some("node-b"));
+}
+
+#[test]
 fn shared_addresses_join_services_and_interfaces() {
     let mut one = advertisement("one");
     one.interfaces = BTreeSet::from(["eth0".to_owned()]);

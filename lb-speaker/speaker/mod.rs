@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::announce::Mac;
-use crate::link::selection::DEFAULT_EXCLUDED;
+use crate::link::selection::Excluded;
 use crate::plan::Announcement;
 use counters::Counters;
 pub use state::{AddressState, AnnouncedOn, InterfaceState, SpeakerState};
@@ -34,8 +34,8 @@ pub struct SpeakerSettings {
     /// How often each address is announced again without need (switches forget silent addresses
     /// after 300 s); zero: never.
     pub gratuitous_interval: Duration,
-    /// Patterns of interfaces that are never used: a name, or a beginning followed by `*`.
-    pub excluded_interfaces: Vec<String>,
+    /// Interfaces that are never used.
+    pub excluded_interfaces: Excluded,
 }
 
 impl SpeakerSettings {
@@ -45,7 +45,7 @@ impl SpeakerSettings {
             node: node.into(),
             state_dir: None,
             gratuitous_interval: Duration::from_secs(60),
-            excluded_interfaces: DEFAULT_EXCLUDED.iter().map(ToString::to_string).collect(),
+            excluded_interfaces: Excluded::default(),
         }
     }
 }

@@ -185,7 +185,8 @@ impl Control {
             .iter()
             .filter_map(|(key, decision)| Some((key.clone(), decision.allocation()?.clone())))
             .collect();
-        let others = self.others(model);
+        let mut others = self.others(model);
+        others.ignore_exclusion = self.settings.ignore_exclude_lb;
         let mut plan = plan_among(model, &allocations, &self.settings.node, &others);
         plan.follow(&self.in_force.plan, &others);
         plan

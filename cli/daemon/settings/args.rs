@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Command};
 use ipnet::IpNet;
+use regex::Regex;
 
 use super::{Address, Misdirected, ReasonHeader};
 use crate::daemon::PeerArgs;
@@ -89,6 +90,16 @@ pub struct AnnouncingArgs {
     /// How often each address is announced again without need, in seconds; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub gratuitous_interval: u64,
+    /// Interfaces whose names this regular expression matches are never announced on, even if an
+    /// L2Advertisement names them; may be repeated, and takes the place of the default ('^$': none is
+    /// excluded) [default: those of containers and of CNI plugins, as MetalLB's
+    /// metallb-excludel2]
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    pub exclude_interfaces: Vec<Regex>,
+    /// Nodes with the label node.kubernetes.io/exclude-from-external-load-balancers may own
+    /// addresses too; the same on all nodes
+    #[arg(long)]
+    pub ignore_exclude_lb: bool,
     #[command(flatten)]
     pub peers: PeerArgs,
 }
@@ -232,6 +243,13 @@ fn address(text: &str) -> Result<Address, String> {
         .map_err(|_| {
             format!("`{text}` is not an address and port such as 127.0.0.1:15000, nor `off`")
         })
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    if text.is_empty() {
+        return Err("it would exclude every interface; '^$' excludes none".to_owned());
+    }
+    Regex::new(text).map_err(|error| error.to_string())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

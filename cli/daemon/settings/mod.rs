@@ -14,6 +14,7 @@ use gatehouse_config::translate::telemetry::istio_format;
 use gatehouse_gateway::admin::AdminSettings;
 use gatehouse_gateway::worker::WorkerSettings;
 use ipnet::IpNet;
+use regex::Regex;
 
 use crate::daemon::PeerArgs;
 use args::{AdminArgs, AnnouncingArgs, ServingArgs, SourceArgs, none_given};
@@ -165,6 +166,10 @@ pub struct Settings {
     pub ignore_security_policies: bool,
     /// How often addresses are announced again.
     pub gratuitous_interval: Duration,
+    /// Interfaces that are never announced on, by name; none: the usual ones.
+    pub exclude_interfaces: Vec<Regex>,
+    /// Nodes that are labelled as excluded from load balancers may own addresses.
+    pub ignore_exclude_lb: bool,
     /// Other nodes beside this one.
     pub peers: PeerArgs,
     /// How names are looked up.
@@ -252,6 +257,8 @@ impl Settings {
         let AnnouncingArgs {
             state,
             gratuitous_interval,
+            exclude_interfaces,
+            ignore_exclude_lb,
             peers,
         } = announcing;
         let AdminArgs {
@@ -335,6 +342,8 @@ impl Settings {
             },
             ignore_security_policies,
             gratuitous_interval: Duration::from_secs(gratuitous_interval),
+            exclude_interfaces,
+            ignore_exclude_lb,
             peers,
             dns: DnsSettings {
                 server: resolver,
