@@ -30,4 +30,6 @@ pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
 pub use announce::custody::Former;
 pub use link::heartbeats::{Members, MembersSettings, Peers};
 pub use plan::{Announcement, Interfaces, Others, Plan, Trust, plan, plan_among};
-pub use speaker::{AddressState, Speaker, SpeakerSettings, SpeakerState, Stations};
+pub use speaker::{
+    AddressState, AnnouncedOn, InterfaceState, Speaker, SpeakerSettings, SpeakerState, Stations,
+};

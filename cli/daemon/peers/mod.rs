@@ -12,10 +12,11 @@ use clap::Args;
 use gatehouse_config::model::Model;
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
+use gatehouse_lb_speaker::members::wire::MAX_MACS;
 use gatehouse_lb_speaker::members::{Key, Own, PeerState, Timing};
 use gatehouse_lb_speaker::{
-    Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations, Trust,
-    plan_among,
+    AddressState, Members, MembersSettings, Others, Outcome, Peers, Plan, SpeakerState, Stations,
+    Trust, plan_among,
 };
 
 use crate::daemon::DaemonError;
@@ -111,13 +112,31 @@ fn key(path: &Path) -> Result<Key, DaemonError> {
     })
 }
 
-/// The MAC addresses that a speaker announces with; none: it has not said yet.
+/// The MAC addresses that a speaker announces with, or could; none: it has not said yet. Heartbeats
+/// and Leases have room for [`MAX_MACS`]: those that it announces with at the moment come first.
 fn macs(state: &SpeakerState) -> Option<BTreeSet<Mac>> {
     // Before the speaker's first word nothing is known; without the right to announce it says so
     // in a message, and lists no interface.
     let known = !(state.interfaces.is_empty() && state.messages.is_empty());
+    let announced = state.addresses.values().flat_map(|address| match address {
+        AddressState::Announced { on } => on.as_slice(),
+        _ => &[],
+    });
+    let announcing: BTreeSet<&str> = announced.map(|on| on.interface.as_str()).collect();
     let used = state.interfaces.iter().filter(|link| link.unused.is_none());
-    known.then(|| used.filter_map(|link| link.mac.parse().ok()).collect())
+    let mut used: Vec<(bool, Mac)> = used
+        .filter_map(|link| {
+            let waits = !announcing.contains(link.name.as_str());
+            Some((waits, link.mac.parse().ok()?))
+        })
+        .collect();
+    used.sort_unstable();
+    known.then(|| {
+        used.into_iter()
+            .map(|(_, mac)| mac)
+            .take(MAX_MACS)
+            .collect()
+    })
 }
 
 impl Control {
@@ -248,5 +267,39 @@ impl Control {
             speaker.yield_all();
         }
         members.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatehouse_lb_speaker::{AnnouncedOn, InterfaceState};
+
+    use super::*;
+
+    #[test]
+    fn those_that_announce_come_first() {
+        let mac = |last: u8| Mac([2, 0, 0, 0, 0, last]);
+        let mut state = SpeakerState::default();
+        assert_eq!(macs(&state), None);
+        state.interfaces = (0..20)
+            .map(|last| InterfaceState {
+                name: format!("eth{last}"),
+                mac: mac(last).to_string(),
+                unused: None,
+            })
+            .collect();
+        let of = |state: &SpeakerState| macs(state).unwrap_or_default();
+        assert!(!of(&state).contains(&mac(18)));
+        state.addresses.insert(
+            IpAddr::from([192, 168, 8, 151]),
+            AddressState::Announced {
+                on: vec![AnnouncedOn {
+                    interface: "eth18".to_owned(),
+                    mac: mac(18).to_string(),
+                }],
+            },
+        );
+        assert_eq!(of(&state).len(), MAX_MACS);
+        assert!(of(&state).contains(&mac(18)) && of(&state).contains(&mac(0)));
     }
 }
