@@ -259,8 +259,12 @@ impl Place<'_> {
         service: &Service,
         allocation: &Allocation,
     ) -> Result<(Interfaces, BTreeSet<String>), No> {
-        let served =
-            service.is_gateway || service.ports.iter().any(|port| !port.endpoints.is_empty());
+        // In a cluster kube-proxy carries what gatehouse does not (SCTP, endpoints that end and still
+        // serve): as for MetalLB an endpoint counts whatever its ports.
+        let carried = self.endpoints_have_nodes && !service.endpoint_nodes.is_empty();
+        let served = service.is_gateway
+            || carried
+            || service.ports.iter().any(|port| !port.endpoints.is_empty());
         if !served {
             return Err(format!(
                 "Service {} has no ready endpoint, so nobody could serve its clients; it is \

@@ -111,6 +111,19 @@ fn reasons_name_what_is_missing() {
 }
 
 #[test]
+fn in_a_cluster_an_endpoint_counts_whatever_its_port() {
+    let mut sctp = model(vec![advertisement("all")], vec![node("host", &[])]);
+    let service = &mut Arc::make_mut(&mut sctp.services)[0];
+    service.is_gateway = false;
+    service.endpoint_nodes = BTreeSet::from(["elsewhere".to_owned()]);
+    let holders = holds(&["web"], "10.0.0.1");
+    assert_eq!(plan(&sctp, &holders, "host").announcements.len(), 1);
+    // Without a cluster nobody would carry it.
+    sctp.nodes.clear();
+    assert!(reason(&sctp, "host").contains("no ready endpoint"));
+}
+
+#[test]
 fn exactly_one_node_owns() {
     let nodes = vec![
         node("node-a", &[]),
