@@ -1,6 +1,6 @@
 //! What the cluster is told of this node and of objects, beside addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_config::ObjectKey;
 use gatehouse_config::finding::{Finding, Level};
@@ -64,8 +64,12 @@ fn how(announcement: &Announcement, speaker: &SpeakerState) -> Option<Announced>
                 Interfaces::Named(names) => names.iter().cloned().collect(),
             },
         }),
-        Some(AddressState::NoInterface { .. }) => Some(Announced::NoInterface {
+        Some(AddressState::NoInterface { why }) => Some(Announced::NoInterface {
             address: announcement.address,
+            why: match &announcement.interfaces {
+                Interfaces::Named(names) if !is_any_here(names, speaker) => None,
+                Interfaces::All | Interfaces::Named(_) => Some(why.clone()),
+            },
         }),
         Some(
             AddressState::Conflict { .. }
@@ -73,6 +77,12 @@ fn how(announcement: &Announcement, speaker: &SpeakerState) -> Option<Announced>
             | AddressState::NotPermitted { .. },
         ) => None,
     }
+}
+
+/// Whether this host has an interface of one of these names.
+fn is_any_here(names: &BTreeSet<String>, speaker: &SpeakerState) -> bool {
+    let mut here = speaker.interfaces.iter();
+    here.any(|interface| names.contains(&interface.name))
 }
 
 /// The errors about objects of these kinds, each in a line.
@@ -121,4 +131,47 @@ fn messages(
         messages.dedup();
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use gatehouse_lb_speaker::{Former, InterfaceState};
+
+    use super::*;
+
+    #[test]
+    fn interfaces_that_are_there_but_down_do_exist() {
+        let address = IpAddr::from([192, 168, 8, 151]);
+        let mut announcement = Announcement {
+            address,
+            services: BTreeSet::new(),
+            interfaces: Interfaces::Named(["eth7".to_owned()].into()),
+            former: Former::Nobody,
+            first: BTreeSet::new(),
+        };
+        let mut speaker = SpeakerState::default();
+        let why = "eth7: it has no carrier".to_owned();
+        let state = AddressState::NoInterface { why: why.clone() };
+        speaker.addresses.insert(address, state);
+        speaker.interfaces.push(InterfaceState {
+            name: "eth0".to_owned(),
+            mac: String::new(),
+            unused: None,
+        });
+        let said = |announcement: &Announcement, speaker: &SpeakerState| match how(
+            announcement,
+            speaker,
+        ) {
+            Some(Announced::NoInterface { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(&announcement, &speaker), None);
+        speaker.interfaces[0].name = "eth7".to_owned();
+        assert_eq!(said(&announcement, &speaker), Some(why.clone()));
+        speaker.interfaces.clear();
+        announcement.interfaces = Interfaces::All;
+        assert_eq!(said(&announcement, &speaker), Some(why));
+    }
 }

@@ -64,9 +64,11 @@ pub enum Announced {
     },
     /// It will be, or not: the network is being asked. What was told stays.
     Perhaps,
-    /// None of the interfaces that the L2Advertisements name is there.
+    /// No interface can announce it.
     NoInterface {
         /// The address.
         address: IpAddr,
+        /// Why; none: none of the interfaces that the L2Advertisements name is there.
+        why: Option<String>,
     },
 }

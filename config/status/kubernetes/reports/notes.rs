@@ -1,6 +1,7 @@
 //! Events of Services that this node announces, or cannot: each once.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use tokio::sync::mpsc;
 
@@ -42,17 +43,13 @@ impl Notes {
                         self.say_assigned(service);
                     }
                 }
-                Announced::NoInterface { address } if self.failed.insert(service.clone()) => {
+                Announced::NoInterface { address, why } if self.failed.insert(service.clone()) => {
                     self.note(Note {
                         service: service.clone(),
                         is_warning: true,
                         by: Role::Speaker,
                         reason: "announceFailed",
-                        message: format!(
-                            "the interfaces specified by LB IP \"{address}\" doesn't exist in \
-                             assigned node \"{}\" with protocol \"layer2\"",
-                            self.node
-                        ),
+                        message: announce_failed(*address, &self.node, why.as_deref()),
                     });
                 }
                 Announced::NoInterface { .. } | Announced::Perhaps => {}
@@ -78,5 +75,36 @@ impl Notes {
         if let Err(error) = self.sender.try_send(note) {
             tracing::warn!(%error, "an event is left out");
         }
+    }
+}
+
+/// MetalLB's words where they are true.
+fn announce_failed(address: IpAddr, node: &str, why: Option<&str>) -> String {
+    match why {
+        None => format!(
+            "the interfaces specified by LB IP \"{address}\" doesn't exist in assigned node \
+             \"{node}\" with protocol \"layer2\""
+        ),
+        Some(why) => format!(
+            "LB IP \"{address}\" cannot be announced from assigned node \"{node}\" with protocol \
+             \"layer2\": {why}"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_says_what_it_is() {
+        let address = IpAddr::from([192, 168, 8, 151]);
+        assert_eq!(
+            announce_failed(address, "n1", None),
+            "the interfaces specified by LB IP \"192.168.8.151\" doesn't exist in assigned node \
+             \"n1\" with protocol \"layer2\""
+        );
+        let down = announce_failed(address, "n1", Some("eth0: it has no carrier"));
+        assert!(!down.contains("exist") && down.ends_with("eth0: it has no carrier"));
     }
 }
