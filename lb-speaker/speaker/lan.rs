@@ -93,21 +93,27 @@ impl OpenLan {
         self.lan.replace(new) != new
     }
 
-    /// Joins the groups in which neighbours ask for these addresses, and leaves others.
-    pub(super) fn listen_for(&mut self, addresses: impl Iterator<Item = Ipv6Addr>) {
+    /// Joins the groups in which neighbours ask for these addresses, and leaves others. False: one
+    /// could not be joined, and is to be tried again.
+    pub(super) fn listen_for(&mut self, addresses: impl Iterator<Item = Ipv6Addr>) -> bool {
         let wanted: BTreeSet<Ipv6Addr> = addresses.map(solicited_node).collect();
-        let Some(groups) = &self.groups else { return };
-        for group in self.joined.difference(&wanted) {
-            if let Err(error) = groups.leave(*group) {
-                debug!("{}: cannot leave {group}: {error}", self.name);
+        let Some(groups) = &self.groups else {
+            return true;
+        };
+        let name = &self.name;
+        let leave = |group| {
+            if let Err(error) = groups.leave(group) {
+                debug!("{name}: cannot leave {group}: {error}");
             }
-        }
-        for group in wanted.difference(&self.joined) {
-            if let Err(error) = groups.join(*group) {
-                debug!("{}: cannot join {group}: {error}", self.name);
+        };
+        let join = |group| {
+            let joined = groups.join(group);
+            if let Err(error) = &joined {
+                debug!("{name}: cannot join {group}: {error}");
             }
-        }
-        self.joined = wanted;
+            joined.is_ok()
+        };
+        follow(&mut self.joined, &wanted, join, leave)
     }
 
     pub(super) fn probe(&self, address: IpAddr) {
@@ -149,6 +155,22 @@ impl OpenLan {
             debug!("{}: a frame was not sent: {error}", self.name);
         }
     }
+}
+
+/// Brings what is joined in line with what is wanted. False: something is missing.
+fn follow(
+    joined: &mut BTreeSet<Ipv6Addr>,
+    wanted: &BTreeSet<Ipv6Addr>,
+    mut join: impl FnMut(Ipv6Addr) -> bool,
+    mut leave: impl FnMut(Ipv6Addr),
+) -> bool {
+    for group in joined.difference(wanted) {
+        leave(*group);
+    }
+    joined.retain(|group| wanted.contains(group));
+    let missing: Vec<Ipv6Addr> = wanted.difference(joined).copied().collect();
+    joined.extend(missing.into_iter().filter(|group| join(*group)));
+    joined.len() == wanted.len()
 }
 
 impl Drop for OpenLan {
@@ -209,3 +231,35 @@ async fn answer(socket: Rc<PacketSocket>, protocol: Protocol, lan: Rc<Cell<Lan>>
 }
 
 const NETWORK_DOWN: i32 = rustix::io::Errno::NETDOWN.raw_os_error();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_was_not_joined_is_tried_again() {
+        let [one, two, three] = ["ff02::1:ff00:1", "ff02::1:ff00:2", "ff02::1:ff00:3"]
+            .map(|group| group.parse::<Ipv6Addr>().unwrap());
+        let mut joined = BTreeSet::from([one]);
+        let wanted = BTreeSet::from([two, three]);
+        let mut left = Vec::new();
+        let all = follow(
+            &mut joined,
+            &wanted,
+            |group| group != three,
+            |group| {
+                left.push(group);
+            },
+        );
+        assert!(!all);
+        assert_eq!((&joined, left), (&BTreeSet::from([two]), vec![one]));
+        // Only what is missing is asked for again.
+        let join = |group| {
+            assert_eq!(group, three);
+            true
+        };
+        let leave = |group| panic!("{group} is wanted");
+        assert!(follow(&mut joined, &wanted, join, leave));
+        assert_eq!(joined, wanted);
+    }
+}

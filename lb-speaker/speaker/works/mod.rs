@@ -39,6 +39,9 @@ pub(super) struct Works {
 /// Sightings that wait for the loop.
 const SIGHTINGS: usize = 256;
 
+/// How long after a group could not be joined it is tried again.
+const JOIN_AGAIN: Duration = Duration::from_secs(1);
+
 /// Timers that are due within this time are handled together.
 const GRAIN: Duration = Duration::from_millis(5);
 
@@ -125,6 +128,8 @@ struct Running {
     again: u64,
     /// Other nodes answer from now on.
     yielding: bool,
+    /// When groups that could not be joined are tried again.
+    join_again: Option<Instant>,
     /// Something other than time changed.
     changed: bool,
 }
@@ -153,6 +158,7 @@ impl Running {
             refused: BTreeMap::new(),
             again: 0,
             yielding: false,
+            join_again: None,
             changed: true,
         }
     }
@@ -162,7 +168,8 @@ impl Running {
         let mut watching = true;
         loop {
             self.settle().await;
-            let next = self.custody.values().filter_map(Custody::next).min();
+            let next = self.custody.values().filter_map(Custody::next);
+            let next = next.chain(self.join_again).min();
             let timer = async {
                 match next {
                     Some(next) => {
@@ -319,6 +326,8 @@ impl Running {
         if std::mem::take(&mut self.changed) {
             self.take_in_force().await;
             self.publish();
+        } else if self.join_again.is_some_and(|again| again <= now) {
+            self.listen(now);
         }
         let held = self.host.held();
         for (address, what) in send {
@@ -469,17 +478,21 @@ impl Running {
             (*address, interfaces)
         });
         self.shared.table.replace(Table::new(rows, own));
+        self.listen(Instant::now());
+    }
+
+    /// Joins the groups in which neighbours ask for our addresses.
+    fn listen(&mut self, now: Instant) {
+        let custody = &self.custody;
+        let mut all = true;
         for (index, lan) in &mut self.lans {
-            let custody = &self.custody;
-            lan.listen_for(
-                custody
-                    .iter()
-                    .filter_map(|(address, custody)| match address {
-                        IpAddr::V6(v6) if custody.is_on(*index) => Some(*v6),
-                        _ => None,
-                    }),
-            );
+            let on = custody.iter().filter(|(_, custody)| custody.is_on(*index));
+            all &= lan.listen_for(on.filter_map(|(address, _)| match address {
+                IpAddr::V6(v6) => Some(*v6),
+                IpAddr::V4(_) => None,
+            }));
         }
+        self.join_again = (!all).then(|| now + JOIN_AGAIN);
     }
 
     fn publish(&mut self) {
