@@ -129,6 +129,7 @@ impl Control {
         if let Some(found) = &self.found {
             all.extend(found.findings(self.members.as_deref()));
         }
+        all.extend(self.deleted_node());
         all.extend(self.in_force.findings.iter().cloned());
         all.extend(self.in_force.listening.iter().cloned());
         all.extend(speaker.messages.iter().map(|message| Finding {

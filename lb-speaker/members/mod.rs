@@ -32,6 +32,8 @@ pub const MAX_PEERS: usize = wire::MAX_HEARD;
 /// A node that is gone for so long is forgotten, unless it is to be there: its name, and what its
 /// MAC addresses were.
 pub const FORGET: Duration = Duration::from_secs(600);
+/// Others that fall silent within this time of a lost carrier were heard by way of that interface.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How often a node looks at the time that nobody listens to.
 const UNHEARD: Duration = Duration::from_secs(2);
 
@@ -153,6 +155,10 @@ pub struct Detector {
     link: Option<Instant>,
     /// When a peer was heard first since the link is there.
     met: Option<Instant>,
+    /// When an interface of several lost its carrier last.
+    carrier_lost: Option<Instant>,
+    /// When the last peer that was alive fell silent; none: one is alive, or none was yet.
+    alone: Option<Instant>,
     own: Own,
     /// Since when it is so.
     own_since: Instant,
@@ -195,6 +201,8 @@ impl Detector {
             beat_at: now,
             link: Some(now),
             met: None,
+            carrier_lost: None,
+            alone: None,
             own: Own::Settling,
             own_since: now,
             arrivals: 0,
@@ -227,6 +235,20 @@ impl Detector {
         self.link = up.then_some(now);
         self.met = None;
         self.set_own(now, if up { Own::Settling } else { Own::LinkDown });
+    }
+
+    /// An interface that could announce lost its carrier, or is gone, while another one still can:
+    /// who falls silent now lives on behind it, perhaps.
+    pub fn lose_carrier(&mut self, now: Instant) {
+        self.carrier_lost = Some(now);
+    }
+
+    /// Whether all others fell silent because an interface of this node lost its carrier.
+    fn was_cut_off(&self) -> bool {
+        let (Some(alone), Some(lost)) = (self.alone, self.carrier_lost) else {
+            return false;
+        };
+        self.own == Own::Able && lost <= alone + CUT_OFF && alone <= lost + CUT_OFF
     }
 
     /// This node stops: it may own nothing any more, and its heartbeats say so.
@@ -269,9 +291,18 @@ impl Detector {
             .or_insert_with(|| Peer::new(now));
         let was_alive = peer.is_alive();
         let new = peer.receive(now, heartbeat, self.incarnation)?;
-        if !was_alive && peer.is_alive() {
+        let arrives = !was_alive && peer.is_alive();
+        // One that was dead, or stopped, has not served meanwhile; one that was only not heard has.
+        let served_on = self.alone.is_some_and(|alone| peer.serves_since(alone));
+        if arrives {
             self.arrivals += 1;
             self.met = self.met.or(Some(now));
+            if served_on && self.was_cut_off() {
+                // The cable is back: as for any link that comes back.
+                (self.link, self.met) = (Some(now), Some(now));
+                self.set_own(now, Own::Settling);
+            }
+            self.alone = None;
         }
         if new {
             // It waits for its incarnation in one of ours.
@@ -328,9 +359,13 @@ impl Detector {
         // This process was held up: silence meanwhile says nothing of others. What they sent is
         // still to be read.
         let held_up = late.saturating_sub(self.timing.interval);
+        let had_company = self.peers.values().any(Peer::is_alive);
         for peer in self.peers.values_mut() {
             peer.excuse(held_up, now);
             peer.tick(now, self.timing.timeout);
+        }
+        if had_company && !self.peers.values().any(Peer::is_alive) {
+            self.alone = Some(now);
         }
         self.forget_gone(now);
         self.judge(now);

@@ -141,6 +141,71 @@ fn whoever_waits_for_one_that_leaves_is_its_heir_at_once() {
 }
 
 #[test]
+fn a_node_whose_cable_is_back_holds_down_although_another_link_stayed() {
+    // node-a is cut off from both; whether it is its own cable, the carrier tells.
+    for carrier in [true, false] {
+        let mut network = Network::new(0);
+        network.pass(ms(3000), |_| ());
+        let lose = |network: &mut Network| {
+            let now = network.now;
+            network.nodes[0].as_mut().unwrap().lose_carrier(now);
+        };
+        // One that was lost and found long ago has nothing to do with it.
+        lose(&mut network);
+        network.pass(ms(3000), |_| ());
+        if carrier {
+            lose(&mut network);
+        }
+        network.cut.extend([(0, 1), (0, 2)]);
+        network.pass(ms(3000), |_| ());
+        // It cannot know whether the others are dead: what it has it keeps.
+        assert_eq!(network.able(0), ["node-a"]);
+        network.cut.clear();
+        network.pass(ms(300), |_| ());
+        let expected: &[&str] = if carrier { &NAMES[1..] } else { &NAMES };
+        for node in 0..3 {
+            assert_eq!(network.able(node), expected, "{carrier}");
+        }
+        network.pass(ms(6000), |_| ());
+        assert_eq!(network.able(0), NAMES);
+    }
+}
+
+#[test]
+fn a_carrier_that_went_with_the_other_node_holds_nobody_down() {
+    // A cable from node to node: its carrier goes with the node at the other end.
+    let mut network = Network::new(0);
+    network.kill(2);
+    network.pass(ms(3000), |_| ());
+    network.kill(1);
+    let now = network.now;
+    network.nodes[0].as_mut().unwrap().lose_carrier(now);
+    network.pass(ms(3000), |_| ());
+    network.start(1);
+    network.pass(ms(7000), |network| {
+        assert!(network.able(0).contains(&"node-a".to_owned()));
+    });
+    assert_eq!(network.able(0), ["node-a", "node-b"]);
+    // Only the cable between them: both lost the carrier, and one of them always serves.
+    for node in 0..2 {
+        let now = network.now;
+        network.nodes[node].as_mut().unwrap().lose_carrier(now);
+    }
+    network.cut.insert((0, 1));
+    network.pass(ms(2000), |_| ());
+    network.cut.clear();
+    let mut nobody = Duration::ZERO;
+    network.pass(ms(7000), |network| {
+        let able = |node: usize| network.able(node).contains(&NAMES[node].to_owned());
+        if !able(0) && !able(1) {
+            nobody += ms(5);
+        }
+    });
+    assert!(nobody <= ms(200), "{nobody:?}");
+    assert_eq!(network.able(0), ["node-a", "node-b"]);
+}
+
+#[test]
 fn three_that_start_together_agree_at_once() {
     let mut network = Network::new(0);
     network.pass(ms(300), |_| ());

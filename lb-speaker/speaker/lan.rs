@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,6 +32,8 @@ pub(super) struct OpenLan {
     pub(super) name: String,
     /// It lost its carrier, or was set down; the sockets stay for its return.
     pub(super) down: bool,
+    /// It is back, and not used before this: who is alive behind it is to be heard first.
+    pub(super) waits_until: Option<Instant>,
     lan: Rc<Cell<Lan>>,
     arp: Rc<PacketSocket>,
     ndp: Option<Rc<PacketSocket>>,
@@ -69,6 +72,7 @@ impl OpenLan {
         Ok(Self {
             name: link.name.clone(),
             down: false,
+            waits_until: None,
             lan,
             arp,
             ndp,

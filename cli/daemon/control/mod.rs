@@ -31,7 +31,7 @@ use gatehouse_lb_speaker::{Allocator, Members, Speaker};
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
-use crate::daemon::peers::Found;
+use crate::daemon::peers::{Found, OwnNode};
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
 use crate::daemon::show::Shown;
@@ -56,6 +56,8 @@ pub struct Control {
     pub(super) members: Option<Arc<Members>>,
     /// What the cluster tells of other nodes.
     pub(super) found: Option<Found>,
+    /// What of this node decides whether it may own addresses.
+    pub(super) own_node: OwnNode,
     /// How many times a node came, as far as was acted on it.
     pub(super) arrivals: u64,
     pub(super) access_log: Option<AccessLog>,
@@ -136,6 +138,7 @@ impl Control {
             speaker,
             members,
             found,
+            own_node: OwnNode::default(),
             arrivals: 0,
             access_log,
             dns,

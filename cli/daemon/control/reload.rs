@@ -160,6 +160,7 @@ impl Control {
                 false => self.in_force.loaded_at,
             },
         };
+        self.model_changed();
         self.show();
         self.report();
         let took = started.elapsed();

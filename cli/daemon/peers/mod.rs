@@ -1,6 +1,7 @@
 //! Other nodes beside this one: who of them is alive, and what that changes.
 
 mod found;
+mod own;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use gatehouse_config::codes;
+use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::Model;
 use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::link::heartbeats::PORT;
@@ -23,6 +26,7 @@ use crate::daemon::DaemonError;
 use crate::daemon::control::Control;
 use crate::daemon::settings::{Role, Settings};
 pub(super) use found::Found;
+pub(super) use own::OwnNode;
 
 /// The flags about other nodes.
 #[derive(Args, Clone, Debug, Default)]
@@ -236,15 +240,54 @@ impl Control {
 
     /// The speaker knows whether an interface can announce, and by which MAC address.
     pub fn link_changed(&mut self, state: &SpeakerState) {
-        let (Some(members), Some(macs)) = (&self.members, macs(state)) else {
+        let (Some(members), Some(macs)) = (self.members.clone(), macs(state)) else {
             return;
         };
-        members.set_link(state.interfaces.iter().any(|link| link.unused.is_none()));
+        if self.own_node.see_links(state) {
+            members.lose_carrier();
+        }
+        self.tell_own_node();
         members.set_macs(macs.iter().copied().collect());
         if let Some(found) = &mut self.found {
             found.announce_as(macs);
             found.refresh(&self.in_force.resources);
         }
+    }
+
+    /// The model is another one: this node's own Node object may be gone from it. Who may own addresses
+    /// says so itself, by heartbeats: all others agree then, those that never saw that object too; and
+    /// a node that is cut from the API server, and does not know of it, keeps what it has.
+    pub(super) fn model_changed(&mut self) {
+        if self.settings.kube {
+            let nodes = &self.in_force.model.nodes;
+            self.own_node.see_nodes(&self.settings.node, nodes);
+            self.tell_own_node();
+        }
+    }
+
+    fn tell_own_node(&self) {
+        if let (Some(members), Some(may_own)) = (&self.members, self.own_node.may_own()) {
+            members.set_link(may_own);
+        }
+    }
+
+    /// Why this node owns nothing, where that is for its Node object.
+    pub(super) fn deleted_node(&self) -> Option<Finding> {
+        let deleted = self.members.is_some() && self.own_node.is_deleted();
+        deleted.then(|| Finding {
+            code: codes::NODES,
+            level: Level::Warning,
+            object: None,
+            field: String::new(),
+            position: None,
+            message: format!(
+                "the Node object {} was deleted, so this node owns no address: the cluster has taken it \
+                 out, and its labels are not known",
+                self.settings.node
+            ),
+            hint: "Restart the kubelet, which makes the object again; or stop gatehouse here."
+                .to_owned(),
+        })
     }
 
     /// Looks at what nothing tells of: that this node's own address is another one, and that nobody

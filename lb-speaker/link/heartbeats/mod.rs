@@ -65,6 +65,7 @@ pub struct Members {
 #[derive(Debug)]
 enum Command {
     Link(bool),
+    CarrierLost,
     Peers(BTreeMap<String, SocketAddr>),
     Key(Box<Key>),
     Macs(Vec<Mac>),
@@ -153,6 +154,11 @@ impl Members {
     pub fn set_link(&self, up: bool) {
         // An ended thread has nothing to own for.
         let _ = self.commands.send(Command::Link(up));
+    }
+
+    /// An interface of several that can announce lost its carrier.
+    pub fn lose_carrier(&self) {
+        let _ = self.commands.send(Command::CarrierLost);
     }
 
     /// The other nodes are these now, by their names.
@@ -349,6 +355,7 @@ impl Beating {
         let now = Instant::now();
         match order {
             Command::Link(up) => self.detector.set_link(now, up),
+            Command::CarrierLost => self.detector.lose_carrier(now),
             Command::Peers(peers) => {
                 self.detector.expect(now, peers.keys().cloned().collect());
                 self.destinations.tell(peers);

@@ -39,6 +39,10 @@ pub(super) struct Works {
 /// Sightings that wait for the loop.
 const SIGHTINGS: usize = 256;
 
+/// How long an interface that is back waits for heartbeats, where none were heard: as long as a node
+/// that starts.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long after a group could not be joined it is tried again.
 const JOIN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -169,7 +173,8 @@ impl Running {
         loop {
             self.settle().await;
             let next = self.custody.values().filter_map(Custody::next);
-            let next = next.chain(self.join_again).min();
+            let waiting = self.lans.values().filter_map(|lan| lan.waits_until);
+            let next = next.chain(self.join_again).chain(waiting).min();
             let timer = async {
                 match next {
                     Some(next) => {
@@ -306,6 +311,7 @@ impl Running {
     /// Brings sockets, custody, host and table in line, and sends what is due.
     async fn settle(&mut self) {
         let now = Instant::now();
+        self.stop_waiting(now);
         if self.changed {
             self.open_lans(now);
             self.assign(now);
@@ -347,8 +353,28 @@ impl Running {
         }
     }
 
+    /// Nobody is heard although there are other nodes: they may be alive behind an interface that is
+    /// down, and have taken over.
+    fn is_cut_off(&self) -> bool {
+        let stations = &self.stations;
+        stations.heard.is_empty() && (stations.others || !stations.nodes.is_empty())
+    }
+
+    /// Interfaces that are back are used again once somebody is heard, or nobody for long enough.
+    fn stop_waiting(&mut self, now: Instant) {
+        let cut_off = self.is_cut_off();
+        for lan in self.lans.values_mut() {
+            let over = |until| !cut_off || until <= now;
+            if lan.waits_until.is_some_and(over) {
+                lan.waits_until = None;
+                self.changed = true;
+            }
+        }
+    }
+
     /// Opens sockets on interfaces that became usable, closes those of others.
     fn open_lans(&mut self, now: Instant) {
+        let cut_off = self.is_cut_off();
         let excluded = &self.works.settings.excluded_interfaces;
         self.refused
             .retain(|index, _| self.links.0.contains_key(index));
@@ -367,6 +393,9 @@ impl Running {
             match self.lans.get_mut(&index) {
                 Some(lan) => {
                     let back = std::mem::take(&mut lan.down);
+                    if back && cut_off {
+                        lan.waits_until = Some(now + PATIENCE);
+                    }
                     if lan.refresh(link) || back {
                         info!(interface = lan.name, mac = %lan.lan().mac, "announcing again");
                         for custody in self.custody.values_mut() {
@@ -405,6 +434,7 @@ impl Running {
                 self.lans
                     .iter()
                     .filter(|(_, lan)| announcement.interfaces.allow(&lan.name))
+                    .filter(|(_, lan)| lan.waits_until.is_none())
                     .filter(|(index, _)| self.speaks(**index, address))
                     .map(|(index, _)| *index)
                     .collect()

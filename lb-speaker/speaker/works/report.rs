@@ -47,6 +47,7 @@ impl Running {
                     self.announced(announcement)
                 }
                 Some(Standing::Probing) => AddressState::Probing,
+                Some(Standing::Nowhere) | None if self.waits(announcement) => AddressState::Probing,
                 Some(Standing::Nowhere) | None => match self.held_elsewhere(address) {
                     Some(link) => {
                         state.messages.push(format!(
@@ -67,6 +68,12 @@ impl Running {
         }
         self.conflicts = conflicts;
         state
+    }
+
+    /// Whether an interface that is back will announce it soon.
+    fn waits(&self, announcement: &Announcement) -> bool {
+        let mut waiting = self.lans.values().filter(|lan| lan.waits_until.is_some());
+        !self.yielding && waiting.any(|lan| announcement.interfaces.allow(&lan.name))
     }
 
     fn opponent(&self, conflict: &Conflict) -> (String, String) {

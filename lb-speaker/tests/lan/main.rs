@@ -10,7 +10,7 @@ use gatehouse_lb_speaker::announce::Mac;
 use gatehouse_lb_speaker::announce::arp::{ArpFrame, Operation};
 use gatehouse_lb_speaker::announce::ndp::NdpFrame;
 use gatehouse_lb_speaker::link::socket::{PacketSocket, Protocol};
-use gatehouse_lb_speaker::{AddressState, SpeakerSettings};
+use gatehouse_lb_speaker::{AddressState, SpeakerSettings, Stations};
 
 use harness::{Lan, allowed, announce, announced, eventually, run, wait_for};
 
@@ -230,6 +230,66 @@ fn an_interface_that_comes_back_is_used_again() {
             Err(text)
         }
     });
+}
+
+/// Who takes part in heartbeats, and hears nobody since the cable was pulled, has to hear first who
+/// took over behind it.
+#[test]
+fn an_interface_that_comes_back_to_others_claims_nothing_unasked() {
+    if !allowed(
+        "an_interface_that_comes_back_to_others_claims_nothing_unasked",
+        PROGRAMS,
+    ) {
+        return;
+    }
+    let lan = two_stations();
+    let speaker = lan.speaker("node", SpeakerSettings::new("node"));
+    let others = |heard: &[&str]| Stations {
+        nodes: [(Mac([2, 0, 0, 0, 0, 13]), "other".to_owned())].into(),
+        heard: heard.iter().map(ToString::to_string).collect(),
+        ..Stations::default()
+    };
+    let switch = lan.name("switch");
+    let port = |state| run(&["ip", "-n", &switch, "link", "set", "p11", state]);
+    speaker.know(others(&["other"]));
+    speaker.update(announce(&[VIP]));
+    wait_for(&speaker, VIP, announced);
+    for (heard, first_word) in [
+        // The other one is heard all the time, by another way.
+        (vec!["other"], VIP),
+        (vec![], "0.0.0.0"),
+    ] {
+        speaker.know(others(&heard));
+        port("down");
+        wait_for(&speaker, VIP, |state| {
+            matches!(state, AddressState::NoInterface { .. })
+        });
+        let ours = lan.mac("node");
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let switch_port = switch.clone();
+        let said = lan.inside("client", move || {
+            on_a_runtime(async move {
+                let socket = PacketSocket::open(eth0_index(), Protocol::Arp).unwrap();
+                std::thread::spawn(move || {
+                    is_ready.recv().unwrap();
+                    run(&["ip", "-n", &switch_port, "link", "set", "p11", "up"]);
+                });
+                ready.send(()).unwrap();
+                let mut buffer = [0; 2048];
+                loop {
+                    let length = socket.receive(&mut buffer).await.unwrap();
+                    if let Ok(frame) = ArpFrame::parse(&buffer[..length])
+                        && frame.sender_mac.to_string() == ours
+                        && frame.target.to_string() == VIP
+                    {
+                        return frame.sender.to_string();
+                    }
+                }
+            })
+        });
+        assert_eq!(said, first_word, "{heard:?}");
+        wait_for(&speaker, VIP, announced);
+    }
 }
 
 /// Not a test of its own: the process that [`a_killed_speaker_leaves_nothing_for_long`] kills.

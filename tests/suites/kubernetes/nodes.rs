@@ -151,3 +151,33 @@ fn a_wall_from_the_start_leaves_an_address_with_one_node() {
     println!("behind a wall, kill -9: {:?}", claim.at - killed);
     assert_ne!(trio.one_answers("one of two answers", None), owner);
 }
+
+/// The cluster takes a node out; a host outside of the cluster would have had no object at all.
+#[test]
+fn a_node_whose_object_is_deleted_owns_nothing_until_it_is_back() {
+    let Some(mut trio) = Trio::new() else { return };
+    let object = |number: usize| {
+        let name = trio.setup.nodes[number].name();
+        format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\n---\n")
+    };
+    let objects: Vec<String> = (0..3).map(object).collect();
+    trio.setup.server.apply(&objects.concat());
+    trio.start_all();
+    for number in 0..3 {
+        trio.hears(number, 2);
+    }
+    let owner = trio.one_answers("one of three answers", None);
+    let name = trio.setup.nodes[owner].name().to_owned();
+    trio.setup.server.kubectl(&["delete", "node", &name]).ok();
+    eventually("another one answers", PATIENCE, || {
+        (trio.one_answers("one of two answers", None) != owner).then_some(())
+    });
+    trio.hears((owner + 1) % 3, 1);
+    eventually("it says why", DEADLINE, || {
+        let why = format!("the Node object {name} was deleted");
+        trio.findings(owner).contains(&why).then_some(())
+    });
+    trio.setup.server.apply(&objects[owner]);
+    trio.one_answers("it has its address again", Some(owner));
+    assert!(!trio.findings(owner).contains("was deleted"));
+}
