@@ -169,6 +169,11 @@ codes! {
         "A port of a Service has a protocol that is not carried, or no valid number, or is written \
          twice. The Service's other ports are served.",
         "Write protocol TCP or UDP and a number from 1 to 65535, each once.";
+    SOURCE_RANGE = "GH0109", "Wrong source range",
+        "An entry of a Service's loadBalancerSourceRanges is no network, so it lets nobody in. The \
+         other entries are in force; clients of none of them are refused, as with Kubernetes, \
+         where the API server takes no such Service.",
+        "Write networks such as 192.168.8.0/24, and one address as 192.168.8.7/32.";
     OLD_ANNOTATION = "GH0105", "Annotation deprecated or not known",
         "MetalLB's annotations begin with metallb.io/; the older prefix metallb.universe.tf/ is \
          honoured but deprecated.",

@@ -3,6 +3,7 @@
 //! Everything is linked by index; nothing is parsed or compared as text later that could be
 //! compiled now. Built by [`compile`](crate::compile), shared as `Arc<Snapshot>`.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use gatehouse_config::model::{
     Balancing, Connections, CorsPolicy, DestinationLabels, DynamicDns, EndpointAddress, Fault,
-    HashPolicy, Percent, Proxy, ProxyVersion, Retry, Tunnel, UpstreamProtocol, WorkloadLabels,
+    HashPolicy, Percent, Proxy, ProxyVersion, Retry, TransportProtocol, Tunnel, UpstreamProtocol,
+    WorkloadLabels,
 };
+use ipnet::IpNet;
 use regex::bytes::Regex;
 
 use crate::filter::guard::Guards;
@@ -67,6 +70,8 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// Listeners that are sockets of this host, by the stand-in of their address.
     pub sockets: Vec<(SocketAddr, Arc<str>)>,
+    /// Who may connect, where not everybody may: the ports of Services with source ranges.
+    pub sources: HashMap<(SocketAddr, TransportProtocol), Arc<[IpNet]>>,
     /// Route tables, one per Gateway port, in the order of the model; then those of the chains of
     /// ports that speak TLS.
     pub servers: Vec<Server>,

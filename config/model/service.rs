@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use crate::labels::Labels;
 use crate::model::{Endpoint, TransportProtocol};
@@ -30,6 +33,9 @@ pub struct Service {
     /// The nodes that have an endpoint which serves (ready, or ending but still serving): those that
     /// may own its address with `Local`. Endpoints that name no node are not among them.
     pub endpoint_nodes: BTreeSet<String>,
+    /// `spec.loadBalancerSourceRanges`: who may connect, of both families; none: everybody. An empty
+    /// list lets nobody in.
+    pub sources: Option<Arc<[IpNet]>>,
     /// The address that `status.loadBalancer` or the spec already showed when it was read;
     /// columns of `get services`.
     pub cluster_ip: Option<String>,

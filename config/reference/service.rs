@@ -104,8 +104,10 @@ pub(super) const FIELDS: &[(&str, &str, Support)] = &[
     ),
     (
         "spec.loadBalancerSourceRanges",
-        "Who may connect",
-        Ignored("MetalLB leaves it to kube-proxy; keep others out with a firewall"),
+        "Who may connect; clients of a family without a range may not",
+        Note(
+            "of what kube-proxy carries it asks; without the field the annotation `service.beta.kubernetes.io/load-balancer-source-ranges`, separated by commas",
+        ),
     ),
     (
         "spec.externalIPs",

@@ -14,6 +14,7 @@ use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
 use crate::translate::registry::{Registry, port};
 use crate::translate::report::{ObjectReport, Report};
+use crate::translate::source_ranges::source_ranges;
 
 /// MetalLB's prefix of annotations, and the deprecated one.
 const PREFIX: &str = "metallb.io/";
@@ -82,6 +83,7 @@ fn service(
         selector: labels::display(&selector),
         ports: ports(object, spec, registry, report),
         endpoint_nodes: registry.endpoint_nodes(&meta.key),
+        sources: source_ranges(meta, spec, report),
         cluster_ip: spec.cluster_ip.clone(),
         created: meta.created,
     })

@@ -24,6 +24,7 @@ pub(crate) mod report;
 pub(crate) mod scalars;
 mod security;
 pub(crate) mod server_tls;
+mod source_ranges;
 pub(crate) mod suggest;
 mod tcp_server;
 pub mod telemetry;

@@ -119,6 +119,7 @@ mod tests {
             ports: vec![port(80, Some(8080)), port(443, None), named(8443, 15443)],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,
+            sources: None,
             created: None,
         };
         let model = Model {

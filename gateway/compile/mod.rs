@@ -47,6 +47,7 @@ pub fn compile(
         proxy: model.proxy.clone(),
         guards: Guards::new(&model.proxy.guards),
         access_log: LogPlan::new(&model.proxy.access_logs),
+        sources: placement.sources.clone(),
         ..Snapshot::default()
     };
     let (last, before) = (before, Before::new(before));

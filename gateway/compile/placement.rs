@@ -4,13 +4,15 @@
 //! and has a port P whose number or target port leads to N (reference: Istio §2.1, port
 //! translation). Without such a Service it is served at the host's own addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::model::{Model, Port, Server, Service, TransportProtocol};
 use gatehouse_config::resources::{ObjectKey, ObjectRef};
+use ipnet::IpNet;
 
 /// A place to listen at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ impl Place {
 pub struct Placement {
     /// At most one per address and transport.
     pub places: Vec<Place>,
+    /// Who may connect there, where a Service says so (`loadBalancerSourceRanges`).
+    pub sources: HashMap<(SocketAddr, TransportProtocol), Arc<[IpNet]>>,
     /// Servers that listen nowhere, and why.
     pub findings: Vec<Finding>,
 }
@@ -138,6 +142,7 @@ pub fn place(
         }
     }
     for (index, service) in (0_u32..).zip(model.services.iter()) {
+        builder.guard(service, addresses);
         if service.is_gateway {
             continue;
         }
@@ -192,6 +197,19 @@ impl Builder {
         // merged per port, so that a second one is the same.
         if self.taken.insert((place.address(), place.transport())) {
             self.placement.places.push(place);
+        }
+    }
+
+    /// Whatever listens at the ports of a Service with source ranges asks who connects.
+    fn guard(&mut self, service: &Service, addresses: &BTreeMap<ObjectKey, Vec<IpAddr>>) {
+        let Some(sources) = &service.sources else {
+            return;
+        };
+        for ip in addresses.get(&service.key).into_iter().flatten() {
+            for port in &service.ports {
+                let place = (SocketAddr::new(*ip, port.port), port.protocol);
+                self.placement.sources.insert(place, Arc::clone(sources));
+            }
         }
     }
 
@@ -355,6 +373,7 @@ mod tests {
             ports: vec![port],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,
+            sources: None,
             created: None,
         };
         let given = BTreeMap::from([(service.key.clone(), vec!["192.0.2.151".parse().unwrap()])]);

@@ -59,7 +59,7 @@ fn at(addresses: &[SocketAddr]) -> Placement {
     });
     Placement {
         places: places.collect(),
-        findings: Vec::new(),
+        ..Placement::default()
     }
 }
 
@@ -294,8 +294,69 @@ fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
         }],
         endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
+        sources: None,
         created: None,
     }
+}
+
+/// Kubernetes: `loadBalancerSourceRanges`; who is in none of them gets nothing, of either transport.
+#[test]
+fn clients_out_of_the_source_ranges_get_nothing() {
+    let endpoint = udp();
+    let address = udp().local_addr().unwrap();
+    let mut service = udp_service("guarded", address.port(), &[endpoint.local_addr().unwrap()]);
+    let over_tcp = Port {
+        protocol: TransportProtocol::Tcp,
+        ..service.ports[0].clone()
+    };
+    service.ports.push(over_tcp);
+    let placed = |sources: Option<&str>| {
+        let mut service = service.clone();
+        service.sources = sources.map(|sources| [sources.parse().unwrap()].into());
+        let given = [(service.key.clone(), vec![address.ip()])].into();
+        let model = Model {
+            services: Arc::new(vec![service]),
+            ..Model::default()
+        };
+        let placement = place(&model, &given, Host::default());
+        (model, placement)
+    };
+    let mut gateway = gateway(2);
+    let (model, placement) = placed(Some("192.0.2.0/24"));
+    assert!(gateway.apply(&model, &placement).is_empty());
+
+    let client = udp();
+    client.send_to(b"12345", address).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_or_default(), 0, "closed");
+    let counters = gateway.counters();
+    eventually("both are counted", || {
+        let seen = block_on(counters.metrics());
+        seen.totals.refused == [("source_ranges", 2)] && seen.l4.is_empty()
+    });
+
+    // The list is another one: at once, without another socket.
+    let (model, placement) = placed(Some("127.0.0.0/8"));
+    assert!(gateway.apply(&model, &placement).is_empty());
+    eventually("let in", || {
+        client.send_to(b"123", address).unwrap();
+        endpoint
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        endpoint.recv_from(&mut [0; 16]).is_ok()
+    });
+    let (model, placement) = placed(None);
+    assert!(placement.sources.is_empty());
+    assert!(gateway.apply(&model, &placement).is_empty());
+    eventually(
+        "TCP gets as far as to the endpoint, which nobody listens at",
+        || {
+            let _ = TcpStream::connect(address);
+            let seen = block_on(counters.metrics());
+            let totals = seen.l4.values();
+            totals.map(|one| one.opened).sum::<u64>() >= 2
+        },
+    );
 }
 
 fn udp() -> UdpSocket {
@@ -323,7 +384,7 @@ fn udp_bytes_and_drops_are_in_the_metrics() {
     });
     let placement = Placement {
         places: places.to_vec(),
-        findings: Vec::new(),
+        ..Placement::default()
     };
     let mut gateway = gateway(2);
     let findings = gateway.apply(&model, &placement);

@@ -36,6 +36,8 @@ pub struct UdpCounters {
     pub flows_refused: Cell<u64>,
     /// Datagrams dropped: no endpoint to send to.
     pub dropped_no_endpoint: Cell<u64>,
+    /// Datagrams dropped: the client is not let in.
+    pub dropped_not_let_in: Cell<u64>,
     /// Datagrams dropped: cut short, or too long to be sent on.
     pub dropped_oversize: Cell<u64>,
     /// Datagrams dropped: a socket's buffer was full, or no socket could be had.

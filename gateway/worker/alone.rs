@@ -28,7 +28,7 @@ impl Worker {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
         let placement = Placement {
             places: vec![Place::Server { address, server: 0 }],
-            findings: Vec::new(),
+            ..Placement::default()
         };
         let snapshot = compile(
             &translation.model,

@@ -1,11 +1,13 @@
 //! Listeners of a worker: accepting, and what each address serves.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -19,6 +21,9 @@ use crate::worker::{Key, Opened, Socket, Transport, Worker};
 /// The pause after running out of files.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection is counted as whose client is in none of the Service's source ranges.
+const NOT_IN_SOURCE_RANGES: &str = "source_ranges";
+
 /// How long a listener that closes goes on taking what already waits in its queue.
 const LAST_ACCEPTS: Duration = Duration::from_millis(20);
 
@@ -28,9 +33,29 @@ pub struct Slot {
     /// The address.
     pub address: SocketAddr,
     serves: Cell<Option<Serves>>,
+    sources: RefCell<Option<Arc<[IpNet]>>>,
 }
 
 impl Slot {
+    fn new(key: &Key, serves: Serves, snapshot: &Snapshot) -> Self {
+        Self {
+            address: key.0,
+            serves: Cell::new(Some(serves)),
+            sources: RefCell::new(snapshot.sources.get(key).cloned()),
+        }
+    }
+
+    /// Whether the Service whose port this is lets the client in (`loadBalancerSourceRanges`).
+    pub fn lets_in(&self, client: IpAddr) -> bool {
+        match &*self.sources.borrow() {
+            None => true,
+            Some(sources) => {
+                let client = client.to_canonical();
+                sources.iter().any(|net| net.contains(&client))
+            }
+        }
+    }
+
     /// The HTTP server that serves a connection, which came through TLS or not; none once the
     /// listener, or what the connection asked for, was taken away.
     pub fn server(&self, snapshot: &Snapshot, tls: Option<&TlsConnection>) -> Option<ServerId> {
@@ -93,10 +118,8 @@ impl Slot {
 impl Slot {
     /// An address that nobody listens at.
     pub(super) fn unheard(address: SocketAddr, serves: Serves) -> Rc<Self> {
-        Rc::new(Self {
-            address,
-            serves: Cell::new(Some(serves)),
-        })
+        let key = (address, serves.transport());
+        Rc::new(Self::new(&key, serves, &Snapshot::default()))
     }
 }
 
@@ -119,6 +142,7 @@ impl Worker {
         slots.retain(|key, open| {
             let serves = wanted.get(key).copied();
             open.slot.serves.set(serves);
+            *open.slot.sources.borrow_mut() = snapshot.sources.get(key).cloned();
             match (&open.udp, serves) {
                 (_, None) => close_soon(open.task.abort_handle()),
                 (Some(udp), Some(_)) => udp.forget_lost_endpoints(),
@@ -133,7 +157,8 @@ impl Worker {
         if opened.is_empty() {
             return;
         }
-        let wanted = wanted(&self.view().snapshot);
+        let view = self.view();
+        let wanted = wanted(&view.snapshot);
         let mut slots = self.slots.borrow_mut();
         for Opened { address, socket } in opened {
             let transport = match socket {
@@ -147,10 +172,7 @@ impl Worker {
             // A slot that is there has connections that look into it.
             let slot = match slots.get(&key) {
                 Some(open) => Rc::clone(&open.slot),
-                None => Rc::new(Slot {
-                    address,
-                    serves: Cell::new(Some(serves)),
-                }),
+                None => Rc::new(Slot::new(&key, serves, &view.snapshot)),
             };
             match self.open(slot, socket) {
                 Ok(open) => {
@@ -259,8 +281,13 @@ impl Worker {
     }
 
     fn serve(self: &Rc<Self>, slot: &Rc<Slot>, stream: TcpStream, peer: SocketAddr) {
+        let slot = self.slot_in_force(slot, &stream);
+        if !slot.lets_in(peer.ip()) {
+            tracing::debug!(%peer, address = %slot.address, "connection refused: not in loadBalancerSourceRanges");
+            return self.with_metrics(|metrics| metrics.refused(NOT_IN_SOURCE_RANGES));
+        }
         let Some(admitted) = self.admit() else { return };
-        let (worker, slot) = (Rc::clone(self), self.slot_in_force(slot, &stream));
+        let worker = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let mut stream = stream;
             let serves = slot.serves.get();

@@ -33,6 +33,7 @@ struct Reported {
     busy: Cell<u64>,
     oversize: Cell<u64>,
     no_endpoint: Cell<u64>,
+    not_let_in: Cell<u64>,
 }
 
 impl std::fmt::Debug for UdpSlot {
@@ -79,6 +80,12 @@ impl UdpSlot {
     pub fn report(&self) {
         self.carrier.report();
         let (now, before) = (&self.counters, &self.reported);
+        let refused = now.dropped_not_let_in.get();
+        let news = refused - before.not_let_in.replace(refused);
+        if news > 0 {
+            self.worker
+                .with_metrics(|metrics| metrics.refused_times("source_ranges", news));
+        }
         for (limit, now, before) in [
             ("udp_max_flows", &now.flows_evicted, &before.evicted),
             ("udp_buffer", &now.dropped_busy, &before.busy),
@@ -128,6 +135,10 @@ struct Picker {
 }
 
 impl Endpoints for Picker {
+    fn lets_in(&self, client: SocketAddr) -> bool {
+        self.slot.lets_in(client.ip())
+    }
+
     fn pick(&self, _client: SocketAddr) -> Option<Box<dyn Picked>> {
         let view = self.worker.view();
         let cluster = self

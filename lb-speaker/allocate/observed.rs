@@ -108,6 +108,7 @@ mod tests {
             endpoint_nodes: BTreeSet::new(),
             ports: Vec::new(),
             cluster_ip: None,
+            sources: None,
             created: None,
         }
     }

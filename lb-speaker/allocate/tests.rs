@@ -28,6 +28,7 @@ fn service(name: &str, edit: impl FnOnce(&mut Service)) -> Service {
         }],
         endpoint_nodes: BTreeSet::new(),
         cluster_ip: None,
+        sources: None,
         created: None,
     };
     edit(&mut service);

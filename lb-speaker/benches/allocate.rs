@@ -27,6 +27,7 @@ fn service(number: u32) -> Service {
         }],
         endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
+        sources: None,
         created: None,
     }
 }

@@ -21,6 +21,7 @@ fn service(name: &str) -> Service {
         ports: Vec::new(),
         endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,
+        sources: None,
         created: None,
     }
 }

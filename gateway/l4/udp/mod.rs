@@ -52,6 +52,12 @@ impl Default for UdpSettings {
 
 /// Where flows go; the worker's choice.
 pub trait Endpoints {
+    /// Whether the client may send at all; else its datagrams are dropped.
+    fn lets_in(&self, client: SocketAddr) -> bool {
+        let _ = client;
+        true
+    }
+
     /// The endpoint for a new flow; none: its datagram is dropped.
     fn pick(&self, client: SocketAddr) -> Option<Box<dyn Picked>>;
 }
@@ -208,6 +214,9 @@ impl Carrier {
 
     /// Sends a client's datagram to its flow's endpoint.
     fn forward(self: &Rc<Self>, datagram: &[u8], path: &Path, now: Instant) {
+        if !self.endpoints.lets_in(path.client) {
+            return add(&self.counters.dropped_not_let_in, 1);
+        }
         // A refusal that waited in the socket is about an earlier datagram; this one was not
         // sent, and has one more try, with another endpoint.
         for _ in 0..2 {

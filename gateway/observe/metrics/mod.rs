@@ -198,7 +198,12 @@ impl WorkerMetrics {
     /// Counts a request that was refused before it was routed; the reason is a label's value, so
     /// take it from a fixed set (`bad_framing`, `head_too_large`, …).
     pub fn refused(&mut self, reason: &'static str) {
-        count(&mut self.totals.refused, reason, 1);
+        self.refused_times(reason, 1);
+    }
+
+    /// As [`refused`](Self::refused), several at once.
+    pub fn refused_times(&mut self, reason: &'static str, times: u64) {
+        count(&mut self.totals.refused, reason, times);
     }
 
     /// Counts that a limit bit; the name is that of its setting.

@@ -80,6 +80,7 @@ impl World {
             }],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,
+            sources: None,
             created,
             key: key.clone(),
         };

@@ -154,6 +154,56 @@ fn udp_and_tcp_are_carried_to_their_endpoints() {
     assert_eq!(back, b"through and back");
 }
 
+/// Kubernetes: `loadBalancerSourceRanges`. Nobody but gatehouse is there to keep to it.
+#[test]
+fn only_clients_of_the_source_ranges_are_let_in() {
+    let Some(story) = Story::new() else { return };
+    let gatehouse = story.start();
+    story.wait_for_page(&gatehouse);
+    let echoed = |wait: u64| {
+        story.client.enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0").expect("a UDP socket can be bound");
+            let wait = Some(Duration::from_millis(wait));
+            socket.set_read_timeout(wait).unwrap();
+            socket.send_to(b"there?", (ECHO, 7)).ok()?;
+            socket.recv(&mut [0; 16]).ok()
+        })
+    };
+    let page = "http://192.168.8.151/productpage";
+    let before = story.config.read("services.yaml");
+    let with = |ranges: &str| {
+        let spec = "spec:\n  type: LoadBalancer\n";
+        let guarded = format!("{spec}  loadBalancerSourceRanges: [{ranges}]\n");
+        story
+            .config
+            .write("services.yaml", &before.replace(spec, &guarded));
+    };
+    with("192.168.8.0/26, fd00::/8");
+    eventually("the client is kept out of the gateway", DEADLINE, || {
+        (!story.curl(page).status.success()).then_some(())
+    });
+    eventually("and out of what is carried", DEADLINE, || {
+        echoed(300).is_none().then_some(())
+    });
+    assert_eq!(echoed(300), None);
+    let metrics = story
+        .node
+        .exec(["curl", "-sS", "http://127.0.0.1:15020/stats/prometheus"]);
+    let metrics = metrics.ok();
+    assert!(metrics.contains("source_ranges"), "{metrics}");
+
+    with("192.168.8.100/32");
+    story.wait_for_client();
+    eventually("UDP too", DEADLINE, || echoed(300));
+
+    with("over-there");
+    eventually("a slip opens no door", DEADLINE, || {
+        (!story.curl(page).status.success()).then_some(())
+    });
+    let findings = gatehouse.api("/api/v1/findings").text();
+    assert!(findings.contains("GH0109"), "{findings}");
+}
+
 #[test]
 fn a_restart_keeps_every_address() {
     let Some(story) = Story::new() else { return };
