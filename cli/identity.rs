@@ -38,6 +38,7 @@ impl GatewayArgs {
         translate::Settings {
             labels: self.labels(),
             namespace: self.namespace.clone(),
+            service_namespaces: vec![self.namespace.clone()],
             root_namespace: self.namespace.clone(),
             ..translate::Settings::default()
         }

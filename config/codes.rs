@@ -174,6 +174,11 @@ codes! {
          other entries are in force; clients of none of them are refused, as with Kubernetes, \
          where the API server takes no such Service.",
         "Write networks such as 192.168.8.0/24, and one address as 192.168.8.7/32.";
+    OTHER_GATEWAY = "GH0110", "Another namespace's gateway",
+        "A Service of the cluster selects the labels that this gateway has, but stands in another \
+         namespace, where Kubernetes finds other Pods. It keeps leading to those.",
+        "Nothing, if another gateway runs there. If it is meant for this one, name its namespace in \
+         --namespace.";
     OLD_ANNOTATION = "GH0105", "Annotation deprecated or not known",
         "MetalLB's annotations begin with metallb.io/; the older prefix metallb.universe.tf/ is \
          honoured but deprecated.",

@@ -8,7 +8,7 @@ use crate::codes;
 use crate::finding::Level;
 use crate::labels::Labels;
 use crate::model::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
-use crate::resources::{Metadata, Object, Resources};
+use crate::resources::{Metadata, Object, Origin, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::labels;
@@ -79,7 +79,7 @@ fn service(
             Some("Local") => TrafficPolicy::Local,
             _ => TrafficPolicy::Cluster,
         },
-        is_gateway: !selector.is_empty() && labels::is_subset(&selector, &settings.labels),
+        is_gateway: selects_gateway(object, &selector, settings, report),
         selector: labels::display(&selector),
         ports: ports(object, spec, registry, report),
         endpoint_nodes: registry.endpoint_nodes(&meta.key),
@@ -87,6 +87,39 @@ fn service(
         cluster_ip: spec.cluster_ip.clone(),
         created: meta.created,
     })
+}
+
+/// Whether a Service selects this gateway. One of another namespace of the cluster does not, however
+/// its selector reads: it is another gateway's, and its address is not taken over.
+fn selects_gateway(
+    object: &Object<core::Service>,
+    selector: &Labels,
+    settings: &Settings,
+    report: &mut ObjectReport<'_>,
+) -> bool {
+    if selector.is_empty() || !labels::is_subset(selector, &settings.labels) {
+        return false;
+    }
+    let namespace = &object.meta.key.namespace;
+    let is_api = matches!(object.origin, Origin::Api { .. });
+    let is_ours = !is_api || settings.service_namespaces.contains(namespace);
+    if !is_ours {
+        report.add(
+            codes::OTHER_GATEWAY,
+            Level::Info,
+            &FieldPath::root("spec").field("selector"),
+            format!(
+                "it has the labels of this gateway, but a selector matches Pods of its own \
+                 namespace only, so it leads to those of `{namespace}` and not to this gateway, \
+                 whose Services are those of {}.",
+                settings.service_namespaces.join(" and ")
+            ),
+            format!(
+                "If it is this gateway's Service, start gatehouse with --namespace={namespace}."
+            ),
+        );
+    }
+    is_ours
 }
 
 fn ports(

@@ -65,6 +65,10 @@ pub struct Settings {
     pub labels: Labels,
     /// The namespace that it belongs to.
     pub namespace: String,
+    /// The namespaces whose Services of a cluster may select it: there a selector matches Pods of the
+    /// Service's own namespace alone. Files say nothing of where the gateway runs, so that any
+    /// Service of theirs may.
+    pub service_namespaces: Vec<String>,
     /// The namespace whose DestinationRules are for everyone (Istio: `rootNamespace`).
     pub root_namespace: String,
     /// The end of a Service's full name: `name.namespace.svc.<this>`.
@@ -104,6 +108,7 @@ impl Default for Settings {
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
             namespace: "istio-system".to_owned(),
+            service_namespaces: vec!["istio-system".to_owned()],
             root_namespace: "istio-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             node: String::new(),

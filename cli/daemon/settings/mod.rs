@@ -201,6 +201,18 @@ impl Settings {
             filter: None,
         }])
     }
+
+    /// The namespaces of a cluster whose Services may select this gateway: its Pod's, where
+    /// Kubernetes' own selectors find it, and the gateway's, whose place `run` takes. To a `gateway`
+    /// in a Pod others lead, and they know its Pod alone.
+    pub fn service_namespaces(&self) -> Vec<String> {
+        let pod = self.pod.as_ref().map(|pod| pod.namespace.clone());
+        let gateway =
+            Some(self.namespace.clone()).filter(|_| self.role != Role::Gateway || pod.is_none());
+        let mut namespaces: Vec<String> = gateway.into_iter().chain(pod).collect();
+        namespaces.dedup();
+        namespaces
+    }
 }
 
 impl From<RunArgs> for Settings {

@@ -4,6 +4,7 @@ mod cors_policies;
 mod delegates;
 mod destinations;
 mod faults;
+mod gateway_services;
 mod gateways;
 mod hosts;
 mod incremental;
