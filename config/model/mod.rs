@@ -65,7 +65,7 @@ pub use server::{
     ChainContent, FilterChain, Server, ServerContent, ServerOrigin, TcpDestination, TcpRoute,
     VirtualHost, socket_stand_in,
 };
-pub use service::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
+pub use service::{AddressFamilies, AddressRequest, GatewayService, Port, Service, TrafficPolicy};
 pub use tls::{
     Authorities, Certificate, ClientCertificates, ClientSni, ClientTls, ServerTls, TlsFact,
     TlsParameters, TlsVersion, UpstreamTls, Verification,
@@ -81,6 +81,9 @@ pub struct Model {
     /// Services of type LoadBalancer, in the order in which they are allocated
     /// (oldest first, then namespace and name).
     pub services: Arc<Vec<Service>>,
+    /// Services of other types and classes that select the gateway: a ClusterIP or a NodePort leads
+    /// to it as well.
+    pub gateway_services: Vec<GatewayService>,
     /// Address pools, sorted by name; they do not overlap.
     pub pools: Vec<Pool>,
     /// Pools that exist, of which no version is in force, sorted by name; none is among `pools`.

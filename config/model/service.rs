@@ -43,6 +43,17 @@ pub struct Service {
     pub created: Option<i64>,
 }
 
+/// A Service that selects this gateway and gets no address from us: others lead to its endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayService {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// Its ports; names and numbers are unique per protocol.
+    pub ports: Vec<Port>,
+    /// `metadata.creationTimestamp`, seconds since 1970.
+    pub created: Option<i64>,
+}
+
 /// A Service's port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {

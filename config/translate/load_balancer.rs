@@ -7,7 +7,7 @@ use crate::api::core;
 use crate::codes;
 use crate::finding::Level;
 use crate::labels::Labels;
-use crate::model::{AddressFamilies, AddressRequest, Port, Service, TrafficPolicy};
+use crate::model::{AddressFamilies, AddressRequest, GatewayService, Port, Service, TrafficPolicy};
 use crate::resources::{Metadata, Object, Origin, Resources};
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
@@ -36,6 +36,45 @@ pub(crate) fn services(
     services
 }
 
+/// The other Services that select the gateway, oldest first: of another type, or for another load
+/// balancer. What is wrong with their ports is theirs.
+pub(crate) fn gateway_services(
+    resources: &Resources,
+    registry: &Registry<'_>,
+    settings: &Settings,
+) -> Vec<GatewayService> {
+    let mut report = Report::default();
+    let of = |object: &Object<core::Service>| {
+        let spec = object.body.spec.as_ref()?;
+        let type_ = spec.type_.as_deref();
+        if type_ == Some("ExternalName")
+            || (type_ == Some("LoadBalancer") && is_ours(spec, settings))
+        {
+            return None;
+        }
+        let selector = spec.selector.as_ref()?;
+        let mut report = report.on("Service", &object.meta.key);
+        selects_gateway(object, selector, settings, &mut report).then(|| GatewayService {
+            key: object.meta.key.clone(),
+            ports: ports(object, spec, registry, &mut report),
+            created: object.meta.created,
+        })
+    };
+    let mut services: Vec<_> = resources
+        .services
+        .values()
+        .map(|object| &**object)
+        .filter_map(of)
+        .collect();
+    services.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+    services
+}
+
+/// Whether a LoadBalancer Service is of the class that is served here (MetalLB's `--lb-class`).
+fn is_ours(spec: &core::ServiceSpec, settings: &Settings) -> bool {
+    spec.load_balancer_class == settings.load_balancer_class
+}
+
 fn service(
     object: &Object<core::Service>,
     resources: &Resources,
@@ -51,15 +90,31 @@ fn service(
     let mut report = report.on("Service", &meta.key);
     let report = &mut report;
     let path = FieldPath::root("spec");
-    if let Some(class) = &spec.load_balancer_class {
+    if !is_ours(spec, settings) {
+        let (message, hint) = match (&spec.load_balancer_class, &settings.load_balancer_class) {
+            (Some(class), _) => (
+                format!(
+                    "the class `{class}` asks for another load balancer, so it gets no address here."
+                ),
+                format!(
+                    "If gatehouse shall serve it, remove loadBalancerClass, or start gatehouse with --lb-class={class}."
+                ),
+            ),
+            (None, ours) => (
+                "it names no class, and gatehouse serves one only, so it gets no address here."
+                    .to_owned(),
+                format!(
+                    "If gatehouse shall serve it, write `loadBalancerClass: {}`; a Service gets its class when it becomes a LoadBalancer.",
+                    ours.as_deref().unwrap_or_default()
+                ),
+            ),
+        };
         report.add(
             codes::OTHER_CLASS,
             Level::Info,
             &path.field("loadBalancerClass"),
-            format!(
-                "the class `{class}` asks for another load balancer, so it gets no address here."
-            ),
-            "Remove loadBalancerClass if gatehouse shall serve it.",
+            message,
+            hint,
         );
         return None;
     }

@@ -69,6 +69,8 @@ pub struct Settings {
     /// Service's own namespace alone. Files say nothing of where the gateway runs, so that any
     /// Service of theirs may.
     pub service_namespaces: Vec<String>,
+    /// The `loadBalancerClass` of the Services that are served; none: those without one.
+    pub load_balancer_class: Option<String>,
     /// The namespace whose DestinationRules are for everyone (Istio: `rootNamespace`).
     pub root_namespace: String,
     /// The end of a Service's full name: `name.namespace.svc.<this>`.
@@ -109,6 +111,7 @@ impl Default for Settings {
                 .collect(),
             namespace: "istio-system".to_owned(),
             service_namespaces: vec!["istio-system".to_owned()],
+            load_balancer_class: None,
             root_namespace: "istio-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             node: String::new(),
@@ -225,6 +228,7 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         servers,
         clusters,
         services: load_balancer::services(resources, &registry, settings, &mut report).into(),
+        gateway_services: load_balancer::gateway_services(resources, &registry, settings),
         advertisements: advertisement::advertisements(
             resources,
             &pools,

@@ -37,10 +37,16 @@ pub fn place_behind_services(model: &Model, listen: &[IpAddr], leads: bool) -> P
 }
 
 fn target_port(model: &Model, server: &Server) -> u16 {
-    let gateways = model.services.iter().filter(|service| service.is_gateway);
-    let mut ports = gateways.flat_map(|service| &service.ports);
-    let port =
-        ports.find(|port| port.protocol == TransportProtocol::Tcp && port.port == server.port);
+    let own = model.services.iter().filter(|service| service.is_gateway);
+    let own = own.map(|service| (service.created, &service.key, &service.ports));
+    let others = model.gateway_services.iter();
+    let others = others.map(|service| (service.created, &service.key, &service.ports));
+    let with_port = own.chain(others).filter_map(|(created, key, ports)| {
+        let leads_here =
+            |port: &&Port| port.protocol == TransportProtocol::Tcp && port.port == server.port;
+        Some(((created, key), ports.iter().find(leads_here)?))
+    });
+    let port = with_port.min_by_key(|(age, _)| *age).map(|(_, port)| port);
     // A target port that is a name is a number at the endpoints: this gateway is one of them.
     let at_endpoint = |port: &Port| port.endpoints.first()?.address.inet();
     port.and_then(|port| port.target_port.or_else(|| Some(at_endpoint(port)?.port())))
@@ -52,8 +58,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use gatehouse_config::model::{
-        AddressRequest, Endpoint, ServerContent, ServerOrigin, Service, TrafficPolicy,
-        WorkloadLabels,
+        AddressRequest, Endpoint, GatewayService, ServerContent, ServerOrigin, Service,
+        TrafficPolicy, WorkloadLabels,
     };
     use gatehouse_config::resources::ObjectKey;
 
@@ -137,5 +143,27 @@ mod tests {
         };
         assert_eq!(ports(true), [8080, 443, 15443, 9000]);
         assert_eq!(ports(false), [80, 443, 8443, 9000]);
+    }
+
+    /// Istio asks among all Services that select the workload, the oldest one first.
+    #[test]
+    fn a_service_of_any_type_leads_to_its_target_port() {
+        let service = |name: &str, created: i64, ports: Vec<Port>| GatewayService {
+            key: ObjectKey::new("istio-system", name),
+            ports,
+            created: Some(created),
+        };
+        let model = Model {
+            servers: vec![server(80), server(443), server(8443)],
+            gateway_services: vec![
+                service("new", 2, vec![port(80, Some(9080)), port(443, Some(9443))]),
+                service("old", 1, vec![port(80, Some(8080))]),
+            ],
+            ..Model::default()
+        };
+        let placement = place_behind_services(&model, &["10.0.0.1".parse().unwrap()], true);
+        let places = placement.places.iter();
+        let ports: Vec<u16> = places.map(|place| place.address().port()).collect();
+        assert_eq!(ports, [8080, 9443, 8443]);
     }
 }

@@ -111,7 +111,7 @@ pub fn place(
                 .get(&service.key)
                 .map(Vec::as_slice)
                 .unwrap_or_default();
-            for port in ports_leading_to(service, server, &model.servers) {
+            for port in ports_leading_to(&service.ports, server, &model.servers) {
                 led_to = true;
                 for ip in given {
                     wanted = true;
@@ -120,12 +120,12 @@ pub fn place(
                 if given.is_empty() {
                     builder.pending(service, server);
                 }
-                let endpoints = port.endpoints.iter();
-                for endpoint in endpoints.filter_map(|endpoint| endpoint.address.inet()) {
-                    if host.endpoints.contains(&endpoint.ip()) {
-                        builder.server(endpoint, index);
-                    }
-                }
+                builder.endpoints(port, host, index);
+            }
+        }
+        for service in &model.gateway_services {
+            for port in ports_leading_to(&service.ports, server, &model.servers) {
+                builder.endpoints(port, host, index);
             }
         }
         if !led_to && !gateways.is_empty() {
@@ -161,14 +161,9 @@ pub fn place(
 
 /// The Service's ports at which a server is served: the number itself, or else those whose target
 /// port is the server's, unless that port's own number is another server's.
-fn ports_leading_to<'s>(
-    service: &'s Service,
-    server: &Server,
-    servers: &[Server],
-) -> Vec<&'s Port> {
+fn ports_leading_to<'s>(ports: &'s [Port], server: &Server, servers: &[Server]) -> Vec<&'s Port> {
     let tcp = || {
-        service
-            .ports
+        ports
             .iter()
             .filter(|port| port.protocol == TransportProtocol::Tcp)
     };
@@ -190,6 +185,16 @@ pub(super) struct Builder {
 impl Builder {
     pub(super) fn server(&mut self, address: SocketAddr, server: u32) {
         self.add(Place::Server { address, server });
+    }
+
+    /// A server at the endpoints of a port that are this host.
+    fn endpoints(&mut self, port: &Port, host: Host<'_>, server: u32) {
+        let endpoints = port.endpoints.iter();
+        for endpoint in endpoints.filter_map(|endpoint| endpoint.address.inet()) {
+            if host.endpoints.contains(&endpoint.ip()) {
+                self.server(endpoint, server);
+            }
+        }
     }
 
     fn add(&mut self, place: Place) {

@@ -43,9 +43,10 @@ impl Control {
 /// The endpoints of the gateway's Services that are this host.
 fn own_endpoints(model: &Model) -> Vec<IpAddr> {
     let gateways = model.services.iter().filter(|service| service.is_gateway);
-    let endpoints = gateways
-        .flat_map(|service| &service.ports)
-        .flat_map(|port| &port.endpoints);
+    let own = gateways.flat_map(|service| &service.ports);
+    let others = model.gateway_services.iter();
+    let ports = own.chain(others.flat_map(|service| &service.ports));
+    let endpoints = ports.flat_map(|port| &port.endpoints);
     let all: BTreeSet<IpAddr> = endpoints
         .filter_map(|endpoint| Some(endpoint.address.inet()?.ip()))
         .collect();

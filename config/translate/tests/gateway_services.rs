@@ -70,3 +70,60 @@ fn a_file_may_have_the_gateways_service_anywhere() {
     assert!(is_gateway(&translation));
     assert_eq!(told(&translation), Vec::<String>::new());
 }
+
+/// Istio: among the Services that select the workload, of whatever type.
+#[test]
+fn other_services_lead_to_the_gateway_too() {
+    let class = "type: LoadBalancer\n  loadBalancerClass: other";
+    for (type_, leads) in [
+        ("type: ClusterIP", true),
+        ("type: NodePort", true),
+        (class, true),
+        ("type: LoadBalancer", false),
+        ("type: ExternalName", false),
+    ] {
+        let yaml = SERVICE.replace("NAMESPACE", "istio-system");
+        let yaml = yaml.replace("type: LoadBalancer", type_);
+        let model = translate(&in_cluster(&yaml), &Settings::default()).model;
+        let ports = model.gateway_services.iter().flat_map(|one| &one.ports);
+        let targets: Vec<_> = ports.map(|port| port.target_port).collect();
+        let expected = if leads { vec![Some(8080)] } else { vec![] };
+        assert_eq!(targets, expected, "{type_}");
+    }
+    let elsewhere = SERVICE.replace("NAMESPACE", "tenant");
+    let elsewhere = elsewhere.replace("type: LoadBalancer", "type: NodePort");
+    let model = translate(&in_cluster(&elsewhere), &Settings::default()).model;
+    assert_eq!(model.gateway_services, []);
+}
+
+/// MetalLB's `--lb-class`: without it Services without a class, with it those of that class alone.
+#[test]
+fn services_of_one_class_are_served() {
+    let class = |written: &str, ours: Option<&str>| {
+        let yaml = SERVICE.replace("NAMESPACE", "istio-system");
+        let yaml = yaml.replace(
+            "type: LoadBalancer",
+            &format!("type: LoadBalancer{written}"),
+        );
+        let settings = Settings {
+            load_balancer_class: ours.map(str::to_owned),
+            ..Settings::default()
+        };
+        let translation = translate(&in_cluster(&yaml), &settings);
+        let told = findings(&translation).into_iter();
+        let told: Vec<_> = told.filter(|text| text.starts_with("GH0103")).collect();
+        assert_eq!(
+            told.is_empty(),
+            !translation.model.services.is_empty(),
+            "{told:?}"
+        );
+        told.is_empty()
+    };
+    let (mine, other) = (
+        "\n  loadBalancerClass: mine",
+        "\n  loadBalancerClass: other",
+    );
+    assert!(class("", None) && !class(mine, None));
+    assert!(class(mine, Some("mine")));
+    assert!(!class(other, Some("mine")) && !class("", Some("mine")));
+}
