@@ -17,10 +17,28 @@ pub struct GatewayArgs {
     /// The namespace that the gateway belongs to
     #[arg(long, value_name = "NS", default_value = "istio-system")]
     pub namespace: String,
+    #[command(flatten)]
+    pub class: ClassArgs,
+}
+
+/// Whose Services are served.
+#[derive(Args, Clone, Debug)]
+pub struct ClassArgs {
+    /// The loadBalancerClass of the Services that get an address, as MetalLB's flag of this name
+    /// [default: those without a class]
+    #[arg(long, value_name = "NAME")]
+    pub lb_class: Option<String>,
 }
 
 /// What Istio's own ingress gateway has.
 const LABELS: [(&str, &str); 2] = [("istio", "ingressgateway"), ("app", "istio-ingressgateway")];
+
+impl ClassArgs {
+    /// The class; an empty one is none, as with MetalLB.
+    pub fn class(&self) -> Option<String> {
+        self.lb_class.clone().filter(|class| !class.is_empty())
+    }
+}
 
 impl GatewayArgs {
     /// The labels, where no Pod adds to them.
@@ -38,6 +56,7 @@ impl GatewayArgs {
         translate::Settings {
             labels: self.labels(),
             namespace: self.namespace.clone(),
+            load_balancer_class: self.class.class(),
             service_namespaces: vec![self.namespace.clone()],
             root_namespace: self.namespace.clone(),
             ..translate::Settings::default()

@@ -179,6 +179,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         labels_are_given: true,
         pod: None,
         namespace: "istio-system".to_owned(),
+        load_balancer_class: None,
         listen: demo.listen(),
         workers: daemon::settings::cpus(),
         access_log: None,

@@ -50,7 +50,7 @@ pub(super) const FIELDS: &[(&str, &str, Support)] = &[
     (
         "spec.loadBalancerClass",
         "A Service with one is left to the load balancer of that class",
-        Supported,
+        Note("`--lb-class` names the one to serve, and then Services without it are left alone"),
     ),
     (
         "spec.loadBalancerIP",

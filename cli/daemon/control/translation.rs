@@ -63,6 +63,7 @@ impl Control {
         Settings {
             labels: labels(&self.settings, resources),
             namespace: self.settings.namespace.clone(),
+            load_balancer_class: self.settings.load_balancer_class.clone(),
             service_namespaces: self.settings.service_namespaces(),
             root_namespace: self.settings.namespace.clone(),
             node: self.settings.node.clone(),

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::{Address, Misdirected, ReasonHeader};
 use crate::daemon::PeerArgs;
-use crate::identity::GatewayArgs;
+use crate::identity::{ClassArgs, GatewayArgs};
 
 /// Where the state is kept if nothing else is said.
 const STATE: &str = "/var/lib/gatehouse";
@@ -32,6 +32,8 @@ pub struct RunArgs {
 pub struct SpeakerArgs {
     #[command(flatten)]
     pub source: SourceArgs,
+    #[command(flatten)]
+    pub class: ClassArgs,
     #[command(flatten)]
     pub announcing: AnnouncingArgs,
     #[command(flatten)]

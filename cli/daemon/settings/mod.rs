@@ -142,6 +142,8 @@ pub struct Settings {
     pub pod: Option<ObjectKey>,
     /// The gateway's namespace.
     pub namespace: String,
+    /// The `loadBalancerClass` of the Services that are served; none: those without one.
+    pub load_balancer_class: Option<String>,
     /// The host's own addresses to listen at.
     pub listen: Vec<IpAddr>,
     /// Worker threads.
@@ -231,10 +233,16 @@ impl From<SpeakerArgs> for Settings {
     fn from(args: SpeakerArgs) -> Self {
         let SpeakerArgs {
             source,
+            class,
             announcing,
             admin,
         } = args;
-        Self::new(Role::Speaker, source, announcing, admin, none_given())
+        let serving: ServingArgs = none_given();
+        let settings = Self::new(Role::Speaker, source, announcing, admin, serving);
+        Self {
+            load_balancer_class: class.class(),
+            ..settings
+        }
     }
 }
 
@@ -327,6 +335,7 @@ impl Settings {
             },
             labels_are_given: gateway.labels.is_some(),
             pod: own_pod().filter(|_| role != Role::Speaker),
+            load_balancer_class: gateway.class.class(),
             namespace: gateway.namespace,
             listen: if listen.is_empty() {
                 every_address()
