@@ -180,6 +180,7 @@ fn run_demo(args: &demo::DemoArgs) -> Result<(), Failure> {
         pod: None,
         namespace: "istio-system".to_owned(),
         load_balancer_class: None,
+        carry_services: daemon::settings::CarryServices::default(),
         listen: demo.listen(),
         workers: daemon::settings::cpus(),
         access_log: None,

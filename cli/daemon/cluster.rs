@@ -260,7 +260,7 @@ pub(super) fn said(seen: &SeenService) -> Allocation {
 }
 
 /// Whether the version of a Service that is in force is the cluster's.
-fn is_api(resources: &Resources, key: &ObjectKey) -> bool {
+pub(super) fn is_api(resources: &Resources, key: &ObjectKey) -> bool {
     let service = resources.services.get(key);
     service.is_some_and(|service| matches!(service.origin, Origin::Api { .. }))
 }

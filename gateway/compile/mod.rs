@@ -26,7 +26,7 @@ use crate::tls::{self, Chain, Ends, TlsPort};
 use crate::upstream::{CircuitBreaker, Outliers, Selection};
 
 pub use behind::place_behind_services;
-pub use placement::{Host, Place, Placement, place};
+pub use placement::{Host, Led, Place, Placement, place};
 pub use route_lists::RouteLists;
 
 /// Builds the tables of one generation.

@@ -66,6 +66,9 @@ pub struct Placement {
     pub places: Vec<Place>,
     /// Who may connect there, where a Service says so (`loadBalancerSourceRanges`).
     pub sources: HashMap<(SocketAddr, TransportProtocol), Arc<[IpNet]>>,
+    /// Places that somebody else (kube-proxy) serves where it runs: who has such a port already is
+    /// not asked for it.
+    pub optional: BTreeSet<(SocketAddr, TransportProtocol)>,
     /// Servers that listen nowhere, and why.
     pub findings: Vec<Finding>,
 }
@@ -82,6 +85,21 @@ pub struct Host<'a> {
     /// one of them is an endpoint of a Service that selects the gateway, its servers are served
     /// there, at the endpoint's port.
     pub endpoints: &'a [IpAddr],
+    /// Services that somebody else (kube-proxy) carries where it runs.
+    pub led: Led<'a>,
+}
+
+/// What becomes here of Services that somebody else (kube-proxy) carries where it runs: the kernel's
+/// rules take the packets then, and no socket sees them.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Led<'a> {
+    /// There are none.
+    #[default]
+    None,
+    /// These are carried all the same, for a cluster without one, but where the port is free.
+    WherePortsAreFree(&'a BTreeSet<ObjectKey>),
+    /// These are left alone.
+    LeftAlone(&'a BTreeSet<ObjectKey>),
 }
 
 /// Decides where is listened. `addresses` holds the given addresses of each Service.
@@ -146,13 +164,24 @@ pub fn place(
         if service.is_gateway {
             continue;
         }
+        let optional = match host.led {
+            Led::None => false,
+            Led::WherePortsAreFree(led) => led.contains(&service.key),
+            Led::LeftAlone(led) if led.contains(&service.key) => continue,
+            Led::LeftAlone(_) => false,
+        };
         for ip in addresses.get(&service.key).into_iter().flatten() {
             for port in &service.ports {
-                builder.add(Place::Service {
-                    address: SocketAddr::new(*ip, port.port),
+                let address = SocketAddr::new(*ip, port.port);
+                let is_new = builder.add(Place::Service {
+                    address,
                     service: index,
                     port: (port.protocol, port.port),
                 });
+                if is_new && optional {
+                    let optional = &mut builder.placement.optional;
+                    optional.insert((address, port.protocol));
+                }
             }
         }
     }
@@ -197,12 +226,14 @@ impl Builder {
         }
     }
 
-    fn add(&mut self, place: Place) {
+    fn add(&mut self, place: Place) -> bool {
         // The first wins; Services that share an address have no port in common, and servers are
         // merged per port, so that a second one is the same.
-        if self.taken.insert((place.address(), place.transport())) {
+        let is_new = self.taken.insert((place.address(), place.transport()));
+        if is_new {
             self.placement.places.push(place);
         }
+        is_new
     }
 
     /// Whatever listens at the ports of a Service with source ranges asks who connects.
@@ -318,7 +349,7 @@ mod tests {
             let host = Host {
                 listen: &listen,
                 holds_addresses: true,
-                endpoints: &[],
+                ..Host::default()
             };
             super::place(&model, &BTreeMap::new(), host)
         };

@@ -39,6 +39,10 @@ pub struct Gateway {
     closing: BTreeMap<Key, Instant>,
     /// Wanted, and lost by one worker at least; others may still have it.
     lost: BTreeSet<Key>,
+    /// Wanted where its port is free, which somebody else has: not asked for again while it is wanted.
+    left: BTreeMap<Key, Finding>,
+    /// Somebody else serves these where it runs.
+    optional: BTreeSet<Key>,
     /// What the workers lose.
     reports: mpsc::UnboundedReceiver<Key>,
 }
@@ -82,6 +86,8 @@ impl Gateway {
             open: BTreeSet::new(),
             closing: BTreeMap::new(),
             lost: BTreeSet::new(),
+            left: BTreeMap::new(),
+            optional: BTreeSet::new(),
             reports,
         })
     }
@@ -97,6 +103,8 @@ impl Gateway {
             &self.snapshot,
         );
         self.snapshot = Arc::new(snapshot);
+        self.optional.clone_from(&placement.optional);
+        self.left.retain(|key, _| placement.optional.contains(key));
         self.note_lost();
         let wanted: BTreeSet<Key> = self.snapshot.listeners.iter().map(key).collect();
         self.lost.retain(|key| wanted.contains(key));
@@ -153,6 +161,10 @@ impl Gateway {
             if self.open.contains(&key) {
                 continue;
             }
+            if let Some(left) = self.left.get(&key) {
+                findings.push(left.clone());
+                continue;
+            }
             let mut own = self
                 .open
                 .iter()
@@ -174,6 +186,11 @@ impl Gateway {
                             socket,
                         });
                     }
+                }
+                Err(ListenError::InUse { owner, .. }) if self.optional.contains(&key) => {
+                    let finding = left_alone(key, &owner);
+                    findings.push(finding.clone());
+                    self.left.insert(key, finding);
                 }
                 Err(error) => findings.push(not_listening(key, &error)),
             }
@@ -366,11 +383,38 @@ fn open_socket(
     Ok(bound.into_iter().map(Socket::Tcp).collect())
 }
 
-fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> Finding {
-    let transport = match key.1 {
+/// A port of a Service that kube-proxy carries, and that another program has on this host. It is not
+/// asked for again: while that program (sshd, say) starts anew it could not have it back.
+fn left_alone(key: Key, owner: &str) -> Finding {
+    let (address, transport) = key;
+    let transport = transport_name(transport);
+    Finding {
+        code: codes::NOT_LISTENING,
+        level: Level::Info,
+        object: None,
+        field: String::new(),
+        position: None,
+        message: format!(
+            "{address} ({transport}) is left to kube-proxy, since {owner} listens at this port here: \
+             kube-proxy, or what the cluster has in its place, carries the Service before any program \
+             sees a packet. In a cluster without one the Service is not carried by this node."
+        ),
+        hint:
+            "With --carry-services=never gatehouse opens no port of such Services. It is looked at \
+               again when the Service has another address or port."
+                .to_owned(),
+    }
+}
+
+fn transport_name(transport: TransportProtocol) -> &'static str {
+    match transport {
         TransportProtocol::Tcp => "TCP",
         TransportProtocol::Udp => "UDP",
-    };
+    }
+}
+
+fn not_listening(key: (SocketAddr, TransportProtocol), error: &ListenError) -> Finding {
+    let transport = transport_name(key.1);
     let place = match error {
         ListenError::Socket { socket, .. } => format!("unix://{socket}"),
         _ => format!("{} ({transport})", key.0),

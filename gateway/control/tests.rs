@@ -5,7 +5,7 @@ use gatehouse_config::model::{Endpoint, Port, Server, ServerContent, Service, Wo
 use gatehouse_config::resources::ObjectKey;
 
 use super::*;
-use crate::compile::Place;
+use crate::compile::{Host, Led, Place, place};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -357,6 +357,50 @@ fn clients_out_of_the_source_ranges_get_nothing() {
             totals.map(|one| one.opened).sum::<u64>() >= 2
         },
     );
+}
+
+/// kube-proxy carries it where it runs: whoever has the port keeps it, after a new start as well.
+#[test]
+fn a_port_that_kube_proxy_serves_is_taken_from_nobody() {
+    let has_it = udp();
+    let address = has_it.local_addr().unwrap();
+    let service = udp_service("led", address.port(), &[]);
+    let led = [service.key.clone()].into();
+    let given = [(service.key.clone(), vec![address.ip()])].into();
+    let model = Model {
+        services: Arc::new(vec![service]),
+        ..Model::default()
+    };
+    let placed = |led| {
+        let host = Host {
+            led,
+            ..Host::default()
+        };
+        place(&model, &given, host)
+    };
+    assert_eq!(placed(Led::LeftAlone(&led)).places, []);
+    let mut gateway = gateway(1);
+    let findings = gateway.apply(&model, &placed(Led::None));
+    assert_eq!(findings[0].level, Level::Error, "{findings:?}");
+    let placement = placed(Led::WherePortsAreFree(&led));
+    let findings = gateway.apply(&model, &placement);
+    assert_eq!(findings[0].level, Level::Info, "{findings:?}");
+    assert!(findings[0].message.contains("kube-proxy"), "{findings:?}");
+    drop(has_it);
+    for _ in 0..2 {
+        assert_eq!(gateway.retry(), findings);
+        assert_eq!(gateway.apply(&model, &placement), findings);
+    }
+    assert!(UdpSocket::bind(address).is_ok(), "it has its port again");
+
+    // It is another one's business now.
+    assert!(
+        gateway
+            .apply(&Model::default(), &Placement::default())
+            .is_empty()
+    );
+    assert!(gateway.apply(&model, &placement).is_empty());
+    assert_eq!(gateway.listeners().count(), 1);
 }
 
 fn udp() -> UdpSocket {

@@ -4,16 +4,23 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 
 use gatehouse_config::model::Model;
-use gatehouse_gateway::compile::{Host, Placement, place, place_behind_services};
+use gatehouse_config::resources::{ObjectKey, Resources};
+use gatehouse_gateway::compile::{Host, Led, Placement, place, place_behind_services};
 use gatehouse_lb_speaker::Outcome;
 
 use super::Control;
+use crate::daemon::cluster::is_api;
 use crate::daemon::rows;
-use crate::daemon::settings::Role;
+use crate::daemon::settings::{CarryServices, Role};
 
 impl Control {
     /// Where is listened.
-    pub(super) fn place(&self, model: &Model, outcome: &Outcome) -> Placement {
+    pub(super) fn place(
+        &self,
+        model: &Model,
+        resources: &Resources,
+        outcome: &Outcome,
+    ) -> Placement {
         match self.settings.role {
             Role::Speaker => Placement::default(),
             Role::Gateway => {
@@ -24,10 +31,19 @@ impl Control {
                     true => own_endpoints(model),
                     false => Vec::new(),
                 };
+                let services = model.services.iter().map(|service| &service.key);
+                let led: BTreeSet<ObjectKey> = services
+                    .filter(|key| is_api(resources, key))
+                    .cloned()
+                    .collect();
                 let host = Host {
                     listen: &self.settings.listen,
                     holds_addresses: self.capabilities.can_announce(),
                     endpoints: &endpoints,
+                    led: match self.settings.carry_services {
+                        CarryServices::Auto => Led::WherePortsAreFree(&led),
+                        CarryServices::Never => Led::LeftAlone(&led),
+                    },
                 };
                 place(model, &rows::held(outcome), host)
             }

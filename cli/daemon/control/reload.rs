@@ -129,7 +129,7 @@ impl Control {
             speaker.update(kept(&self.in_force.plan.announcements, &plan.announcements));
         }
         let (placement, listening) = if is_new || moved {
-            let placement = self.place(&model, &outcome);
+            let placement = self.place(&model, &resources, &outcome);
             let listening = match self.settings.role {
                 Role::Speaker => Vec::new(),
                 Role::All | Role::Gateway => self.gateway.apply(&model, &placement),

@@ -7,7 +7,7 @@ use clap::{Args, Command};
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::{Address, Misdirected, ReasonHeader};
+use super::{Address, CarryServices, Misdirected, ReasonHeader};
 use crate::daemon::PeerArgs;
 use crate::identity::{ClassArgs, GatewayArgs};
 
@@ -25,6 +25,10 @@ pub struct RunArgs {
     pub admin: AdminArgs,
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// Whether a cluster's Services that are not the gateway's are carried, where kube-proxy does
+    /// not
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = CarryServices::Auto, requires = "kube")]
+    pub carry_services: CarryServices,
 }
 
 /// The flags of `gatehouse speaker`.

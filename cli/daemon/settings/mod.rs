@@ -44,6 +44,16 @@ pub enum Misdirected {
     Routed,
 }
 
+/// What becomes of a cluster's Services that are not the gateway's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum CarryServices {
+    /// Their ports are opened where they are free; where kube-proxy runs it is faster than that
+    #[default]
+    Auto,
+    /// Their ports stay closed: kube-proxy, or what the cluster has in its place, carries them
+    Never,
+}
+
 /// A socket address, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub Option<SocketAddr>);
@@ -144,6 +154,8 @@ pub struct Settings {
     pub namespace: String,
     /// The `loadBalancerClass` of the Services that are served; none: those without one.
     pub load_balancer_class: Option<String>,
+    /// What becomes of a cluster's Services that are not the gateway's.
+    pub carry_services: CarryServices,
     /// The host's own addresses to listen at.
     pub listen: Vec<IpAddr>,
     /// Worker threads.
@@ -224,8 +236,12 @@ impl From<RunArgs> for Settings {
             announcing,
             admin,
             serving,
+            carry_services,
         } = args;
-        Self::new(Role::All, source, announcing, admin, serving)
+        Self {
+            carry_services,
+            ..Self::new(Role::All, source, announcing, admin, serving)
+        }
     }
 }
 
@@ -335,6 +351,7 @@ impl Settings {
             },
             labels_are_given: gateway.labels.is_some(),
             pod: own_pod().filter(|_| role != Role::Speaker),
+            carry_services: CarryServices::default(),
             load_balancer_class: gateway.class.class(),
             namespace: gateway.namespace,
             listen: if listen.is_empty() {
