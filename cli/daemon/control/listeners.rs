@@ -1,7 +1,7 @@
 //! Where is listened.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 
 use gatehouse_config::model::Model;
 use gatehouse_config::resources::{ObjectKey, Resources};
@@ -66,7 +66,48 @@ fn own_endpoints(model: &Model) -> Vec<IpAddr> {
     let all: BTreeSet<IpAddr> = endpoints
         .filter_map(|endpoint| Some(endpoint.address.inet()?.ip()))
         .collect();
-    // Whoever can be bound to is an address of ours.
-    let is_ours = |ip: &IpAddr| UdpSocket::bind((*ip, 0)).is_ok();
-    all.into_iter().filter(is_ours).collect()
+    match all.is_empty() {
+        true => Vec::new(),
+        false => among(all, &own_addresses()),
+    }
+}
+
+fn among(endpoints: BTreeSet<IpAddr>, own: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    endpoints.into_iter().filter(|ip| own.contains(ip)).collect()
+}
+
+/// The addresses of this host's interfaces. Not what can be bound to: with
+/// `net.ipv4.ip_nonlocal_bind` (keepalived's hosts have it) that is every address there is.
+fn own_addresses() -> BTreeSet<IpAddr> {
+    let interfaces = match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the host's addresses cannot be listed, so the gateway does not listen at those that \
+                 kube-proxy leads to"
+            );
+            return BTreeSet::new();
+        }
+    };
+    let addresses = interfaces.filter_map(|interface| interface.address);
+    let ip = addresses.filter_map(|address| {
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| Some(IpAddr::V6(address.as_sockaddr_in6()?.ip())))
+    });
+    ip.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever can be bound to: somebody else's address is none of ours.
+    #[test]
+    fn only_addresses_of_the_hosts_interfaces_are_its_own() {
+        let own = own_addresses();
+        let [here, elsewhere]: [IpAddr; 2] = ["127.0.0.1", "192.0.2.77"].map(|ip| ip.parse().unwrap());
+        assert!(own.contains(&here), "{own:?}");
+        assert_eq!(among([here, elsewhere].into(), &own), [here]);
+    }
 }
