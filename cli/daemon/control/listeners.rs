@@ -73,7 +73,10 @@ fn own_endpoints(model: &Model) -> Vec<IpAddr> {
 }
 
 fn among(endpoints: BTreeSet<IpAddr>, own: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    endpoints.into_iter().filter(|ip| own.contains(ip)).collect()
+    endpoints
+        .into_iter()
+        .filter(|ip| own.contains(ip))
+        .collect()
 }
 
 /// The addresses of this host's interfaces. Not what can be bound to: with
@@ -106,7 +109,8 @@ mod tests {
     #[test]
     fn only_addresses_of_the_hosts_interfaces_are_its_own() {
         let own = own_addresses();
-        let [here, elsewhere]: [IpAddr; 2] = ["127.0.0.1", "192.0.2.77"].map(|ip| ip.parse().unwrap());
+        let [here, elsewhere]: [IpAddr; 2] =
+            ["127.0.0.1", "192.0.2.77"].map(|ip| ip.parse().unwrap());
         assert!(own.contains(&here), "{own:?}");
         assert_eq!(among([here, elsewhere].into(), &own), [here]);
     }

@@ -117,11 +117,13 @@ pub struct AdminArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address)]
     pub admin: Address,
     /// Where /stats/prometheus and /healthz/ready listen, or `off`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15020", value_parser = address)]
-    pub status: Address,
+    /// [default: 127.0.0.1:15020, in a Pod 0.0.0.0:15020]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub status: Option<Address>,
     /// Where /healthz/ready listens for load balancers, or `off`
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15021", value_parser = address)]
-    pub health: Address,
+    /// [default: 127.0.0.1:15021, in a Pod 0.0.0.0:15021]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub health: Option<Address>,
     /// Where /stats/prometheus listens on Envoy's port, or `off`
     #[arg(long, value_name = "ADDR", default_value = "off", value_parser = address)]
     pub metrics: Address,

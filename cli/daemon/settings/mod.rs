@@ -328,6 +328,11 @@ impl Settings {
             drain_max,
         } = serving;
         let node = node.unwrap_or_else(host_name);
+        let is_pod = is_pod(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let or_own = |given: Option<Address>, port| match given {
+            Some(given) => given.0,
+            None => Some(probed_at(is_pod, port)),
+        };
         Self {
             role,
             config,
@@ -336,8 +341,8 @@ impl Settings {
             state,
             admin: AdminSettings {
                 admin: admin.0,
-                status: status.0,
-                health: health.0,
+                status: or_own(status, 15020),
+                health: or_own(health, 15021),
                 metrics: metrics.0,
                 host_name: Some(node.clone()),
             },
@@ -401,6 +406,22 @@ impl Settings {
     }
 }
 
+/// Whether this process runs in a Pod: the kubelet tells every container where the API server is, and
+/// manifests tell the Pod's name.
+fn is_pod(is_set: impl Fn(&str) -> bool) -> bool {
+    is_set("KUBERNETES_SERVICE_HOST") || is_set("POD_NAME")
+}
+
+/// Where probes and scrapes find the process: in a Pod those of others too (the kubelet and Prometheus
+/// ask its address), on a host nobody from outside unless told otherwise.
+fn probed_at(is_pod: bool, port: u16) -> SocketAddr {
+    let ip = match is_pod {
+        true => Ipv4Addr::UNSPECIFIED,
+        false => Ipv4Addr::LOCALHOST,
+    };
+    (ip, port).into()
+}
+
 /// The Pod that this process runs in, as the downward API tells.
 fn own_pod() -> Option<ObjectKey> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -426,4 +447,21 @@ fn every_address() -> Vec<IpAddr> {
     // A host whose IPv6 is off must not get an error for every server.
     let has_v6 = std::net::UdpSocket::bind((v6, 0)).is_ok();
     if has_v6 { vec![v4, v6] } else { vec![v4] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_probed_from_outside_and_a_host_is_not() {
+        for (variable, at) in [
+            ("KUBERNETES_SERVICE_HOST", "0.0.0.0:15021"),
+            ("POD_NAME", "0.0.0.0:15021"),
+            ("HOME", "127.0.0.1:15021"),
+        ] {
+            let is_pod = is_pod(|name| name == variable);
+            assert_eq!(probed_at(is_pod, 15021).to_string(), at, "{variable}");
+        }
+    }
 }
