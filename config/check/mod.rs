@@ -10,6 +10,8 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use analysis::INJECTOR;
+
 use crate::model::Model;
 use crate::resources::Resources;
 use crate::source::Kind;

@@ -20,7 +20,7 @@ const INJECT: &str = "sidecar.istio.io/inject";
 const REDIRECTION: &str = "ambient.istio.io/redirection";
 /// The name of the container that is injected.
 const PROXY: &str = "istio-proxy";
-const INJECTOR: &str = "istio-sidecar-injector";
+pub(crate) const INJECTOR: &str = "istio-sidecar-injector";
 
 pub(super) fn check(analysis: &Analysis<'_>, report: &mut Report) {
     let injectors: Vec<_> = injectors(analysis).collect();

@@ -28,6 +28,8 @@ mod virtual_services;
 mod webhooks;
 mod workloads;
 
+pub(crate) use injection::INJECTOR;
+
 use crate::check::Configuration;
 use crate::resources::Resources;
 use crate::translate::Settings;

@@ -3,8 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::seen::{is_reported, is_verdict};
+use crate::check::INJECTOR;
 use crate::source::decode::Kind;
 use crate::status::kubernetes::ALLOCATED_FROM;
+use crate::translate::certificates::CA_KEYS;
+use crate::translate::mesh;
 
 /// Takes out what nothing here reads, and what changes without any effect.
 pub(super) fn slim(kind: Kind, json: &mut Json) {
@@ -28,6 +31,10 @@ pub(super) fn slim(kind: Kind, json: &mut Json) {
             if kind == Kind::Pod {
                 annotations.clear();
             }
+            if kind == Kind::ConfigMap {
+                // Istiod's elections write it every few seconds.
+                annotations.remove("control-plane.alpha.kubernetes.io/leader");
+            }
         }
     }
     match kind {
@@ -36,6 +43,7 @@ pub(super) fn slim(kind: Kind, json: &mut Json) {
             object.remove("status");
         }
         Kind::Node => slim_node(object),
+        Kind::ConfigMap => slim_config_map(object),
         Kind::Pod => {
             object.remove("status");
             let node = object
@@ -71,6 +79,25 @@ fn slim_reported(object: &mut Map<String, Json>) {
     }
     if status.is_empty() {
         object.remove("status");
+    }
+}
+
+/// Of a ConfigMap what somebody reads: mesh settings, the injector's values, CAs. A namespace's other
+/// ConfigMaps are other programs' state.
+fn slim_config_map(object: &mut Map<String, Json>) {
+    let name = object.get("metadata").and_then(|meta| meta.get("name"));
+    let name = name.and_then(Json::as_str).unwrap_or_default();
+    if name == mesh::CONFIG_MAP.0 || name.starts_with(INJECTOR) {
+        return;
+    }
+    for field in ["data", "binaryData"] {
+        let Some(values) = object.get_mut(field).and_then(Json::as_object_mut) else {
+            continue;
+        };
+        values.retain(|key, _| CA_KEYS.iter().any(|(cas, crl)| key == cas || key == crl));
+        if values.is_empty() {
+            object.remove(field);
+        }
     }
 }
 

@@ -313,3 +313,44 @@ fn a_pool_that_could_never_be_read_is_known_to_be_there() {
     store.delete(Kind::IPAddressPool, &pool(4, json!(5)));
     assert_eq!(names(&store), [""; 0]);
 }
+
+/// Istiod writes who leads every few seconds, and other programs keep their state in ConfigMaps.
+#[test]
+fn other_programs_config_maps_rebuild_nothing() {
+    let mut store = Store::default();
+    let map = |name: &str, version: u32, data: Json| {
+        let leader = format!("{{\"renewTime\":\"{version}\"}}");
+        json!({
+            "metadata": {"name": name, "namespace": "istio-system", "resourceVersion": version.to_string(),
+                "annotations": {"control-plane.alpha.kubernetes.io/leader": leader}},
+            "data": data,
+        })
+    };
+    let mut changes = |name: &str, version: u32, data: Json| {
+        store
+            .apply(Kind::ConfigMap, map(name, version, data))
+            .objects
+    };
+    assert!(changes("istio-leader", 1, json!(null)));
+    assert!(!changes("istio-leader", 2, json!(null)), "renewed");
+    assert!(changes("state", 1, json!({"count": "1"})));
+    assert!(
+        !changes("state", 2, json!({"count": "2"})),
+        "nobody reads it"
+    );
+    // What is read.
+    for (name, key) in [
+        ("istio", "mesh"),
+        ("istio-sidecar-injector", "values"),
+        ("trust", "cacert"),
+        ("trust-2", "ca.crt"),
+        ("trust-3", "ca.crl"),
+    ] {
+        assert!(changes(name, 1, json!({key: "a"})), "{name}");
+        assert!(changes(name, 2, json!({key: "b"})), "{name}");
+        assert!(!changes(name, 3, json!({key: "b"})), "{name}");
+    }
+    let kept = &store.resources().config_maps[&ObjectKey::new("istio-system", "trust")];
+    let kept = kept.body.data.as_ref().map(|data| data.len());
+    assert_eq!(kept, Some(1));
+}

@@ -21,7 +21,7 @@ use crate::translate::report::{Input, ObjectReport};
 const CERTIFICATES: usize = 1024;
 
 /// The keys of CAs and of revoked certificates, in the order in which they are tried.
-const KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
+pub(crate) const CA_KEYS: [(&str, &str); 2] = [("cacert", "crl"), ("ca.crt", "ca.crl")];
 
 /// Where a system keeps the CAs that it trusts; of several the first (as Istio's agent looks).
 const SYSTEM: [&str; 6] = [
@@ -161,7 +161,7 @@ impl<'a> Credentials<'a> {
             SecretOfTrust::Beside(_) => vec![beside, key],
         };
         for key in &keys {
-            let values = KEYS.map(|(cas, crl)| {
+            let values = CA_KEYS.map(|(cas, crl)| {
                 let value = |name| {
                     self.value(kind, key, name)
                         .filter(|value| !value.is_empty())

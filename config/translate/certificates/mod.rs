@@ -28,7 +28,7 @@ use crate::source::Kind;
 use crate::translate::Settings;
 use crate::translate::field_path::FieldPath;
 use crate::translate::report::{Input, ObjectReport};
-pub(crate) use authorities::{SecretOfTrust, Trust};
+pub(crate) use authorities::{CA_KEYS, SecretOfTrust, Trust};
 pub(crate) use memory::Certificates;
 use memory::{Known, Texts};
 pub(crate) use pair::Validity;

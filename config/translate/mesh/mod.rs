@@ -30,7 +30,7 @@ use crate::translate::virtual_service::retry;
 use crate::translate::visibility::Visibility;
 
 /// The ConfigMap in which Istio keeps its mesh settings, and the key in it.
-const CONFIG_MAP: (&str, &str) = ("istio", "mesh");
+pub(crate) const CONFIG_MAP: (&str, &str) = ("istio", "mesh");
 
 /// What a MeshConfig says where other objects say nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
