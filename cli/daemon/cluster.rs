@@ -10,7 +10,9 @@ use gatehouse_config::model::Model;
 use gatehouse_config::resources::{Origin, Resources};
 use gatehouse_config::source::Gathered;
 use gatehouse_config::source::kubernetes::{PoolCounters, SeenService};
-use gatehouse_config::status::kubernetes::{Note, Role, StatusWriter, Wanted, WantedService};
+use gatehouse_config::status::kubernetes::{
+    Note, Rival, Role, StatusWriter, Wanted, WantedService,
+};
 use gatehouse_config::translate::deprecated_annotations;
 use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Allocator, Change, Decision, Outcome};
@@ -222,18 +224,38 @@ impl InCluster {
             )
         });
         let troubles = lease.into_iter().chain(self.writer.trouble());
-        troubles
-            .map(|message| Finding {
-                code: codes::STATE,
-                level: Level::Error,
-                object: None,
-                field: String::new(),
-                position: None,
-                message,
-                hint: "It is tried again. See deploy/rbac.yaml for what it needs to be allowed."
-                    .to_owned(),
-            })
-            .collect()
+        let rival = self.writer.rival().as_ref().map(two_allocators);
+        let troubles = troubles.map(|message| Finding {
+            code: codes::STATE,
+            level: Level::Error,
+            object: None,
+            field: String::new(),
+            position: None,
+            message,
+            hint: "It is tried again. See deploy/rbac.yaml for what it needs to be allowed."
+                .to_owned(),
+        });
+        troubles.chain(rival).collect()
+    }
+}
+
+fn two_allocators(rival: &Rival) -> Finding {
+    let Rival { namespace, holder } = rival;
+    Finding {
+        code: codes::STATE,
+        level: Level::Error,
+        object: None,
+        field: String::new(),
+        position: None,
+        message: format!(
+            "{holder} deals addresses as well, by the Lease `gatehouse-allocator` in the namespace \
+             {namespace}: two that know nothing of each other may give one address to two Services, \
+             and undo what the other writes."
+        ),
+        hint: format!(
+            "Start one of them with --kube-namespace of the other (here --kube-namespace={namespace}), or \
+             stop it."
+        ),
     }
 }
 

@@ -14,6 +14,7 @@ mod events;
 mod leader;
 pub mod lease;
 mod reports;
+mod rival;
 mod writer;
 mod writes;
 
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 pub use events::{Note, Role};
 pub use leader::{LEASE, Leadership};
 pub use reports::{Announced, Message, Reports};
+pub use rival::Rival;
 pub use writes::{Wanted, WantedService, pool_patch, service_patch};
 
 use crate::source::kubernetes::Cluster;
@@ -49,6 +51,7 @@ pub struct StatusWriter {
     reports: channel::Sender<Option<Arc<Reports>>>,
     leadership: channel::Receiver<Leadership>,
     trouble: channel::Receiver<Option<String>>,
+    rival: channel::Receiver<Option<Rival>>,
     give_up: channel::Sender<bool>,
     gave_up: oneshot::Receiver<()>,
 }
@@ -63,6 +66,7 @@ impl StatusWriter {
         let (notes, notes_receiver) = mpsc::channel(NOTES);
         let (told, leadership) = channel::channel(Leadership::default());
         let (trouble_sender, trouble) = channel::channel(None);
+        let (rival_sender, rival) = channel::channel(None);
         let (give_up, told_to_give_up) = channel::channel(false);
         let (gone, gave_up) = oneshot::channel();
         let client = cluster.client().clone();
@@ -73,6 +77,11 @@ impl StatusWriter {
             node.to_owned(),
             shared.clone(),
             notes_receiver,
+        ));
+        runtime.spawn(rival::run(
+            client.clone(),
+            namespace.to_owned(),
+            rival_sender,
         ));
         let writer = Writer::new(client, shared.clone(), notes.clone());
         runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender, busy));
@@ -90,6 +99,7 @@ impl StatusWriter {
             reports,
             leadership,
             trouble,
+            rival,
             give_up,
             gave_up,
         }
@@ -108,6 +118,11 @@ impl StatusWriter {
     /// Why something could not be written, at the moment.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().clone()
+    }
+
+    /// Who else deals addresses, by a Lease in another namespace.
+    pub fn rival(&self) -> Option<Rival> {
+        self.rival.borrow().clone()
     }
 
     /// From now on the cluster shall say this; none: whatever it says is right.
