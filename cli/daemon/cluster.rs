@@ -24,6 +24,8 @@ pub struct InCluster {
     has_adopted: bool,
     /// What was last told of Services that wait.
     told: HashMap<ObjectKey, String>,
+    /// How many Services were told to wait since that was counted.
+    failures: u64,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     may_allocate: bool,
     /// Everything was seen once.
@@ -37,6 +39,7 @@ impl InCluster {
             writer,
             has_adopted: false,
             told: HashMap::new(),
+            failures: 0,
             services: Arc::default(),
             may_allocate: false,
             is_complete: false,
@@ -53,6 +56,11 @@ impl InCluster {
     /// Whether all that the cluster has was seen once.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// How many Services were told to wait since the last call.
+    pub(super) fn take_failures(&mut self) -> u64 {
+        std::mem::take(&mut self.failures)
     }
 
     /// The pools that the statuses name.
@@ -153,6 +161,7 @@ impl InCluster {
         };
         if self.told.get(key) != Some(reason) {
             self.told.insert(key.clone(), reason.clone());
+            self.failures += 1;
             self.writer.note(Note {
                 service: key.clone(),
                 is_warning: true,

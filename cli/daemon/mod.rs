@@ -14,6 +14,7 @@ mod cluster;
 mod control;
 mod limits;
 pub mod logging;
+mod metallb;
 mod notify;
 mod outdated;
 mod peers;

@@ -86,7 +86,7 @@ fn is_any_here(names: &BTreeSet<String>, speaker: &SpeakerState) -> bool {
 }
 
 /// The errors about objects of these kinds, each in a line.
-fn errors(findings: &[Finding], kinds: &[Kind]) -> Vec<String> {
+pub(super) fn errors(findings: &[Finding], kinds: &[Kind]) -> Vec<String> {
     let errors = findings.iter().filter(|finding| {
         let object = finding.object.as_ref();
         finding.level == Level::Error

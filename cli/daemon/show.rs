@@ -58,6 +58,9 @@ impl Control {
             .find(|finding| finding.code == codes::NOT_PERMITTED);
         let mut pools = String::new();
         allocate::write_prometheus(&in_force.outcome.pools, &mut pools);
+        if self.cluster.is_some() {
+            self.metallb.write_prometheus(&mut pools);
+        }
         let count = |level| {
             findings
                 .iter()

@@ -38,6 +38,8 @@ pub struct Gathered {
     pub may_allocate: bool,
     /// Whether everything was seen once.
     pub is_complete: bool,
+    /// How often anything of the cluster was seen to change.
+    pub changes: u64,
 }
 
 impl Sources {
@@ -94,6 +96,7 @@ impl Sources {
             gathered.services = services;
             gathered.may_allocate = may_allocate;
             gathered.is_complete = is_complete;
+            gathered.changes = changes;
             gathered.changed |= changes != self.changes.0;
             gathered.objects_changed |= object_changes != self.changes.1;
             self.changes = (changes, object_changes);

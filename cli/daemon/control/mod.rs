@@ -31,6 +31,7 @@ use gatehouse_lb_speaker::{Allocator, Members, Speaker};
 use crate::daemon::allocation::State;
 use crate::daemon::capabilities::Capabilities;
 use crate::daemon::cluster::InCluster;
+use crate::daemon::metallb::ClientMetrics;
 use crate::daemon::peers::{Found, OwnNode};
 use crate::daemon::scrape::Metrics;
 use crate::daemon::settings::Settings;
@@ -63,6 +64,8 @@ pub struct Control {
     pub(super) access_log: Option<AccessLog>,
     pub(super) dns: Dns,
     pub(super) capabilities: Capabilities,
+    /// How the cluster's objects are taken in, as MetalLB counts it.
+    pub(super) metallb: ClientMetrics,
     pub(super) in_force: InForce,
     pub(super) shown: Option<Shown>,
     /// Findings of parts that report once: the admin servers, the state file.
@@ -143,6 +146,7 @@ impl Control {
             access_log,
             dns,
             capabilities,
+            metallb: ClientMetrics::default(),
             in_force: InForce::default(),
             shown: None,
             standing: Vec::new(),

@@ -13,6 +13,7 @@ use gatehouse_gateway::compile::Placement;
 use gatehouse_lb_speaker::{Announcement, Outcome, Plan};
 
 use super::Control;
+use crate::daemon::report::errors;
 use crate::daemon::rows;
 use crate::daemon::settings::Role;
 use crate::sys;
@@ -45,6 +46,7 @@ impl Control {
         if !files_changed && !loaded.changed && !always {
             return;
         }
+        self.metallb.saw(loaded.changes);
         let pools_before = self.holding_pools();
         if let Some(cluster) = &mut self.cluster {
             cluster.see(&loaded);
@@ -91,6 +93,7 @@ impl Control {
         let started = Instant::now();
         // Who deals takes over what the statuses say at this moment.
         let loaded = self.sources.load();
+        self.metallb.saw(loaded.changes);
         if loaded.objects_changed || self.files.load() {
             self.reload(true);
             return;
@@ -142,7 +145,8 @@ impl Control {
         let mut placed = placement.findings.clone();
         self.sources.locate(&resources, &mut placed);
         let findings = read.iter().cloned().chain(state_findings).chain(placed);
-        let findings = findings.collect();
+        let findings: Vec<Finding> = findings.collect();
+        self.count(&findings, is_new);
         if let Some(speaker) = &self.speaker {
             speaker.update(plan.announcements.clone());
         }
@@ -176,6 +180,19 @@ impl Control {
             );
         }
         self.spare_memory = Some(Instant::now());
+    }
+
+    /// Counts what came of the cluster's objects.
+    fn count(&mut self, findings: &[Finding], is_new: bool) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        self.metallb.failed(cluster.take_failures());
+        if is_new {
+            let kinds = [Kind::IPAddressPool, Kind::L2Advertisement];
+            let errors = errors(findings, &kinds).len();
+            self.metallb.configured(cluster.is_complete(), errors);
+        }
     }
 
     /// Gives back what reloads needed for a moment, once there were none for a while. Whether it was
