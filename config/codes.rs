@@ -425,6 +425,12 @@ codes! {
         "Answering ARP needs CAP_NET_RAW and CAP_NET_ADMIN. Without them the gateway serves at the \
          host's own addresses only.",
         "Start it with both (the systemd unit has them), or as root.";
+    LABELS = "GH0404", "Labels of the own Pod",
+        "In a Pod its labels say which Gateways and Services are this gateway's. Before they are known \
+         nothing is served, since a guess might serve other Gateways: public ones on an internal \
+         gateway.",
+        "Allow it to list and watch Pods, set POD_NAME and POD_NAMESPACE by the downward API, or name \
+         the labels with --labels.";
     ADMIN_NOT_LISTENING = "GH0501", "Admin server not listening",
         "One of the servers for the admin API, metrics or health cannot listen; the gateway and its \
          other servers go on.",

@@ -89,7 +89,7 @@ impl Control {
         shown.view.store(Arc::new(View {
             generation: snapshot.generation,
             loaded_at: in_force.loaded_at,
-            not_ready: None,
+            not_ready: self.waiting.as_ref().map(|finding| finding.message.clone()),
             services: Rows::new({
                 let (resources, outcome) = (&in_force.resources, &in_force.outcome);
                 let (resources, outcome) = (Arc::clone(resources), Arc::clone(outcome));
@@ -128,6 +128,8 @@ impl Control {
     fn findings(&self, speaker: &SpeakerState) -> Vec<Finding> {
         let mut all = self.standing.clone();
         all.extend(self.watching.clone());
+        all.extend(self.waiting.clone());
+        all.extend(self.no_pod.clone());
         all.extend(self.cluster.iter().flat_map(InCluster::findings));
         if let Some(found) = &self.found {
             all.extend(found.findings(self.members.as_deref()));

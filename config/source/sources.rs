@@ -40,6 +40,10 @@ pub struct Gathered {
     pub is_complete: bool,
     /// How often anything of the cluster was seen to change.
     pub changes: u64,
+    /// Whether all of the cluster's Pods were seen once.
+    pub knows_pods: bool,
+    /// Why its Pods cannot be seen now.
+    pub pods_trouble: Option<String>,
 }
 
 impl Sources {
@@ -85,6 +89,8 @@ impl Sources {
                 is_complete,
                 changes,
                 object_changes,
+                knows_pods,
+                pods_trouble,
             } = cluster.load();
             let twice = gathered.resources.add_all(&resources);
             let acting = twice.iter().filter(|object| object.kind().acts());
@@ -97,6 +103,8 @@ impl Sources {
             gathered.may_allocate = may_allocate;
             gathered.is_complete = is_complete;
             gathered.changes = changes;
+            gathered.knows_pods = knows_pods;
+            gathered.pods_trouble = pods_trouble;
             gathered.changed |= changes != self.changes.0;
             gathered.objects_changed |= object_changes != self.changes.1;
             self.changes = (changes, object_changes);

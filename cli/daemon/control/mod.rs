@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use gatehouse_config::Labels;
 use gatehouse_config::codes;
 use gatehouse_config::finding::{Finding, Level};
 use gatehouse_config::resources::ObjectKey;
@@ -64,6 +65,12 @@ pub struct Control {
     pub(super) access_log: Option<AccessLog>,
     pub(super) dns: Dns,
     pub(super) capabilities: Capabilities,
+    /// The labels in force; none: not known yet.
+    pub(super) labels: Option<Labels>,
+    /// The Pod that this process is said to run in is not there.
+    pub(super) no_pod: Option<Finding>,
+    /// Why nothing is put in force yet.
+    pub(super) waiting: Option<Finding>,
     /// How the cluster's objects are taken in, as MetalLB counts it.
     pub(super) metallb: ClientMetrics,
     pub(super) in_force: InForce,
@@ -146,6 +153,9 @@ impl Control {
             access_log,
             dns,
             capabilities,
+            labels: None,
+            no_pod: None,
+            waiting: None,
             metallb: ClientMetrics::default(),
             in_force: InForce::default(),
             shown: None,

@@ -43,6 +43,7 @@ impl Control {
         let started = Instant::now();
         let loaded = self.sources.load();
         let files_changed = self.files.load();
+        let always = always || self.waiting.is_some();
         if !files_changed && !loaded.changed && !always {
             return;
         }
@@ -52,6 +53,10 @@ impl Control {
             cluster.see(&loaded);
         }
         self.seen = Arc::clone(&loaded.services);
+        self.waiting = self.learn_labels(&loaded).err();
+        if self.waiting.is_some() {
+            return self.show();
+        }
         let is_new = always || files_changed || loaded.objects_changed;
         if !is_new && self.holding_pools() == pools_before {
             self.readdress(started);
@@ -94,7 +99,7 @@ impl Control {
         // Who deals takes over what the statuses say at this moment.
         let loaded = self.sources.load();
         self.metallb.saw(loaded.changes);
-        if loaded.objects_changed || self.files.load() {
+        if loaded.objects_changed || self.files.load() || self.waiting.is_some() {
             self.reload(true);
             return;
         }

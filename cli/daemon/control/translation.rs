@@ -8,7 +8,6 @@ use gatehouse_config::resources::Resources;
 use gatehouse_config::translate::{Settings, Translation};
 
 use super::Control;
-use super::labels::labels;
 use crate::daemon::cluster::InCluster;
 use crate::daemon::outdated::Outdated;
 
@@ -19,7 +18,7 @@ impl Control {
         resources: &mut Resources,
         findings: &mut Vec<Finding>,
     ) -> Translation {
-        let mut settings = self.translate_settings(resources);
+        let mut settings = self.translate_settings();
         let newest = resources.clone();
         let mut outdated = Outdated::new(newest.clone(), self.files.contents());
         let mut first = true;
@@ -59,9 +58,9 @@ impl Control {
         }
     }
 
-    fn translate_settings(&mut self, resources: &Resources) -> Settings {
+    fn translate_settings(&mut self) -> Settings {
         Settings {
-            labels: labels(&self.settings, resources),
+            labels: self.labels.clone().unwrap_or_default(),
             namespace: self.settings.namespace.clone(),
             load_balancer_class: self.settings.load_balancer_class.clone(),
             service_namespaces: self.settings.service_namespaces(),

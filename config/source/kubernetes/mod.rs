@@ -121,6 +121,10 @@ pub struct Seen {
     pub changes: u64,
     /// Differs from the number before if more changed than what allocators write.
     pub object_changes: u64,
+    /// Whether all Pods were seen once.
+    pub knows_pods: bool,
+    /// Why Pods cannot be seen now.
+    pub pods_trouble: Option<String>,
 }
 
 impl Cluster {
@@ -221,6 +225,10 @@ impl Cluster {
             is_complete: store.knows(self.watched),
             changes: store.changes(),
             object_changes: store.object_changes(),
+            knows_pods: store.knows(&[Kind::Pod]),
+            pods_trouble: store
+                .trouble(Kind::Pod)
+                .map(|trouble| trouble.why().to_owned()),
         }
     }
 

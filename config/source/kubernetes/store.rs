@@ -116,6 +116,11 @@ impl Store {
             .all(|kind| self.kinds.get(kind).is_some_and(|sight| sight.known))
     }
 
+    /// Why a kind cannot be seen now.
+    pub fn trouble(&self, kind: Kind) -> Option<&Trouble> {
+        self.kinds.get(&kind)?.trouble.as_ref()
+    }
+
     /// Whether each of these kinds is known, or is known not to be seen now.
     pub fn has_tried(&self, kinds: &[Kind]) -> bool {
         kinds.iter().all(|kind| {

@@ -43,6 +43,11 @@ impl Trouble {
         }
     }
 
+    /// In words.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
     /// The same, as a list or a watch met it.
     pub(super) fn away(error: &Error) -> Self {
         Self {
