@@ -15,6 +15,7 @@ mod leader;
 pub mod lease;
 mod reports;
 mod rival;
+mod told;
 mod writer;
 mod writes;
 

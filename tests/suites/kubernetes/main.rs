@@ -3,6 +3,7 @@
 mod answers;
 mod between;
 mod connections;
+mod events;
 mod failover;
 mod figures;
 mod histories;
