@@ -112,6 +112,13 @@ codes! {
         "For a directory raise fs.inotify.max_user_watches and max_user_instances, or live with the \
          delay. For a cluster give the account of gatehouse what deploy/rbac.yaml lists, and see that \
          the API server can be reached.";
+    STATUS_NOT_KEPT = "GH0014", "Status not kept",
+        "What gatehouse writes in an object's status does not stay there: the API server leaves a field \
+         out (it, or a CustomResourceDefinition, is older than the field), or another program writes \
+         the same status, so that a Service's address goes to and fro.",
+        "Upgrade what is too old, or let one program alone deal addresses: switch k3s' ServiceLB off \
+         (--disable servicelb), uninstall MetalLB's controller, or tell Services apart by \
+         spec.loadBalancerClass.";
 
     // Translation.
     SCHEMA_WARNING = "IST0133", "Schema warning",

@@ -244,7 +244,10 @@ impl InCluster {
             hint: "It is tried again. See deploy/rbac.yaml for what it needs to be allowed."
                 .to_owned(),
         });
-        troubles.chain(rival).collect()
+        troubles
+            .chain(rival)
+            .chain(self.writer.obstacles())
+            .collect()
     }
 }
 

@@ -38,6 +38,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use backoff::Backoff;
 pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_reported, is_verdict};
+pub(crate) use seen::{seen_pool, seen_service};
 pub use store::{Changed, Store};
 pub use trouble::Trouble;
 

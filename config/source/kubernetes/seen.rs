@@ -23,7 +23,7 @@ pub struct SeenService {
 }
 
 /// An entry of `status.loadBalancer.ingress`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ingress {
     /// The address, as it is written.
     pub ip: String,
@@ -51,7 +51,7 @@ pub struct SeenPool {
 }
 
 /// `status` of an IPAddressPool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // the API's names
 pub struct PoolCounters {
     pub assigned_ipv4: i64,
@@ -106,7 +106,7 @@ pub(super) fn seen_report(version: &str, json: &Json) -> SeenReport {
     }
 }
 
-pub(super) fn seen_service(version: &str, json: &Json) -> SeenService {
+pub(crate) fn seen_service(version: &str, json: &Json) -> SeenService {
     let text = |json: &Json, field: &str| {
         let text = json.get(field).and_then(Json::as_str);
         text.unwrap_or_default().to_owned()
@@ -132,7 +132,7 @@ pub(super) fn seen_service(version: &str, json: &Json) -> SeenService {
     }
 }
 
-pub(super) fn seen_pool(version: &str, json: &Json) -> SeenPool {
+pub(crate) fn seen_pool(version: &str, json: &Json) -> SeenPool {
     let status = json.get("status").and_then(Json::as_object);
     let count = |field| {
         let count = status.and_then(|status| status.get(field));

@@ -10,9 +10,11 @@
 //! restart, by whichever node then deals. Each write is made against the version that the decision
 //! was made from, and nothing is written that is there already.
 
+mod attempts;
 mod events;
 mod leader;
 pub mod lease;
+mod obstacles;
 mod reports;
 mod rival;
 mod told;
@@ -31,6 +33,7 @@ pub use reports::{Announced, Message, Reports};
 pub use rival::Rival;
 pub use writes::{Wanted, WantedService, pool_patch, service_patch};
 
+use crate::finding::Finding;
 use crate::source::kubernetes::Cluster;
 use reports::Reporter;
 use writer::Writer;
@@ -53,6 +56,7 @@ pub struct StatusWriter {
     leadership: channel::Receiver<Leadership>,
     trouble: channel::Receiver<Option<String>>,
     rival: channel::Receiver<Option<Rival>>,
+    obstacles: channel::Receiver<Vec<Finding>>,
     give_up: channel::Sender<bool>,
     gave_up: oneshot::Receiver<()>,
 }
@@ -68,6 +72,7 @@ impl StatusWriter {
         let (told, leadership) = channel::channel(Leadership::default());
         let (trouble_sender, trouble) = channel::channel(None);
         let (rival_sender, rival) = channel::channel(None);
+        let (obstacles_sender, obstacles) = channel::channel(Vec::new());
         let (give_up, told_to_give_up) = channel::channel(false);
         let (gone, gave_up) = oneshot::channel();
         let client = cluster.client().clone();
@@ -84,7 +89,7 @@ impl StatusWriter {
             namespace.to_owned(),
             rival_sender,
         ));
-        let writer = Writer::new(client, shared.clone(), notes.clone());
+        let writer = Writer::new(client, shared.clone(), notes.clone(), obstacles_sender);
         runtime.spawn(writer.run(wanted_receiver, leadership.clone(), trouble_sender, busy));
         let reporter = Reporter::new(cluster, namespace, node, notes.clone());
         runtime.spawn(reporter.run(reports_receiver, leadership.clone(), is_busy));
@@ -101,6 +106,7 @@ impl StatusWriter {
             leadership,
             trouble,
             rival,
+            obstacles,
             give_up,
             gave_up,
         }
@@ -124,6 +130,11 @@ impl StatusWriter {
     /// Who else deals addresses, by a Lease in another namespace.
     pub fn rival(&self) -> Option<Rival> {
         self.rival.borrow().clone()
+    }
+
+    /// What keeps statuses from saying what was decided, although they can be written.
+    pub fn obstacles(&self) -> Vec<Finding> {
+        self.obstacles.borrow().clone()
     }
 
     /// From now on the cluster shall say this; none: whatever it says is right.

@@ -13,13 +13,20 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::attempts::{Attempts, Place, Verdict};
 use super::events::{Note, Role};
 use super::leader::Leadership;
 use super::lease::REQUEST;
-use super::writes::{Wanted, pool_patch, service_patch};
+use super::obstacles::{findings, other_writer};
+use super::writes::{
+    Wanted, assigned, content, left_out, pool_digest, pool_patch, service_digest, service_patch,
+};
+use crate::finding::Finding;
 use crate::resources::ObjectKey;
 use crate::source::Kind;
-use crate::source::kubernetes::{Backoff, Shared, error_text, object_json, resource_of};
+use crate::source::kubernetes::{
+    Backoff, Shared, error_text, object_json, resource_of, seen_pool, seen_service,
+};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
@@ -35,12 +42,19 @@ const REFUSED: Duration = Duration::from_secs(30);
 /// Between tries while the server cannot take anything.
 const FIRST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(10);
+/// Whose fields these are, as the API server keeps them.
+const MANAGER: &str = "gatehouse";
 
 /// What is to be written.
 struct Task {
     kind: Kind,
     key: ObjectKey,
     patch: Json,
+    /// What is wanted, in short.
+    content: u64,
+    /// Who wrote over it last time is to be asked for; and the answer.
+    asks_who: bool,
+    by: Option<String>,
     /// What is told when it is done.
     notes: Vec<Note>,
 }
@@ -61,20 +75,29 @@ pub(super) struct Writer {
     notes: mpsc::Sender<Note>,
     queue: VecDeque<Task>,
     /// Objects that are not tried again before.
-    later: HashMap<(Kind, ObjectKey), Instant>,
+    later: HashMap<Place, Instant>,
+    attempts: Attempts,
+    obstacles: channel::Sender<Vec<Finding>>,
     pause_until: Option<Instant>,
     counters_at: Instant,
     backoff: Backoff,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, shared: Shared, notes: mpsc::Sender<Note>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        shared: Shared,
+        notes: mpsc::Sender<Note>,
+        obstacles: channel::Sender<Vec<Finding>>,
+    ) -> Self {
         Self {
             client,
             shared,
             notes,
             queue: VecDeque::new(),
             later: HashMap::new(),
+            attempts: Attempts::default(),
+            obstacles,
             pause_until: None,
             counters_at: Instant::now(),
             backoff: Backoff::new(FIRST, MOST),
@@ -99,8 +122,13 @@ impl Writer {
                 statuses.borrow_and_update();
                 look = match target {
                     Some(target) => self.scan(&target, now),
-                    None => None,
+                    // Another node writes: what keeps it from that is its to tell.
+                    None => {
+                        self.attempts = Attempts::default();
+                        None
+                    }
                 };
+                self.tell_obstacles();
             }
             if self.pause_until.is_none_or(|until| until <= now) {
                 while under_way.len() < AT_ONCE
@@ -125,6 +153,8 @@ impl Writer {
                 // One that is over is no time to wait for.
                 (false, _) => self.pause_until.filter(|until| *until > now),
             };
+            let soon = Instant::now() + SCAN;
+            let is_later = look.is_none_or(|at| at > soon);
             tokio::select! {
                 Some((task, done)) = under_way.next(), if !under_way.is_empty() => {
                     let why = self.done(task, done);
@@ -133,7 +163,7 @@ impl Writer {
                         *told = why;
                         news
                     });
-                    look = Some(look.unwrap_or(Instant::now()));
+                    look = Some(look.map_or_else(Instant::now, |at| at.min(soon)));
                 }
                 changed = wanted.changed() => match changed {
                     // What was wanted before is not written any more.
@@ -143,9 +173,10 @@ impl Writer {
                     }
                     Err(_) => return,
                 },
-                Ok(()) = statuses.changed(), if look.is_none() => {
+                // Also where it is known when to look for another reason: that may be in minutes.
+                Ok(()) = statuses.changed(), if is_later => {
                     statuses.borrow_and_update();
-                    look = Some(Instant::now() + SCAN);
+                    look = Some(soon);
                 }
                 () = at(wake) => {}
             }
@@ -155,45 +186,63 @@ impl Writer {
     /// Finds what is to be written; tells when to look again, if that is known.
     fn scan(&mut self, wanted: &Wanted, now: Instant) -> Option<Instant> {
         self.later.retain(|_, until| *until > now);
-        let mut again = self.later.values().min().copied();
         let store = self.shared.store();
+        let forgets = self.attempts.forget(
+            |(kind, key)| match kind {
+                Kind::Service => store.services().contains_key(key),
+                _ => store.pools().contains_key(key),
+            },
+            now,
+        );
+        let mut again = Again(forgets);
         for (key, seen) in &**store.services() {
             let target = wanted.services.get(key);
             let Some(patch) = service_patch(seen, target) else {
                 continue;
             };
-            if self.later.contains_key(&(Kind::Service, key.clone())) {
+            let place = (Kind::Service, key.clone());
+            if self.later.contains_key(&place) {
                 continue;
             }
-            let addresses = target.map_or(&[][..], |target| &target.addresses);
-            let before = seen.addresses();
-            let is_news = !addresses.is_empty() && before != addresses;
+            let content = content(&patch, &seen.uid);
+            let stored = service_digest(seen);
+            let (is_repeat, asks_who) = match self.attempts.judge(&place, content, stored, now) {
+                Verdict::Write {
+                    is_repeat,
+                    asks_who,
+                } => (is_repeat, asks_who),
+                Verdict::NotBefore(until) => {
+                    again.at(Some(until));
+                    continue;
+                }
+                Verdict::Never => continue,
+            };
             let mut notes = Vec::new();
-            if is_news {
-                let texts: Vec<_> = addresses
-                    .iter()
-                    .map(|address| format!("\"{address}\""))
-                    .collect();
-                notes.push(Note {
+            // What somebody else wrote over is put right without a word: nothing was decided anew.
+            if !is_repeat {
+                let note = |is_warning, reason, message| Note {
                     service: key.clone(),
-                    is_warning: false,
+                    is_warning,
                     by: Role::Allocator,
-                    reason: "IPAllocated",
-                    message: format!("Assigned IP [{}]", texts.join(" ")),
-                });
+                    reason,
+                    message,
+                };
+                let addresses = target.map_or(&[][..], |target| &target.addresses);
+                let assigned = assigned(&seen.addresses(), addresses);
+                notes.extend(assigned.map(|message| note(false, "IPAllocated", message)));
+                let deprecated = target.map_or(&[][..], |target| &target.deprecated);
+                notes.extend(deprecated.iter().map(|annotation| {
+                    let message = format!("Service uses deprecated annotation {annotation}");
+                    note(true, "deprecatedAnnotation", message)
+                }));
             }
-            let deprecated = target.map_or(&[][..], |target| &target.deprecated);
-            notes.extend(deprecated.iter().map(|annotation| Note {
-                service: key.clone(),
-                is_warning: true,
-                by: Role::Allocator,
-                reason: "deprecatedAnnotation",
-                message: format!("Service uses deprecated annotation {annotation}"),
-            }));
             self.queue.push_back(Task {
                 kind: Kind::Service,
                 key: key.clone(),
                 patch,
+                content,
+                asks_who,
+                by: None,
                 notes,
             });
         }
@@ -202,15 +251,22 @@ impl Writer {
             let target = wanted.pools.get(key);
             let patch = target.and_then(|target| pool_patch(seen, *target));
             let place = (Kind::IPAddressPool, key.clone());
-            if let Some(patch) = patch
-                && !self.later.contains_key(&place)
-            {
-                counters.push(Task {
+            let Some(patch) = patch.filter(|_| !self.later.contains_key(&place)) else {
+                continue;
+            };
+            let content = content(&patch, "");
+            match self.attempts.judge(&place, content, pool_digest(seen), now) {
+                Verdict::Write { asks_who, .. } => counters.push(Task {
                     kind: Kind::IPAddressPool,
                     key: key.clone(),
                     patch,
+                    content,
+                    asks_who,
+                    by: None,
                     notes: Vec::new(),
-                });
+                }),
+                Verdict::NotBefore(until) => again.at(Some(until)),
+                Verdict::Never => {}
             }
         }
         if !counters.is_empty() {
@@ -219,11 +275,20 @@ impl Writer {
                 self.counters_at = now + COUNTERS;
                 self.queue.extend(counters);
             } else {
-                let at = self.counters_at.max(now + SCAN);
-                again = Some(again.map_or(at, |other| other.min(at)));
+                again.at(Some(self.counters_at.max(now + SCAN)));
             }
         }
-        again
+        again.at(self.later.values().min().copied());
+        again.0
+    }
+
+    fn tell_obstacles(&self) {
+        let found = findings(&self.attempts.obstacles());
+        self.obstacles.send_if_modified(|told| {
+            let news = *told != found;
+            *told = found;
+            news
+        });
     }
 
     /// Takes note of an answer; tells what is wrong, if anything is.
@@ -234,7 +299,16 @@ impl Writer {
             Done::Written(object) => {
                 self.backoff.reset();
                 self.pause_until = None;
-                self.see(task.kind, *object);
+                let json = object_json(*object);
+                let left_out = left_out(&task.patch, &json);
+                let stored = match task.kind {
+                    Kind::Service => service_digest(&seen_service("", &json)),
+                    _ => pool_digest(&seen_pool("", &json)),
+                };
+                let without = (!left_out.is_empty()).then_some((stored, left_out));
+                self.attempts
+                    .wrote(place, task.content, without, task.by, now);
+                self.see(task.kind, json);
                 for note in task.notes {
                     if let Err(error) = self.notes.try_send(note) {
                         tracing::warn!(%error, "an event is left out");
@@ -245,7 +319,7 @@ impl Writer {
             Done::Conflict(object) => {
                 tracing::debug!(object = %task.key, "changed meanwhile: read again");
                 if let Some(object) = object {
-                    self.see(task.kind, *object);
+                    self.see(task.kind, object_json(*object));
                 }
                 (CONFLICT, None)
             }
@@ -272,22 +346,31 @@ impl Writer {
         why
     }
 
-    fn see(&self, kind: Kind, object: DynamicObject) {
-        let json = object_json(object);
+    fn see(&self, kind: Kind, json: Json) {
         self.shared.update(|store| store.answer(kind, json));
     }
 }
 
 /// Sends a patch, and reads again what has changed meanwhile.
-async fn send(client: Client, task: Task) -> (Task, Done) {
+async fn send(client: Client, mut task: Task) -> (Task, Done) {
     let resource = resource_of(task.kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client, &task.key.namespace, &resource);
     let params = PatchParams {
-        field_manager: Some("gatehouse".to_owned()),
+        field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
     };
     let patch = Patch::Merge(&task.patch);
-    let answer = timeout(REQUEST, api.patch_status(&task.key.name, &params, &patch)).await;
+    // Both within the time that one may take: another node may write after that.
+    let answer = timeout(REQUEST, async {
+        if task.asks_who {
+            // Our own write takes the fields over, and with them the other's name.
+            let is = api.get(&task.key.name).await.ok();
+            let managed = is.and_then(|is| is.metadata.managed_fields);
+            task.by = other_writer(task.kind, &managed.unwrap_or_default(), MANAGER);
+        }
+        api.patch_status(&task.key.name, &params, &patch).await
+    })
+    .await;
     let done = match answer {
         Ok(Ok(object)) => Done::Written(Box::new(object)),
         Ok(Err(kube::Error::Api(status))) => match status.code {
@@ -303,6 +386,15 @@ async fn send(client: Client, task: Task) -> (Task, Done) {
         Err(_) => Done::Away(format!("no answer within {} s", REQUEST.as_secs())),
     };
     (task, done)
+}
+
+/// The earliest of several moments.
+struct Again(Option<Instant>);
+
+impl Again {
+    fn at(&mut self, moment: Option<Instant>) {
+        self.0 = self.0.into_iter().chain(moment).min();
+    }
 }
 
 async fn at(when: Option<Instant>) {

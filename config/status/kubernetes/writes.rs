@@ -1,6 +1,7 @@
 //! What must be written so that the cluster says what was decided. No I/O.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::net::IpAddr;
 
 use serde_json::{Value as Json, json};
@@ -98,6 +99,82 @@ pub fn pool_patch(seen: &SeenPool, wanted: PoolCounters) -> Option<Json> {
             },
         })
     })
+}
+
+/// What a patch wants of an object with this id, whichever version it is written against.
+pub(super) fn content(patch: &Json, uid: &str) -> u64 {
+    let annotations = patch.pointer("/metadata/annotations");
+    digest((
+        uid,
+        annotations.map(Json::to_string),
+        patch["status"].to_string(),
+    ))
+}
+
+/// What a Service says, as far as it is written here.
+pub(super) fn service_digest(seen: &SeenService) -> u64 {
+    digest((&seen.ingress, &seen.pool))
+}
+
+/// The same of a pool.
+pub(super) fn pool_digest(seen: &SeenPool) -> u64 {
+    digest(seen.counters)
+}
+
+fn digest(what: impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The fields of a patch that the answer to it does not have as they were written.
+pub(super) fn left_out(patch: &Json, answer: &Json) -> Vec<String> {
+    let mut fields = Vec::new();
+    for (pointer, path) in [
+        ("/metadata/annotations", "metadata.annotations"),
+        ("/status", "status"),
+    ] {
+        if let Some(wanted) = patch.pointer(pointer) {
+            compare(path, wanted, answer.pointer(pointer), &mut fields);
+        }
+    }
+    fields.sort();
+    fields.dedup();
+    fields
+}
+
+fn compare(path: &str, wanted: &Json, is: Option<&Json>, fields: &mut Vec<String>) {
+    match wanted {
+        Json::Object(members) => {
+            for (name, wanted) in members {
+                let is = is.and_then(|is| is.get(name));
+                compare(&format!("{path}.{name}"), wanted, is, fields);
+            }
+        }
+        Json::Array(entries) => {
+            for (index, wanted) in entries.iter().enumerate() {
+                let is = is.and_then(|is| is.get(index));
+                compare(&format!("{path}[]"), wanted, is, fields);
+            }
+        }
+        Json::Null
+            if is.is_none_or(|is| is.is_null() || is.as_array().is_some_and(Vec::is_empty)) => {}
+        wanted if is == Some(wanted) => {}
+        _ => fields.push(path.to_owned()),
+    }
+}
+
+/// What is told when these addresses are written in the place of those, as MetalLB does.
+pub(super) fn assigned(before: &[IpAddr], after: &[IpAddr]) -> Option<String> {
+    let text = |addresses: &[&IpAddr]| {
+        let texts: Vec<_> = addresses.iter().map(|one| format!("\"{one}\"")).collect();
+        texts.join(" ")
+    };
+    if after.is_empty() || before == after {
+        return None;
+    }
+    let all: Vec<_> = after.iter().collect();
+    Some(format!("Assigned IP [{}]", text(&all)))
 }
 
 #[cfg(test)]
@@ -202,6 +279,54 @@ mod tests {
             ..held
         };
         assert_eq!(service_patch(&changed, None), Some(nulls));
+    }
+
+    #[test]
+    fn what_a_server_leaves_out_is_found_by_name() {
+        let gateway = WantedService {
+            is_gateway: true,
+            ..wanted(&["192.0.2.1"], "lan")
+        };
+        let patch = service_patch(&seen(&[], None), Some(&gateway)).unwrap();
+        let answer = |ingress: Json, pool: &str| {
+            json!({
+                "metadata": {"resourceVersion": "8", "annotations": {ALLOCATED_FROM: pool, "mine": "x"}},
+                "status": {"loadBalancer": {"ingress": ingress}, "conditions": []},
+            })
+        };
+        let whole = answer(json!([{"ip": "192.0.2.1", "ipMode": "Proxy"}]), "lan");
+        assert!(left_out(&patch, &whole).is_empty());
+        let old = answer(json!([{"ip": "192.0.2.1"}]), "lan");
+        assert_eq!(
+            left_out(&patch, &old),
+            ["status.loadBalancer.ingress[].ipMode"]
+        );
+        let other = answer(json!([{"ip": "192.0.2.1", "ipMode": "Proxy"}]), "other");
+        let pool = format!("metadata.annotations.{ALLOCATED_FROM}");
+        assert_eq!(left_out(&patch, &other), [pool]);
+        // What is to be gone is gone in several ways.
+        let held = seen(&[("192.0.2.1", "VIP")], Some("lan"));
+        let nothing = service_patch(&held, Some(&wanted(&[], ""))).unwrap();
+        assert!(left_out(&nothing, &json!({"status": {"loadBalancer": {}}})).is_empty());
+        assert_eq!(left_out(&nothing, &old).len(), 2);
+        let counters = pool_patch(&SeenPool::default(), PoolCounters::default()).unwrap();
+        assert_eq!(left_out(&counters, &json!({"status": {}})).len(), 4);
+    }
+
+    #[test]
+    fn the_same_is_wanted_whichever_version_it_is_written_against() {
+        let one = wanted(&["192.0.2.1"], "lan");
+        let patch = |version: &str, wanted: &WantedService| {
+            let seen = SeenService {
+                resource_version: version.to_owned(),
+                ..seen(&[], None)
+            };
+            content(&service_patch(&seen, Some(wanted)).unwrap(), "u")
+        };
+        assert_eq!(patch("1", &one), patch("2", &one));
+        for other in [wanted(&["192.0.2.2"], "lan"), wanted(&["192.0.2.1"], "x")] {
+            assert_ne!(patch("1", &one), patch("1", &other));
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ line, which may be rewritten at any time:
 
 `path` is a part of the path with its query, `code` what is answered: a status, 0 for a connection
 that is closed, -1 for no answer at all; "stream": 410 answers a watch with 200 and an event of that
-code. A watch that is open already goes on, unless `"cut": true` says that it ends. "stall": true is
+code, and "drop": "ipMode" passes a request on without the members of that name, as a server that does
+not know them. A watch that is open already goes on, unless `"cut": true` says that it ends. "stall": true is
 no answer but holds back what watches bring, those that are open and those to come, as long as the
 line is there. `times` counts down; without it the fault lasts. Every request is a line of REQUESTS: method,
 path, and what was answered (`-` where the API server answered).
@@ -52,7 +53,7 @@ async def until_cut(method, path):
 
 def fault(method, path):
     for line, told in lines_about(method, path):
-        if "stall" in told:
+        if "stall" in told or "drop" in told:
             continue
         if told.get("watch", "watch=" in path) != ("watch=" in path):
             continue
@@ -61,6 +62,21 @@ def fault(method, path):
         used[line] = used.get(line, 0) + 1
         return told
     return None
+
+
+def without(value, name):
+    if isinstance(value, dict):
+        return {key: without(member, name) for key, member in value.items() if key != name}
+    if isinstance(value, list):
+        return [without(member, name) for member in value]
+    return value
+
+
+def passed_on(method, path, body):
+    for _, told in lines_about(method, path):
+        if "drop" in told:
+            body = json.dumps(without(json.loads(body), told["drop"])).encode()
+    return body
 
 
 def status(code):
@@ -101,9 +117,11 @@ async def serve(reader, writer):
             code = "-" if told is None else told.get("stream", told.get("code"))
             file.write(f"{method} {path} {code}\n")
         if told is None:
-            skipped = ("connection", "host")
+            body = passed_on(method, path, body) if body else body
+            skipped = ("connection", "host", "content-length")
             kept = [f"{name}: {value}" for name, value in fields if name.lower() not in skipped]
             kept = [lines[0], f"host: {SERVER}:{SERVER_PORT}", "connection: close", *kept]
+            kept += [f"content-length: {len(body)}"] if body else []
             there = await asyncio.open_connection(SERVER, int(SERVER_PORT), ssl=TLS)
             there[1].write("\r\n".join(kept).encode() + b"\r\n\r\n" + body)
             await there[1].drain()

@@ -14,6 +14,7 @@ mod reports;
 mod rights;
 mod robust;
 mod roles;
+mod second_writer;
 mod secrets;
 mod setup;
 mod trio;
