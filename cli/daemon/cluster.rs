@@ -1,6 +1,6 @@
 //! Addresses where a cluster keeps them: who deals, what is told to the cluster.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gatehouse_config::ObjectKey;
@@ -17,14 +17,16 @@ use gatehouse_config::translate::deprecated_annotations;
 use gatehouse_lb_speaker::allocate::observed;
 use gatehouse_lb_speaker::{Allocation, Allocator, Change, Decision, Outcome};
 
+use crate::daemon::telling::Telling;
+
 /// The cluster's part in who holds which address.
 pub struct InCluster {
     pub(super) writer: StatusWriter,
     /// The statuses were taken over since this node began to deal.
     has_adopted: bool,
-    /// What was last told of Services that wait.
-    told: HashMap<ObjectKey, String>,
-    /// How many Services were told to wait since that was counted.
+    /// What was last told of Services.
+    telling: Telling,
+    /// How many Services were told to wait, or of a wrong request, since that was counted.
     failures: u64,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     may_allocate: bool,
@@ -38,7 +40,7 @@ impl InCluster {
         Self {
             writer,
             has_adopted: false,
-            told: HashMap::new(),
+            telling: Telling::default(),
             failures: 0,
             services: Arc::default(),
             may_allocate: false,
@@ -97,7 +99,7 @@ impl InCluster {
     /// This node does not deal: the cluster says what is.
     pub(super) fn stand_by(&mut self) {
         self.has_adopted = false;
-        self.told.clear();
+        self.telling.clear();
         self.writer.write(None);
     }
 
@@ -125,9 +127,13 @@ impl InCluster {
                         .unwrap_or_default(),
                 },
             );
-            self.tell_of_waiting(&service.key, decision);
+            let pools_known = !outcome.pools.is_empty();
+            if let Some(note) = self.telling.tell(service, decision, pools_known) {
+                self.failures += u64::from(note.is_warning);
+                self.writer.note(note);
+            }
         }
-        self.told.retain(|key, _| wanted.services.contains_key(key));
+        self.telling.retain(|key| wanted.services.contains_key(key));
         for usage in &outcome.pools {
             let key = resources
                 .ip_address_pools
@@ -152,24 +158,6 @@ impl InCluster {
             self.tell_of_loss(change);
         }
         self.writer.write(Some(Arc::new(wanted)));
-    }
-
-    fn tell_of_waiting(&mut self, key: &ObjectKey, decision: Option<&Decision>) {
-        let Some(Decision::Pending { reason }) = decision else {
-            self.told.remove(key);
-            return;
-        };
-        if self.told.get(key) != Some(reason) {
-            self.told.insert(key.clone(), reason.clone());
-            self.failures += 1;
-            self.writer.note(Note {
-                service: key.clone(),
-                is_warning: true,
-                by: Role::Allocator,
-                reason: "AllocationFailed",
-                message: format!("Failed to allocate IP for \"{key}\": {reason}"),
-            });
-        }
     }
 
     fn tell_of_loss(&self, change: &Change) {

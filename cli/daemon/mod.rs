@@ -23,6 +23,7 @@ mod rows;
 mod scrape;
 pub mod settings;
 mod show;
+mod telling;
 
 use std::io;
 use std::sync::Arc;

@@ -173,6 +173,10 @@ pub(super) fn assigned(before: &[IpAddr], after: &[IpAddr]) -> Option<String> {
     if after.is_empty() || before == after {
         return None;
     }
+    if !before.is_empty() && before.iter().all(|held| after.contains(held)) {
+        let more: Vec<_> = after.iter().filter(|one| !before.contains(one)).collect();
+        return (!more.is_empty()).then(|| format!("Assigned additional IP {}", text(&more)));
+    }
     let all: Vec<_> = after.iter().collect();
     Some(format!("Assigned IP [{}]", text(&all)))
 }
@@ -326,6 +330,23 @@ mod tests {
         assert_eq!(patch("1", &one), patch("2", &one));
         for other in [wanted(&["192.0.2.2"], "lan"), wanted(&["192.0.2.1"], "x")] {
             assert_ne!(patch("1", &one), patch("1", &other));
+        }
+    }
+
+    #[test]
+    fn a_second_family_is_told_as_one_more() {
+        let [a, b] = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let one = Some("Assigned IP [\"192.0.2.1\"]".to_owned());
+        assert_eq!(assigned(&[], &[a]), one);
+        assert_eq!(assigned(&[b], &[a]), one);
+        let both = "Assigned IP [\"192.0.2.1\" \"2001:db8::1\"]";
+        assert_eq!(assigned(&[], &[a, b]).as_deref(), Some(both));
+        let more = "Assigned additional IP \"2001:db8::1\"";
+        assert_eq!(assigned(&[a], &[a, b]).as_deref(), Some(more));
+        // One of two is given up; nothing changes but the order.
+        assert_eq!(assigned(&[a, b], &[a]), one);
+        for after in [&[b, a][..], &[a, b], &[]] {
+            assert_eq!(assigned(&[a, b], after), None);
         }
     }
 
