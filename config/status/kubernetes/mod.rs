@@ -12,6 +12,7 @@
 
 mod attempts;
 mod events;
+mod later;
 mod leader;
 pub mod lease;
 mod obstacles;

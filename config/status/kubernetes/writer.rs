@@ -1,6 +1,6 @@
 //! Writes what is wanted and not yet there, while this node has the Lease.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::attempts::{Attempts, Place, Verdict};
+use super::attempts::{Attempts, Verdict};
 use super::events::{Note, Role};
+use super::later::Later;
 use super::leader::Leadership;
 use super::lease::REQUEST;
 use super::obstacles::{findings, other_writer};
@@ -75,7 +76,7 @@ pub(super) struct Writer {
     notes: mpsc::Sender<Note>,
     queue: VecDeque<Task>,
     /// Objects that are not tried again before.
-    later: HashMap<Place, Instant>,
+    later: Later,
     attempts: Attempts,
     obstacles: channel::Sender<Vec<Finding>>,
     pause_until: Option<Instant>,
@@ -95,7 +96,7 @@ impl Writer {
             shared,
             notes,
             queue: VecDeque::new(),
-            later: HashMap::new(),
+            later: Later::default(),
             attempts: Attempts::default(),
             obstacles,
             pause_until: None,
@@ -185,7 +186,7 @@ impl Writer {
 
     /// Finds what is to be written; tells when to look again, if that is known.
     fn scan(&mut self, wanted: &Wanted, now: Instant) -> Option<Instant> {
-        self.later.retain(|_, until| *until > now);
+        self.later.forget(now);
         let store = self.shared.store();
         let forgets = self.attempts.forget(
             |(kind, key)| match kind {
@@ -201,7 +202,7 @@ impl Writer {
                 continue;
             };
             let place = (Kind::Service, key.clone());
-            if self.later.contains_key(&place) {
+            if self.later.holds(&place, &seen.resource_version, now) {
                 continue;
             }
             let content = content(&patch, &seen.uid);
@@ -251,7 +252,8 @@ impl Writer {
             let target = wanted.pools.get(key);
             let patch = target.and_then(|target| pool_patch(seen, *target));
             let place = (Kind::IPAddressPool, key.clone());
-            let Some(patch) = patch.filter(|_| !self.later.contains_key(&place)) else {
+            let version = &seen.resource_version;
+            let Some(patch) = patch.filter(|_| !self.later.holds(&place, version, now)) else {
                 continue;
             };
             let content = content(&patch, "");
@@ -278,7 +280,7 @@ impl Writer {
                 again.at(Some(self.counters_at.max(now + SCAN)));
             }
         }
-        again.at(self.later.values().min().copied());
+        again.at(self.later.next());
         again.0
     }
 
@@ -342,7 +344,11 @@ impl Writer {
                 )
             }
         };
-        self.later.insert(place, now + wait);
+        // What is said of one version is said of no other: a new one, or one that was made anew, is
+        // not held up by it.
+        let version = task.patch.pointer("/metadata/resourceVersion");
+        let version = version.and_then(Json::as_str).filter(|_| wait == REFUSED);
+        self.later.add(place, version, now, wait);
         why
     }
 
