@@ -31,6 +31,8 @@ pub struct Store {
     /// Pools that could never be read, with their labels.
     unread_pools: BTreeMap<ObjectKey, Labels>,
     reports: BTreeMap<(Kind, ObjectKey), SeenReport>,
+    /// What is known by an answer, and not by the watch yet: a list that was begun before is older.
+    ahead: BTreeSet<(Kind, ObjectKey)>,
     changes: u64,
     object_changes: u64,
 }
@@ -215,15 +217,37 @@ impl Store {
             return Changed::default();
         };
         let is_older = self.is_older(kind, &key, &version);
+        let place = (kind, key);
+        let is_ahead = self.ahead.contains(&place);
+        let key = place.1.clone();
         match &mut self.kinds.entry(kind).or_default().listing {
             Some(listed) => {
                 listed.insert(key.clone());
+                // Once: where the server went back to older versions for good, the next list says so.
+                if is_older && is_ahead && self.is_same(kind, &key, &json) {
+                    self.ahead.remove(&place);
+                    return Changed::default();
+                }
             }
             // An answer to a write and the watch come by two ways.
             None if is_older => return Changed::default(),
             None => {}
         }
+        self.ahead.remove(&place);
         self.take(kind, key, &version, json)
+    }
+
+    /// Whether it is the object that is known, and not one that was made anew under its name.
+    fn is_same(&self, kind: Kind, key: &ObjectKey, json: &Json) -> bool {
+        let uid = json.pointer("/metadata/uid").and_then(Json::as_str);
+        match kind {
+            Kind::Service => {
+                let seen = self.services.get(key);
+                seen.is_some_and(|seen| seen.uid == uid.unwrap_or_default())
+            }
+            // Of others the version tells: one that is made anew has a later one.
+            _ => true,
+        }
     }
 
     /// The answer to a write of an object. Whether the object is there the watch alone can tell: it
@@ -233,7 +257,10 @@ impl Store {
             Some((key, version))
                 if self.is_there(kind, &key) && !self.is_older(kind, &key, &version) =>
             {
-                self.take(kind, key, &version, json)
+                let place = (kind, key.clone());
+                let changed = self.take(kind, key, &version, json);
+                self.is_ahead(place, changed);
+                changed
             }
             _ => Changed::default(),
         }
@@ -251,7 +278,19 @@ impl Store {
         let gone = self.kinds.get(&kind).map(|sight| &sight.gone_meanwhile);
         match (name(&json, kind), gone) {
             (Some((key, _)), Some(Some(gone))) if gone.contains(&key) => Changed::default(),
-            _ => self.apply(kind, json),
+            (Some((key, _)), _) => {
+                let changed = self.apply(kind, json);
+                self.is_ahead((kind, key), changed);
+                changed
+            }
+            (None, _) => Changed::default(),
+        }
+    }
+
+    /// Something was seen that the watch has not brought.
+    fn is_ahead(&mut self, place: (Kind, ObjectKey), changed: Changed) {
+        if changed.status || changed.reports {
+            self.ahead.insert(place);
         }
     }
 
@@ -316,6 +355,7 @@ impl Store {
         if let Some(gone) = sight.and_then(|sight| sight.gone_meanwhile.as_mut()) {
             gone.insert(key.clone());
         }
+        self.ahead.remove(&(kind, key.clone()));
         let had_findings = self.findings.remove(&(kind, key.clone())).is_some();
         if kind == Kind::IPAddressPool {
             self.unread_pools.remove(key);

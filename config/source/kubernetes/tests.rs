@@ -122,6 +122,44 @@ fn the_answer_to_a_write_brings_nothing_back() {
 }
 
 #[test]
+fn a_list_that_is_older_than_an_answer_puts_nothing_back() {
+    let kind = Kind::Service;
+    let key = ObjectKey::new("default", "web");
+    let address = |store: &Store| store.services()[&key].addresses().len();
+    let mut store = Store::default();
+    list(&mut store, kind, [service(2, None)]);
+    // Written and answered after the list was begun, and before it came.
+    store.list_begins(kind);
+    store.answer(kind, service(3, Some("192.0.2.1")));
+    assert_eq!(store.apply(kind, service(2, None)), Changed::default());
+    assert_eq!(address(&store), 1);
+    store.list_ends(kind);
+    assert_eq!(address(&store), 1, "it was in the list");
+    // The watch has brought it: from now on a list says what is, also after the server was put back to
+    // an older state.
+    store.apply(kind, service(3, Some("192.0.2.1")));
+    list(&mut store, kind, [service(2, None)]);
+    assert_eq!(address(&store), 0);
+    // The same where the answer never came by the watch: the second list is believed.
+    store.answer(kind, service(4, Some("192.0.2.1")));
+    list(&mut store, kind, [service(1, None)]);
+    assert_eq!(address(&store), 1);
+    list(&mut store, kind, [service(1, None)]);
+    assert_eq!(address(&store), 0);
+    // It was deleted and made again: that is another one, whatever its version.
+    store.answer(kind, service(9, Some("192.0.2.1")));
+    let mut again = service(8, None);
+    again["metadata"]["uid"] = json!("v");
+    list(&mut store, kind, [again]);
+    assert_eq!(address(&store), 0);
+    assert_eq!(store.services()[&key].uid, "v");
+    // It is gone.
+    store.answer(kind, service(10, Some("192.0.2.1")));
+    list(&mut store, kind, []);
+    assert!(store.services().is_empty());
+}
+
+#[test]
 fn a_list_beside_the_watch_brings_what_is_new_and_nothing_that_went() {
     let mut store = Store::default();
     let kind = Kind::Service;
