@@ -1,5 +1,6 @@
 //! Holds the allocator's Lease, or waits for it.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -138,37 +139,46 @@ impl Leader {
         }
         let leads = self.candidate.acts_until(Instant::now()).is_some();
         if leads && !self.is_up_to_date {
-            self.catch_up().await?;
+            let listing = catch_up(self.client.clone(), self.shared.clone());
+            let listed = meanwhile(listing, RENEW, &mut Held { leader: self, seen }).await;
+            if listed.is_err() {
+                // It may have been given up in its midst.
+                self.shared
+                    .update(|store| store.also_list_ends(Kind::Service));
+            }
+            listed?;
         }
+        let leads = self.candidate.acts_until(Instant::now()).is_some();
         self.is_up_to_date = leads;
         self.tell(seen.as_ref(), None);
         Ok(())
     }
 
-    /// Sees what the holder before wrote up to its last moment, which a watch may bring later: an
-    /// address that it dealt must not be dealt again.
-    async fn catch_up(&self) -> Result<(), Failure> {
-        let kind = Kind::Service;
-        self.shared.update(|store| store.also_list_begins(kind));
-        let listed = self.services().await.map(|list| {
-            for object in list {
-                let json = object_json(object);
-                self.shared.update(|store| store.also_listed(kind, json));
-            }
-        });
-        self.shared.update(|store| store.also_list_ends(kind));
-        listed
-    }
-
-    async fn services(&self) -> Result<ObjectList<DynamicObject>, Failure> {
-        let api: Api<DynamicObject> =
-            Api::all_with(self.client.clone(), &resource_of(Kind::Service));
-        let why = match timeout(CATCH_UP, api.list(&ListParams::default())).await {
-            Ok(Ok(list)) => return Ok(list),
-            Ok(Err(error)) => error_text(&error),
-            Err(_) => "Services cannot be listed in time".to_owned(),
+    /// Renews it once; an error where it is not this node's any more.
+    async fn renew(&mut self, seen: &mut Option<Record>) -> Result<(), Failure> {
+        let Some(record) = seen.clone() else {
+            return Ok(());
         };
-        Err(Failure::Other(why))
+        let sent = Instant::now();
+        let me = self.me.clone();
+        match self.write(&record, &me, record.transitions).await {
+            Ok(written) => {
+                self.took(seen, written, sent);
+                Ok(())
+            }
+            // One may fail; and one whose answer was lost may have renewed it.
+            Err(Failure::Other(_)) if self.candidate.acts_until(Instant::now()).is_some() => Ok(()),
+            Err(Failure::Conflict) => {
+                let is = within(self.api.get_opt(LEASE)).await?.map(self::record);
+                let is_mine = is.as_ref().is_some_and(|is| is.holder == self.me);
+                *seen = is;
+                match is_mine {
+                    true => Ok(()),
+                    false => Err(Failure::Conflict),
+                }
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     fn took(&mut self, seen: &mut Option<Record>, lease: Lease, sent: Instant) {
@@ -224,6 +234,78 @@ impl Leader {
     }
 }
 
+/// Sees what the holder before wrote up to its last moment, which a watch may bring later: an
+/// address that it dealt must not be dealt again.
+async fn catch_up(client: Client, shared: Shared) -> Result<(), Failure> {
+    let kind = Kind::Service;
+    shared.update(|store| store.also_list_begins(kind));
+    let listed = services(client).await.map(|list| {
+        for object in list {
+            let json = object_json(object);
+            shared.update(|store| store.also_listed(kind, json));
+        }
+    });
+    shared.update(|store| store.also_list_ends(kind));
+    listed
+}
+
+async fn services(client: Client) -> Result<ObjectList<DynamicObject>, Failure> {
+    let api: Api<DynamicObject> = Api::all_with(client, &resource_of(Kind::Service));
+    let why = match timeout(CATCH_UP, api.list(&ListParams::default())).await {
+        Ok(Ok(list)) => return Ok(list),
+        Ok(Err(error)) => error_text(&error),
+        Err(_) => "Services cannot be listed in time".to_owned(),
+    };
+    Err(Failure::Other(why))
+}
+
+/// What has to be renewed.
+trait Renews {
+    /// Once; an error where it is lost.
+    fn renew(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// The Lease, while this node has it.
+struct Held<'a> {
+    leader: &'a mut Leader,
+    seen: &'a mut Option<Record>,
+}
+
+impl Renews for Held<'_> {
+    async fn renew(&mut self) -> Result<(), Failure> {
+        self.leader.renew(self.seen).await
+    }
+}
+
+/// Renews at this pace until the work is done: a Lease that runs out while it goes on would have it
+/// begun anew for ever.
+async fn meanwhile(
+    work: impl Future<Output = Result<(), Failure>>,
+    pace: Duration,
+    held: &mut impl Renews,
+) -> Result<(), Failure> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(pace) => {}
+        }
+        // One that was begun is brought to its end, so that its version is known.
+        let mut renewal = pin!(held.renew());
+        let done = tokio::select! {
+            done = &mut work => Some(done),
+            renewed = &mut renewal => {
+                renewed?;
+                None
+            }
+        };
+        if let Some(done) = done {
+            renewal.await?;
+            return done;
+        }
+    }
+}
+
 fn record(lease: Lease) -> Record {
     let spec = lease.spec.unwrap_or_default();
     let seconds = spec.lease_duration_seconds.unwrap_or_default();
@@ -263,5 +345,66 @@ pub(super) async fn within<T>(
             "no answer within {} s",
             REQUEST.as_secs()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Duration = Duration::from_millis(20);
+
+    /// Takes so many paces to be renewed, and is lost or not.
+    struct Counted {
+        paces: u32,
+        is_lost: bool,
+        renewed: u32,
+    }
+
+    impl Renews for Counted {
+        async fn renew(&mut self) -> Result<(), Failure> {
+            let _ = work(self.paces).await;
+            self.renewed += 1;
+            match self.is_lost {
+                true => Err(Failure::Conflict),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn counted(paces: u32, is_lost: bool) -> Counted {
+        Counted {
+            paces,
+            is_lost,
+            renewed: 0,
+        }
+    }
+
+    async fn work(paces: u32) -> Result<(), Failure> {
+        tokio::time::sleep(PACE * paces).await;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_for_as_long_as_the_list_takes() {
+        let mut held = counted(0, false);
+        assert!(meanwhile(work(20), PACE, &mut held).await.is_ok());
+        // As often as there was time for, on a machine that has others to run as well.
+        assert!((2..=20).contains(&held.renewed), "{}", held.renewed);
+        // There was no time for it.
+        let mut held = counted(0, false);
+        assert!(meanwhile(work(0), PACE * 100, &mut held).await.is_ok());
+        assert_eq!(held.renewed, 0);
+    }
+
+    #[tokio::test]
+    async fn who_lost_the_lease_does_not_go_on_with_the_list() {
+        let work_without_end = std::future::pending();
+        let failure = meanwhile(work_without_end, PACE, &mut counted(0, true)).await;
+        assert!(matches!(failure, Err(Failure::Conflict)));
+        // A renewal that is under way when the list comes is brought to its end.
+        let mut held = counted(4, false);
+        assert!(meanwhile(work(2), PACE, &mut held).await.is_ok());
+        assert_eq!(held.renewed, 1);
     }
 }
