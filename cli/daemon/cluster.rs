@@ -30,7 +30,8 @@ pub struct InCluster {
     failures: u64,
     services: Arc<BTreeMap<ObjectKey, SeenService>>,
     may_allocate: bool,
-    /// Everything was seen once.
+    /// Everything was seen once that addresses are announced by; that objects are judged by.
+    knows_addresses: bool,
     is_complete: bool,
 }
 
@@ -44,6 +45,7 @@ impl InCluster {
             failures: 0,
             services: Arc::default(),
             may_allocate: false,
+            knows_addresses: false,
             is_complete: false,
         }
     }
@@ -52,10 +54,16 @@ impl InCluster {
     pub(super) fn see(&mut self, gathered: &Gathered) {
         self.services = Arc::clone(&gathered.services);
         self.may_allocate = gathered.may_allocate;
+        self.knows_addresses = gathered.knows_addresses;
         self.is_complete = gathered.is_complete;
     }
 
-    /// Whether all that the cluster has was seen once.
+    /// Whether all was seen once that addresses are announced by.
+    pub(super) fn knows_addresses(&self) -> bool {
+        self.knows_addresses
+    }
+
+    /// Whether all was seen once that objects are judged by.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }

@@ -13,11 +13,11 @@ use gatehouse_lb_speaker::{AddressState, Announcement, Interfaces, Plan, Speaker
 use crate::daemon::control::Control;
 
 impl Control {
-    /// Tells the cluster what is announced here and what is wrong with objects; nothing before all
-    /// of it was seen once.
+    /// Tells the cluster what is announced here and what is wrong with objects; neither before all of
+    /// it was seen once that it depends on. A kind that cannot be listed holds up what it is about.
     pub(super) fn report(&self) {
         let Some(cluster) = &self.cluster else { return };
-        if !cluster.is_complete() {
+        if !cluster.knows_addresses() {
             return;
         }
         let in_force = &self.in_force;
@@ -26,7 +26,9 @@ impl Control {
             announced: announced(&in_force.plan, &self.speaker_state()),
             speaker: of(&[Kind::IPAddressPool, Kind::L2Advertisement]),
             controller: of(&[Kind::IPAddressPool]),
-            objects: messages(&in_force.findings, &in_force.resources),
+            objects: cluster
+                .is_complete()
+                .then(|| messages(&in_force.findings, &in_force.resources)),
         });
     }
 }

@@ -36,7 +36,9 @@ pub struct Gathered {
     pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
     /// Whether everything is known that addresses are dealt by.
     pub may_allocate: bool,
-    /// Whether everything was seen once.
+    /// Whether everything was seen once that addresses are announced by.
+    pub knows_addresses: bool,
+    /// Whether everything was seen once that other objects are judged by, and all else was asked for.
     pub is_complete: bool,
     /// How often anything of the cluster was seen to change.
     pub changes: u64,
@@ -70,6 +72,7 @@ impl Sources {
     pub fn load(&mut self) -> Gathered {
         let mut gathered = Gathered {
             may_allocate: true,
+            knows_addresses: true,
             is_complete: true,
             ..Gathered::default()
         };
@@ -86,6 +89,7 @@ impl Sources {
                 findings,
                 services,
                 may_allocate,
+                knows_addresses,
                 is_complete,
                 changes,
                 object_changes,
@@ -101,6 +105,7 @@ impl Sources {
             gathered.findings.extend(twice);
             gathered.services = services;
             gathered.may_allocate = may_allocate;
+            gathered.knows_addresses = knows_addresses;
             gathered.is_complete = is_complete;
             gathered.changes = changes;
             gathered.knows_pods = knows_pods;

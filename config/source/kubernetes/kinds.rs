@@ -61,6 +61,19 @@ pub(super) fn watched(addresses_only: bool) -> &'static [Kind] {
 /// What must be known before an address is dealt: else one that is held could be dealt again.
 pub(super) const FOR_ALLOCATION: &[Kind] = &[Kind::Service, Kind::IPAddressPool, Kind::Namespace];
 
+/// What must be known before it is told what is announced, and what is wrong with pools.
+pub(super) const FOR_ANNOUNCING: &[Kind] = FOR_ADDRESSES;
+
+/// Kinds that nothing is said of other objects by: where they cannot be listed, what is said of
+/// others is as right as ever.
+pub(super) const APART: &[Kind] = &[
+    Kind::Telemetry,
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::EnvoyFilter,
+    Kind::WasmPlugin,
+];
+
 impl Scope {
     pub(super) fn of(kind: Kind) -> Self {
         match kind {

@@ -116,7 +116,9 @@ pub struct Seen {
     pub services: Arc<BTreeMap<ObjectKey, SeenService>>,
     /// Whether everything is known that addresses are dealt by.
     pub may_allocate: bool,
-    /// Whether everything was seen once.
+    /// Whether everything was seen once that addresses are announced by.
+    pub knows_addresses: bool,
+    /// Whether everything was seen once that other objects are judged by, and all else was asked for.
     pub is_complete: bool,
     /// Differs from the number before if anything changed.
     pub changes: u64,
@@ -223,7 +225,8 @@ impl Cluster {
             findings: store.findings(),
             services: Arc::clone(store.services()),
             may_allocate: store.knows(kinds::FOR_ALLOCATION),
-            is_complete: store.knows(self.watched),
+            knows_addresses: store.knows(kinds::FOR_ANNOUNCING),
+            is_complete: store.knows_but(self.watched, kinds::APART),
             changes: store.changes(),
             object_changes: store.object_changes(),
             knows_pods: store.knows(&[Kind::Pod]),

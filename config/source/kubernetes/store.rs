@@ -131,6 +131,13 @@ impl Store {
         })
     }
 
+    /// Whether everything of these kinds was seen, or is known not to be seen now where the kind is
+    /// one of `apart`.
+    pub fn knows_but(&self, kinds: &[Kind], apart: &[Kind]) -> bool {
+        let mut kinds = kinds.iter();
+        kinds.all(|kind| self.knows(&[*kind]) || (apart.contains(kind) && self.has_tried(&[*kind])))
+    }
+
     /// What is wrong with objects, and with seeing them.
     pub fn findings(&self) -> Vec<Finding> {
         let mut by_trouble: BTreeMap<&Trouble, Vec<&str>> = BTreeMap::new();

@@ -392,3 +392,18 @@ fn other_programs_config_maps_rebuild_nothing() {
     let kept = kept.body.data.as_ref().map(|data| data.len());
     assert_eq!(kept, Some(1));
 }
+
+#[test]
+fn a_kind_that_says_nothing_of_others_holds_nothing_up_once_it_was_asked_for() {
+    let mut store = Store::default();
+    let kinds = [Kind::Gateway, Kind::WasmPlugin];
+    let knows = |store: &Store| store.knows_but(&kinds, &[Kind::WasmPlugin]);
+    list(&mut store, Kind::Gateway, []);
+    assert!(!knows(&store), "nobody asked yet");
+    store.is_troubled(Kind::WasmPlugin, Trouble::of_asking("no right"));
+    assert!(knows(&store) && !store.knows(&kinds));
+    // One that others refer to does.
+    let kinds = [Kind::Service, Kind::Gateway];
+    store.is_troubled(Kind::Service, Trouble::of_asking("no right"));
+    assert!(!store.knows_but(&kinds, &[Kind::WasmPlugin]));
+}

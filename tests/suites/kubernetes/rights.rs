@@ -129,3 +129,35 @@ fn a_kind_that_may_not_be_watched_is_told_of_and_nothing_moves() {
     setup.server.apply(&route("last"));
     setup.wait_for_page(&page, "last");
 }
+
+/// What nobody may list says nothing of other objects: they are reported on all the same.
+#[test]
+fn a_kind_that_may_not_be_listed_holds_up_no_report_of_others() {
+    let Some(setup) = Setup::new() else { return };
+    let Some(between) = Between::start(&setup) else {
+        return;
+    };
+    setup.server.install_crds();
+    setup.server.apply(ADDRESSES);
+    setup.server.apply(&route("first"));
+    between.answer(&fault("GET", "/wasmplugins?", r#""code": 403"#));
+    let gatehouse = between.gatehouse(&setup);
+    eventually("a finding names the kind", PATIENCE, || {
+        let findings = findings(&gatehouse);
+        findings
+            .contains("cannot be asked for WasmPlugin")
+            .then_some(())
+    });
+    let text = route("first").replace("gateways: [it]", "gateways: [nowhere]");
+    setup.server.apply(&text);
+    let path = "{.status.conditions[?(@.type==\"GatehouseAccepted\")].message}";
+    eventually("the route's status says what is wrong", PATIENCE, || {
+        let told = setup.get("virtualservice/it", "istio-system", path);
+        told.contains("nowhere").then_some(())
+    });
+    let state = "{.status.result}";
+    eventually("MetalLB's objects are reported on", PATIENCE, || {
+        let told = setup.get("configurationstate/controller", "gatehouse-system", state);
+        (told == "Valid").then_some(())
+    });
+}

@@ -50,8 +50,9 @@ pub struct Reports {
     pub speaker: Vec<String>,
     /// The same, of those that addresses are dealt by. Told by the node that deals.
     pub controller: Vec<String>,
-    /// What is wrong with Istio's objects. Told by the node that deals.
-    pub objects: BTreeMap<(Kind, ObjectKey), Vec<Message>>,
+    /// What is wrong with Istio's objects; none: not known, and what was told stays. Told by the node
+    /// that deals.
+    pub objects: Option<BTreeMap<(Kind, ObjectKey), Vec<Message>>>,
 }
 
 /// How a Service is announced by this node.

@@ -219,11 +219,11 @@ impl Reporter {
                 component(Component::Controller, &reports.controller);
             }
         }
-        if leads {
+        if leads && let Some(told) = &reports.objects {
             let store = self.shared.store();
             for ((kind, key), seen) in store.reports() {
                 let place = (*kind, key.clone());
-                let messages = reports.objects.get(&place).map_or(&[][..], Vec::as_slice);
+                let messages = told.get(&place).map_or(&[][..], Vec::as_slice);
                 let patch = istio::patch(seen, messages, &time);
                 found.extend(patch.map(|patch| Act {
                     place: Place::Object(*kind),
