@@ -328,6 +328,14 @@ impl Shared {
         }
     }
 
+    /// The resource of a kind, in the version that its objects are read in: a cluster with older
+    /// CustomResourceDefinitions has no other. Before they were read, in the preferred one.
+    pub(crate) fn resource_of(&self, kind: Kind) -> ApiResource {
+        let version = self.store().version(kind);
+        let preferred = || kind.versions().first().copied().unwrap_or_default();
+        kinds::resource(kind, version.unwrap_or_else(preferred))
+    }
+
     fn crd_is_there(&self, name: String) {
         self.crds
             .send_modify(|crds| *crds.entry(name).or_default() += 1);
@@ -365,11 +373,6 @@ pub(crate) fn watch_error_text(error: &kube::runtime::watcher::Error) -> String 
 /// An object as JSON, without what is long and says nothing.
 pub(crate) fn object_json(object: DynamicObject) -> serde_json::Value {
     watch::json(object)
-}
-
-/// The resource of a kind, in its preferred version.
-pub(crate) fn resource_of(kind: Kind) -> ApiResource {
-    kinds::resource(kind, kind.versions().first().copied().unwrap_or_default())
 }
 
 /// An error and its causes in one line.

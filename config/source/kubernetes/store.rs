@@ -44,6 +44,8 @@ struct Sight {
     known: bool,
     /// The cluster has no such kind.
     absent: bool,
+    /// The version of the API that its objects are read in.
+    version: Option<&'static str>,
     /// What a list that is under way has brought.
     listing: Option<BTreeSet<ObjectKey>>,
     /// What went while somebody else than the watch reads a list.
@@ -152,6 +154,16 @@ impl Store {
         troubles
             .chain(self.findings.values().flatten().cloned())
             .collect()
+    }
+
+    /// The version of the API that objects of a kind are read in; none before they were.
+    pub fn version(&self, kind: Kind) -> Option<&'static str> {
+        self.kinds.get(&kind).and_then(|sight| sight.version)
+    }
+
+    /// Objects of a kind are read in this version of the API.
+    pub fn is_read_in(&mut self, kind: Kind, version: &'static str) {
+        self.kinds.entry(kind).or_default().version = Some(version);
     }
 
     /// A list of a kind begins.

@@ -394,6 +394,17 @@ fn other_programs_config_maps_rebuild_nothing() {
 }
 
 #[test]
+fn objects_are_written_in_the_version_that_they_are_read_in() {
+    let shared = super::Shared::new();
+    let kind = Kind::VirtualService;
+    let version = || shared.resource_of(kind).api_version;
+    assert_eq!(version(), "networking.istio.io/v1");
+    shared.store().is_read_in(kind, "v1beta1");
+    assert_eq!(version(), "networking.istio.io/v1beta1");
+    assert_eq!(shared.resource_of(kind).plural, "virtualservices");
+}
+
+#[test]
 fn a_kind_that_says_nothing_of_others_holds_nothing_up_once_it_was_asked_for() {
     let mut store = Store::default();
     let kinds = [Kind::Gateway, Kind::WasmPlugin];

@@ -133,7 +133,7 @@ impl Watch {
         sleep(pause).await;
     }
 
-    async fn follow(&mut self, version: &str) -> Ended {
+    async fn follow(&mut self, version: &'static str) -> Ended {
         let (kind, shared) = (self.kind, self.shared.clone());
         let resource = resource(kind, version);
         let client = self.client.clone();
@@ -178,7 +178,10 @@ impl Watch {
                     shared.update(|store| store.apply(kind, json));
                 }
                 Ok(Event::InitDone) => {
-                    shared.update(|store| store.list_ends(kind));
+                    shared.update(|store| {
+                        store.is_read_in(kind, version);
+                        store.list_ends(kind)
+                    });
                     if self.is_refused {
                         stage = Stage::Proving;
                     } else {

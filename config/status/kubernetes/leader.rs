@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::lease::{Candidate, DURATION, LOOK, RENEW, REQUEST, Record, Step};
 use crate::source::Kind;
-use crate::source::kubernetes::{Backoff, Shared, error_text, object_json, resource_of};
+use crate::source::kubernetes::{Backoff, Shared, error_text, object_json};
 
 /// The Lease's name.
 pub const LEASE: &str = "gatehouse-allocator";
@@ -239,7 +239,7 @@ impl Leader {
 async fn catch_up(client: Client, shared: Shared) -> Result<(), Failure> {
     let kind = Kind::Service;
     shared.update(|store| store.also_list_begins(kind));
-    let listed = services(client).await.map(|list| {
+    let listed = services(client, &shared).await.map(|list| {
         for object in list {
             let json = object_json(object);
             shared.update(|store| store.also_listed(kind, json));
@@ -249,8 +249,8 @@ async fn catch_up(client: Client, shared: Shared) -> Result<(), Failure> {
     listed
 }
 
-async fn services(client: Client) -> Result<ObjectList<DynamicObject>, Failure> {
-    let api: Api<DynamicObject> = Api::all_with(client, &resource_of(Kind::Service));
+async fn services(client: Client, shared: &Shared) -> Result<ObjectList<DynamicObject>, Failure> {
+    let api: Api<DynamicObject> = Api::all_with(client, &shared.resource_of(Kind::Service));
     let why = match timeout(CATCH_UP, api.list(&ListParams::default())).await {
         Ok(Ok(list)) => return Ok(list),
         Ok(Err(error)) => error_text(&error),

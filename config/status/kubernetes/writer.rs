@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use kube::api::{Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
@@ -26,7 +26,7 @@ use crate::finding::Finding;
 use crate::resources::ObjectKey;
 use crate::source::Kind;
 use crate::source::kubernetes::{
-    Backoff, Shared, error_text, object_json, resource_of, seen_pool, seen_service,
+    Backoff, Shared, error_text, object_json, seen_pool, seen_service,
 };
 
 /// Requests under way at once.
@@ -142,7 +142,8 @@ impl Writer {
                         look = Some(now + LAPSED);
                         break;
                     }
-                    under_way.push(send(self.client.clone(), task));
+                    let resource = self.shared.resource_of(task.kind);
+                    under_way.push(send(self.client.clone(), resource, task));
                 }
             }
             let works = !self.queue.is_empty() || !under_way.is_empty();
@@ -358,8 +359,7 @@ impl Writer {
 }
 
 /// Sends a patch, and reads again what has changed meanwhile.
-async fn send(client: Client, mut task: Task) -> (Task, Done) {
-    let resource = resource_of(task.kind);
+async fn send(client: Client, resource: ApiResource, mut task: Task) -> (Task, Done) {
     let api: Api<DynamicObject> = Api::namespaced_with(client, &task.key.namespace, &resource);
     let params = PatchParams {
         field_manager: Some(MANAGER.to_owned()),

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::super::lease::REQUEST;
 use super::acts::{Act, Place, What};
 use super::watch::{L2, STATE};
-use crate::source::kubernetes::{error_text, resource_of};
+use crate::source::kubernetes::{Shared, error_text};
 
 /// What came of a request.
 pub(super) enum Done {
@@ -23,11 +23,11 @@ pub(super) enum Done {
 }
 
 /// Does it.
-pub(super) async fn send(client: Client, act: Act) -> (Act, Done) {
+pub(super) async fn send(client: Client, shared: Shared, act: Act) -> (Act, Done) {
     let resource = match act.place {
         Place::L2 => L2.resource(),
         Place::State => STATE.resource(),
-        Place::Object(kind) => resource_of(kind),
+        Place::Object(kind) => shared.resource_of(kind),
     };
     let api: Api<DynamicObject> = Api::namespaced_with(client, &act.key.namespace, &resource);
     let name = act.key.name.as_str();

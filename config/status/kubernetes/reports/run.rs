@@ -132,7 +132,7 @@ impl Reporter {
                 while under_way.len() < AT_ONCE
                     && let Some(act) = self.queue.pop_front()
                 {
-                    under_way.push(send(self.client.clone(), act));
+                    under_way.push(send(self.client.clone(), self.shared.clone(), act));
                 }
             }
             let wake = match (self.queue.is_empty(), under_way.is_empty()) {
