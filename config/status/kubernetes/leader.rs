@@ -140,7 +140,9 @@ impl Leader {
         let leads = self.candidate.acts_until(Instant::now()).is_some();
         if leads && !self.is_up_to_date {
             let listing = catch_up(self.client.clone(), self.shared.clone());
-            let listed = meanwhile(listing, RENEW, &mut Held { leader: self, seen }).await;
+            let mut held = Held { leader: self, seen };
+            // In a box: it is large, and needed once in a while.
+            let listed = Box::pin(meanwhile(listing, RENEW, &mut held)).await;
             if listed.is_err() {
                 // It may have been given up in its midst.
                 self.shared
