@@ -27,11 +27,9 @@ impl Control {
     /// they are now; what was named on the command line counts more, what Istio's own has counts
     /// less.
     ///
-    /// # Errors
-    ///
-    /// They are not known yet, and a guess might serve other Gateways than this one's: public ones on
-    /// an internal gateway.
-    pub(super) fn learn_labels(&mut self, gathered: &Gathered) -> Result<(), Finding> {
+    /// Gives the reason where they are not known yet: a guess might serve other Gateways than this
+    /// one's, public ones on an internal gateway.
+    pub(super) fn learn_labels(&mut self, gathered: &Gathered) -> Option<Finding> {
         let settings = &self.settings;
         let pod = settings.pod.as_ref();
         let found = pod.and_then(|pod| gathered.resources.pods.get(pod));
@@ -52,9 +50,9 @@ impl Control {
                     self.no_pod = pod.map(missing);
                 }
                 self.labels = Some(labels);
-                Ok(())
+                None
             }
-            None => Err(not_yet(settings, gathered.pods_trouble.as_deref())),
+            None => Some(not_yet(settings, gathered.pods_trouble.as_deref())),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Control {
             cluster.see(&loaded);
         }
         self.seen = Arc::clone(&loaded.services);
-        self.waiting = self.learn_labels(&loaded).err();
+        self.waiting = self.learn_labels(&loaded);
         if self.waiting.is_some() {
             return self.show();
         }
