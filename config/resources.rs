@@ -244,7 +244,7 @@ impl RefusedPools {
 
 /// Every object that was read, as written: it may be wrong, and is kept whole for status.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // the fields are the API's kinds, and what is known of pools without a version
+#[allow(missing_docs)] // the fields are the API's kinds
 pub struct Resources {
     pub gateways: Objects<istio::Gateway>,
     pub virtual_services: Objects<istio::VirtualService>,
@@ -276,5 +276,6 @@ pub struct Resources {
     pub mutating_webhooks: Objects<webhook::WebhookConfiguration>,
     pub validating_webhooks: Objects<webhook::WebhookConfiguration>,
     pub custom_resource_definitions: Objects<webhook::CustomResourceDefinition>,
+    /// What is known of pools that no version can be used of.
     pub refused_pools: RefusedPools,
 }

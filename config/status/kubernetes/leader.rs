@@ -387,19 +387,19 @@ mod tests {
         Ok(())
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_lease_is_renewed_for_as_long_as_the_list_takes() {
         let mut held = counted(0, false);
         assert!(meanwhile(work(20), PACE, &mut held).await.is_ok());
-        // As often as there was time for, on a machine that has others to run as well.
-        assert!((2..=20).contains(&held.renewed), "{}", held.renewed);
+        // Once more or not as both end at one moment.
+        assert!((19..=20).contains(&held.renewed), "{}", held.renewed);
         // There was no time for it.
         let mut held = counted(0, false);
         assert!(meanwhile(work(0), PACE * 100, &mut held).await.is_ok());
         assert_eq!(held.renewed, 0);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_lost_the_lease_does_not_go_on_with_the_list() {
         let work_without_end = std::future::pending();
         let failure = meanwhile(work_without_end, PACE, &mut counted(0, true)).await;
