@@ -11,6 +11,7 @@
 //! not be watched, a finding says so, and lists bring changes.
 
 mod backoff;
+mod changes;
 mod client;
 mod kinds;
 pub mod peers;
@@ -33,8 +34,8 @@ use std::time::Duration;
 use kube::Client;
 use kube::core::{ApiResource, DynamicObject};
 use thiserror::Error;
-use tokio::sync::{Notify, watch as channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::watch as channel;
+use tokio::time::timeout;
 
 pub use backoff::Backoff;
 pub use seen::{Ingress, PoolCounters, SeenPool, SeenReport, SeenService, is_reported, is_verdict};
@@ -42,17 +43,13 @@ pub(crate) use seen::{seen_pool, seen_service};
 pub use store::{Changed, Store};
 pub use trouble::Trouble;
 
+use changes::Changes;
 use client::Connections;
 
 use crate::finding::Finding;
 use crate::resources::{ObjectKey, Resources};
 use crate::source::decode::Kind;
 
-/// Nothing more for so long: one `kubectl apply` of several objects is one change.
-const QUIET: Duration = Duration::from_millis(8);
-/// A change is told after this at the latest: while thousands of statuses are written, more often
-/// would take the time that writing them needs.
-const AT_MOST: Duration = Duration::from_millis(100);
 /// A server that does not take a connection in this time is away.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -98,7 +95,7 @@ pub struct Cluster {
 #[derive(Clone, Debug)]
 pub struct Shared {
     store: Arc<Mutex<Store>>,
-    objects_changed: Arc<Notify>,
+    changes: Arc<Changes>,
     status_changed: channel::Sender<u64>,
     reports_changed: channel::Sender<u64>,
     /// How often each CustomResourceDefinition was seen to change.
@@ -237,17 +234,11 @@ impl Cluster {
     }
 
     /// Waits until something changed, and who changed it has probably finished: 8 ms after the last
-    /// change, 100 ms after the first at the latest. No change is lost while nobody waits.
+    /// change, 100 ms after the first at the latest. One may wait at a time.
+    ///
+    /// May be dropped while it waits and called again: no change is lost.
     pub async fn changed(&self) {
-        self.shared.objects_changed.notified().await;
-        let latest = Instant::now() + AT_MOST;
-        loop {
-            let quiet = (Instant::now() + QUIET).min(latest);
-            tokio::select! {
-                () = self.shared.objects_changed.notified(), if quiet < latest => {}
-                () = sleep_until(quiet) => return,
-            }
-        }
+        self.shared.changes.settled().await;
     }
 
     /// For what is written back: the way to the server, and what is seen of it.
@@ -291,7 +282,7 @@ impl Shared {
     fn new() -> Self {
         Self {
             store: Arc::default(),
-            objects_changed: Arc::default(),
+            changes: Arc::default(),
             status_changed: channel::Sender::new(0),
             reports_changed: channel::Sender::new(0),
             crds: channel::Sender::default(),
@@ -318,7 +309,7 @@ impl Shared {
     pub(crate) fn update(&self, change: impl FnOnce(&mut Store) -> Changed) {
         let changed = change(&mut self.store());
         if changed.objects || changed.status {
-            self.objects_changed.notify_one();
+            self.changes.note();
         }
         if changed.status {
             self.status_changed.send_modify(|count| *count += 1);

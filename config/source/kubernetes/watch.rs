@@ -308,7 +308,7 @@ mod tests {
         let collect = async {
             let mut all: Vec<String> = Vec::new();
             loop {
-                shared.objects_changed.notified().await;
+                shared.changes.any().await;
                 let now = state(&shared);
                 if all.last() != Some(&now) {
                     all.push(now);
