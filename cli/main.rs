@@ -19,11 +19,6 @@ use daemon::settings::{GatewayOnlyArgs, Role, SpeakerArgs};
 use daemon::{DaemonError, RunArgs, Settings};
 use gatehouse_gateway::admin::AdminSettings;
 
-/// Configurations are made of hundreds of thousands of small pieces that come and go together:
-/// with glibc's allocator the process grew to three times what it uses.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The front door of a bare-metal LAN: addresses, routes and TCP/UDP Services in one binary
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXAMPLES)]

@@ -1,5 +1,4 @@
-//! What the allocator and the kernel offer to C alone; why it is here:
-//! docs/decisions/0008-memory-given-back.md.
+//! The program's own pages in memory; why they are let go of: docs/decisions/0008-memory-given-back.md.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -7,12 +6,6 @@ use std::ops::Range;
 use std::ptr;
 
 use rustix::mm::{Advice, madvise};
-
-/// Gives the calling thread's spare memory, and that of threads that ended, back to the system.
-pub fn give_memory_back() {
-    // SAFETY: it takes no pointer, and may be called from any thread at any time.
-    unsafe { libmimalloc_sys::mi_collect(true) }
-}
 
 /// Lets go of the program's own code and constants: most of them are for what happens once, and
 /// those that are needed come back, sixteen pages at a time, from where the kernel keeps the file.
