@@ -1,6 +1,6 @@
 //! Every object as written, by kind, namespace and name, with the place it came from.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
@@ -242,6 +242,29 @@ impl RefusedPools {
     }
 }
 
+/// Services that exist and of which no version can be used. Nobody may conclude from their absence
+/// that they are gone: what they hold is kept for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnreadServices {
+    /// Those that are known by name.
+    pub named: BTreeSet<ObjectKey>,
+    /// Something was never read, so that others may exist.
+    pub others: bool,
+}
+
+impl UnreadServices {
+    /// Whether a Service that is not among those that were read may exist all the same.
+    pub fn may_exist(&self, service: &ObjectKey) -> bool {
+        self.others || self.named.contains(service)
+    }
+
+    /// Adds what another source cannot tell of.
+    pub fn join(&mut self, other: &Self) {
+        self.named.extend(other.named.iter().cloned());
+        self.others |= other.others;
+    }
+}
+
 /// Every object that was read, as written: it may be wrong, and is kept whole for status.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)] // the fields are the API's kinds
@@ -278,4 +301,6 @@ pub struct Resources {
     pub custom_resource_definitions: Objects<webhook::CustomResourceDefinition>,
     /// What is known of pools that no version can be used of.
     pub refused_pools: RefusedPools,
+    /// What is known of Services that no version can be used of.
+    pub unread_services: UnreadServices,
 }

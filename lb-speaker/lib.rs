@@ -26,7 +26,7 @@ pub mod members;
 pub mod plan;
 pub mod speaker;
 
-pub use allocate::{Allocation, Allocator, Change, Decision, Outcome};
+pub use allocate::{Allocation, Allocator, Beside, Change, Decision, Outcome};
 pub use announce::custody::Former;
 pub use link::heartbeats::{Members, MembersSettings, Peers};
 pub use plan::{Announcement, Interfaces, Others, Plan, Trust, plan, plan_among};

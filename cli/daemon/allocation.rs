@@ -6,7 +6,7 @@ use gatehouse_config::model::Model;
 use gatehouse_config::resources::Resources;
 use gatehouse_config::status::directory::{Allocations, Recorded, StateFile};
 use gatehouse_lb_speaker::allocate::observed;
-use gatehouse_lb_speaker::{Allocation, Outcome};
+use gatehouse_lb_speaker::{Allocation, Beside, Outcome};
 
 use crate::daemon::cluster::said;
 use crate::daemon::control::Control;
@@ -104,7 +104,7 @@ impl Control {
         };
         let outcome = self
             .allocator
-            .converge_beside(&model.services, pools, &model.refused_pools);
+            .converge_beside(&model.services, pools, &Beside::of(model));
         for change in &outcome.changes {
             tracing::info!(
                 service = %change.service,

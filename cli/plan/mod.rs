@@ -19,7 +19,7 @@ use gatehouse_config::source::{Gathered, Sources};
 use gatehouse_config::status::StateFile;
 use gatehouse_config::translate::{self, Translation};
 use gatehouse_config::{Finding, Level, ObjectKey};
-use gatehouse_lb_speaker::{Allocation, Allocator, Decision};
+use gatehouse_lb_speaker::{Allocation, Allocator, Beside, Decision};
 use serde::Serialize;
 
 use crate::identity::GatewayArgs;
@@ -233,7 +233,7 @@ fn rows(translation: &Translation, held: Held) -> Vec<Row> {
     let mut allocator = Allocator::new();
     allocator.readopt(held.iter().cloned());
     let outcome =
-        allocator.converge_beside(&model.services, Some(&model.pools), &model.refused_pools);
+        allocator.converge_beside(&model.services, Some(&model.pools), &Beside::of(model));
     let texts = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect();
     let has = |key: &ObjectKey| {
         // The later entry wins, as for the allocator.

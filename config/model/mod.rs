@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::resolved::NameUse;
+use crate::resources::UnreadServices;
 
 pub mod access_log;
 pub mod address;
@@ -88,6 +89,8 @@ pub struct Model {
     pub pools: Vec<Pool>,
     /// Pools that exist, of which no version is in force, sorted by name; none is among `pools`.
     pub refused_pools: Vec<RefusedPool>,
+    /// Services that exist, of which no version is in force; none is among `services`.
+    pub unread_services: UnreadServices,
     /// Who may announce what, and where; sorted by name.
     pub advertisements: Vec<L2Advertisement>,
     /// The nodes that were described; empty in most directories.

@@ -28,6 +28,9 @@ pub struct Service {
     /// Whether it selects this gateway: then the Gateway's servers listen at its address,
     /// otherwise its ports are carried to the endpoints.
     pub is_gateway: bool,
+    /// A gateway behind it listens at its servers' own numbers, whatever the target ports are (Istio's
+    /// label `experimental.istio.io/disable-gateway-port-translation`).
+    pub keeps_ports: bool,
     /// Its ports; names and numbers are unique per protocol.
     pub ports: Vec<Port>,
     /// The nodes that have an endpoint which serves (ready, or ending but still serving): those that
@@ -48,6 +51,9 @@ pub struct Service {
 pub struct GatewayService {
     /// Namespace and name.
     pub key: ObjectKey,
+    /// A gateway behind it listens at its servers' own numbers, whatever the target ports are (Istio's
+    /// label `experimental.istio.io/disable-gateway-port-translation`).
+    pub keeps_ports: bool,
     /// Its ports; names and numbers are unique per protocol.
     pub ports: Vec<Port>,
     /// `metadata.creationTimestamp`, seconds since 1970.

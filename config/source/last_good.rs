@@ -35,8 +35,8 @@ pub struct LastGood {
 
 impl LastGood {
     /// Puts the last accepted version of `refused` into `resources`; where there is none, or where
-    /// it is the very version that was refused, takes the object out. That a pool is there stays
-    /// known: who holds an address of it keeps it.
+    /// it is the very version that was refused, takes the object out. That a pool or a Service is
+    /// there stays known: who holds an address keeps it.
     pub fn fall_back(&self, resources: &mut Resources, refused: &ObjectRef) -> InForce {
         let Some(kind) = Kind::from_name(&refused.kind) else {
             return InForce::Nothing;
@@ -48,9 +48,16 @@ impl LastGood {
                 InForce::Previous
             }
             (newest, _) => {
-                if let Some(AnyObject::IPAddressPool(pool)) = newest {
-                    let (name, labels) = (pool.meta.key.name.clone(), pool.meta.labels.clone());
-                    resources.refused_pools.named.insert(name, labels);
+                match newest {
+                    Some(AnyObject::IPAddressPool(pool)) => {
+                        let (name, labels) = (pool.meta.key.name.clone(), pool.meta.labels.clone());
+                        resources.refused_pools.named.insert(name, labels);
+                    }
+                    Some(AnyObject::Service(service)) => {
+                        let key = service.meta.key.clone();
+                        resources.unread_services.named.insert(key);
+                    }
+                    _ => {}
                 }
                 resources.remove(kind, &refused.key);
                 InForce::Nothing

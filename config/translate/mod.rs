@@ -237,6 +237,7 @@ fn translate_with(memory: &mut Memory, resources: &Resources, settings: &Setting
         ),
         pools,
         refused_pools,
+        unread_services: resources.unread_services.clone(),
         nodes: advertisement::nodes(resources),
         proxy,
         names,

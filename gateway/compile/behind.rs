@@ -37,9 +37,11 @@ pub fn place_behind_services(model: &Model, listen: &[IpAddr], leads: bool) -> P
 }
 
 fn target_port(model: &Model, server: &Server) -> u16 {
-    let own = model.services.iter().filter(|service| service.is_gateway);
+    let own = model.services.iter();
+    let own = own.filter(|service| service.is_gateway && !service.keeps_ports);
     let own = own.map(|service| (service.created, &service.key, &service.ports));
     let others = model.gateway_services.iter();
+    let others = others.filter(|service| !service.keeps_ports);
     let others = others.map(|service| (service.created, &service.key, &service.ports));
     let with_port = own.chain(others).filter_map(|(created, key, ports)| {
         let leads_here =
@@ -122,6 +124,7 @@ mod tests {
             traffic_policy: TrafficPolicy::Cluster,
             selector: "istio=ingressgateway".to_owned(),
             is_gateway: true,
+            keeps_ports: false,
             ports: vec![port(80, Some(8080)), port(443, None), named(8443, 15443)],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,
@@ -145,17 +148,24 @@ mod tests {
         assert_eq!(ports(false), [80, 443, 8443, 9000]);
     }
 
-    /// Istio asks among all Services that select the workload, the oldest one first.
+    /// Istio asks among all Services that select the workload, the oldest one first, but for those
+    /// whose label says that the gateway listens as it is written.
     #[test]
     fn a_service_of_any_type_leads_to_its_target_port() {
         let service = |name: &str, created: i64, ports: Vec<Port>| GatewayService {
             key: ObjectKey::new("istio-system", name),
+            keeps_ports: name == "kept",
             ports,
             created: Some(created),
         };
         let model = Model {
             servers: vec![server(80), server(443), server(8443)],
             gateway_services: vec![
+                service(
+                    "kept",
+                    0,
+                    vec![port(80, Some(7080)), port(8443, Some(7443))],
+                ),
                 service("new", 2, vec![port(80, Some(9080)), port(443, Some(9443))]),
                 service("old", 1, vec![port(80, Some(8080))]),
             ],

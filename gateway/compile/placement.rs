@@ -406,6 +406,7 @@ mod tests {
             traffic_policy: TrafficPolicy::Cluster,
             selector: "istio=ingressgateway".to_owned(),
             is_gateway: true,
+            keeps_ports: false,
             ports: vec![port],
             endpoint_nodes: BTreeSet::new(),
             cluster_ip: None,

@@ -284,6 +284,7 @@ fn udp_service(name: &str, port: u16, endpoints: &[SocketAddr]) -> Service {
         traffic_policy: Default::default(),
         selector: String::new(),
         is_gateway: false,
+        keeps_ports: false,
         ports: vec![Port {
             name: String::new(),
             protocol: TransportProtocol::Udp,

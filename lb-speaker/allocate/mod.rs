@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gatehouse_config::ObjectKey;
-use gatehouse_config::model::{Pool, RefusedPool, Service};
+use gatehouse_config::model::{Model, Pool, RefusedPool, Service};
+use gatehouse_config::resources::UnreadServices;
 use serde::{Deserialize, Serialize};
 
 use book::Book;
@@ -120,6 +121,25 @@ impl Outcome {
     }
 }
 
+/// What exists beside the Services and pools that are in force.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// Pools of which no version is in force.
+    pub pools: &'a [RefusedPool],
+    /// Services of which no version is in force; none: there is no such Service.
+    pub services: Option<&'a UnreadServices>,
+}
+
+impl<'a> Beside<'a> {
+    /// What a model tells of it.
+    pub fn of(model: &'a Model) -> Self {
+        Self {
+            pools: &model.refused_pools,
+            services: Some(&model.unread_services),
+        }
+    }
+}
+
 /// Gives addresses to Services; remembers who holds what.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
@@ -172,37 +192,50 @@ impl Allocator {
     /// same until one pool was seen, and after that that all pools were removed. A holder that is
     /// not among `services` was deleted, or wants no address any more: it is freed at once.
     pub fn converge(&mut self, services: &[Service], pools: Option<&[Pool]>) -> Outcome {
-        self.converge_beside(services, pools, &[])
+        self.converge_beside(services, pools, &Beside::default())
     }
 
-    /// As [`converge`](Self::converge), where `refused` pools exist besides, of which no version is
-    /// in force. While there is one, a holder whose address is in none of the `pools` keeps it: it
-    /// may be of the refused one. It is judged again when that is mended, or deleted.
+    /// As [`converge`](Self::converge), where pools and Services exist `beside`, of which no version is
+    /// in force. While there is such a pool, a holder whose address is in none of the `pools` keeps
+    /// it: it may be of the refused one. It is judged again when that is mended, or deleted. What such
+    /// a Service holds is kept for it, and nobody else gets it.
     pub fn converge_beside(
         &mut self,
         services: &[Service],
         pools: Option<&[Pool]>,
-        refused: &[RefusedPool],
+        beside: &Beside<'_>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        self.forget_gone(services, &mut outcome);
+        let unread = self.forget_gone(services, beside, &mut outcome);
         match pools {
-            Some(pools) if self.pools_seen || !pools.is_empty() || !refused.is_empty() => {
+            Some(pools) if self.pools_seen || !pools.is_empty() || !beside.pools.is_empty() => {
                 self.pools_seen = true;
-                self.settle(services, Book::new(pools, refused), &mut outcome);
+                let book = Book::new(pools, beside.pools);
+                self.settle(services, &unread, book, &mut outcome);
             }
             known => self.keep_all(services, known.is_some(), &mut outcome),
         }
         outcome
     }
 
-    /// Frees what belongs to Services that are gone.
-    fn forget_gone(&mut self, services: &[Service], outcome: &mut Outcome) {
+    /// Frees what belongs to Services that are gone; returns those that may be there unread.
+    fn forget_gone(
+        &mut self,
+        services: &[Service],
+        beside: &Beside<'_>,
+        outcome: &mut Outcome,
+    ) -> Vec<ObjectKey> {
         let present: std::collections::HashSet<&ObjectKey> =
             services.iter().map(|service| &service.key).collect();
+        let mut unread = Vec::new();
         self.held.retain(|key, held| {
-            let stays = present.contains(key);
-            if !stays {
+            if present.contains(key) {
+                return true;
+            }
+            let stays = beside.services.is_some_and(|unread| unread.may_exist(key));
+            if stays {
+                unread.push(key.clone());
+            } else {
                 outcome.changes.push(Change {
                     service: key.clone(),
                     before: held.allocation.addresses.clone(),
@@ -212,6 +245,7 @@ impl Allocator {
             }
             stays
         });
+        unread
     }
 
     /// The pools are unknown: nobody loses anything, nobody gets anything.
@@ -230,9 +264,21 @@ impl Allocator {
         }
     }
 
-    fn settle(&mut self, services: &[Service], mut book: Book<'_>, outcome: &mut Outcome) {
+    /// `unread`: of these nothing is known but what they hold, so that they share with nobody new.
+    fn settle(
+        &mut self,
+        services: &[Service],
+        unread: &[ObjectKey],
+        mut book: Book<'_>,
+        outcome: &mut Outcome,
+    ) {
         let claims: Vec<Claim> = services.iter().map(Claim::of).collect();
         let lost = self.confirm_holders(services, &claims, &mut book);
+        for key in unread {
+            if let Some(held) = self.held.get(key) {
+                rules::reserve(&mut book, key, &held.allocation);
+            }
+        }
 
         let mut waiting = Vec::new();
         for (index, service) in services.iter().enumerate() {

@@ -105,6 +105,7 @@ mod tests {
             traffic_policy: TrafficPolicy::Cluster,
             selector: String::new(),
             is_gateway: false,
+            keeps_ports: false,
             endpoint_nodes: BTreeSet::new(),
             ports: Vec::new(),
             cluster_ip: None,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use gatehouse_config::ObjectKey;
 use gatehouse_config::model::{AddressFamilies, Pool, Service, TrafficPolicy, TransportProtocol};
 
 use super::book::{Book, is_buggy};
@@ -24,7 +25,7 @@ pub(super) enum Transport {
 }
 
 /// What matters when two Services would share an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Claim {
     /// `metallb.io/allow-shared-ip`.
     pub(super) sharing: String,
@@ -377,6 +378,16 @@ fn take_all(
         }
     }
     book.pools[pool].count_service();
+}
+
+/// Notes what a Service holds of which nothing else is known.
+pub(super) fn reserve(book: &mut Book<'_>, key: &ObjectKey, held: &Allocation) {
+    let unknown = Claim::default();
+    for &address in &held.addresses {
+        if let Some((pool, range)) = book.locate(address) {
+            book.pools[pool].take(range, address, key, &unknown);
+        }
+    }
 }
 
 /// Whether held addresses are what the families ask for; PreferDualStack is content with one.

@@ -18,6 +18,7 @@ fn service(name: &str, edit: impl FnOnce(&mut Service)) -> Service {
         traffic_policy: TrafficPolicy::Cluster,
         selector: "app=x".to_owned(),
         is_gateway: false,
+        keeps_ports: false,
         ports: vec![Port {
             name: String::new(),
             protocol: TransportProtocol::Tcp,
@@ -306,7 +307,10 @@ fn after_a_restart() -> Allocator {
 #[test]
 fn while_a_pool_is_refused_its_addresses_stay_with_their_holders() {
     let services = [service("a", |_| ()), service("b", |_| ())];
-    let broken = [refused("broken")];
+    let broken = Beside {
+        pools: &[refused("broken")],
+        ..Beside::default()
+    };
     let mended = pool("broken", &[("10.9.0.1", "10.9.0.9")]);
     // Beside a pool that is right, and as the only one.
     for pools in [vec![lan()], vec![]] {
@@ -334,7 +338,10 @@ fn while_a_pool_is_refused_its_addresses_stay_with_their_holders() {
 
 #[test]
 fn a_refused_pool_keeps_nobody_from_what_he_asks_for() {
-    let broken = [refused("broken")];
+    let broken = Beside {
+        pools: &[refused("broken")],
+        ..Beside::default()
+    };
     let after = |edit: &dyn Fn(&mut Service)| {
         let services = [service("a", edit)];
         let outcome = after_a_restart().converge_beside(&services, Some(&[lan()]), &broken);
@@ -354,7 +361,10 @@ fn a_refused_pool_keeps_nobody_from_what_he_asks_for() {
 
 #[test]
 fn an_address_of_a_refused_pool_is_shared_by_agreement_only() {
-    let broken = [refused("broken")];
+    let broken = Beside {
+        pools: &[refused("broken")],
+        ..Beside::default()
+    };
     let mut allocator = after_a_restart();
     let allocation = allocator.holders().next().unwrap().1.clone();
     allocator.readopt([(ObjectKey::new("default", "b"), allocation)]);
@@ -367,9 +377,78 @@ fn an_address_of_a_refused_pool_is_shared_by_agreement_only() {
 }
 
 #[test]
+fn what_a_service_holds_that_cannot_be_read_is_kept_for_it() {
+    let named = |names: &[&str], others: bool| UnreadServices {
+        named: names
+            .iter()
+            .map(|name| ObjectKey::new("default", *name))
+            .collect(),
+        others,
+    };
+    fn beside(services: &UnreadServices) -> Beside<'_> {
+        Beside {
+            services: Some(services),
+            ..Beside::default()
+        }
+    }
+    let first: IpAddr = "10.0.0.1".parse().unwrap();
+    let restart = || {
+        let mut allocator = Allocator::new();
+        let allocation = Allocation {
+            addresses: vec![first],
+            pool: "lan".to_owned(),
+        };
+        allocator.readopt([(ObjectKey::new("default", "a"), allocation)]);
+        allocator
+    };
+    let asks = |service: &mut Service| service.request.addresses = vec![first];
+    let shares = share("k", 80);
+    for unread in [named(&["a"], false), named(&[], true)] {
+        let mut allocator = restart();
+        let others = [
+            service("b", |_| ()),
+            service("c", asks),
+            service("d", &shares),
+        ];
+        let outcome = allocator.converge_beside(&others, Some(&[lan()]), &beside(&unread));
+        assert_eq!(held(&outcome, "b"), ["10.0.0.2"]);
+        assert!(
+            reason(&outcome, "c").contains("default/a"),
+            "{}",
+            reason(&outcome, "c")
+        );
+        assert_eq!(held(&outcome, "d"), ["10.0.0.3"]);
+        let freed = |change: &Change| change.service.name == "a";
+        assert!(!outcome.changes.iter().any(freed));
+        assert!(
+            !outcome
+                .services
+                .contains_key(&ObjectKey::new("default", "a"))
+        );
+        // It stays written down.
+        assert_eq!(allocator.holders().count(), 3);
+        // Mended.
+        let all = [service("a", |_| ()), service("b", |_| ())];
+        let outcome = allocator.clone().converge(&all, Some(&[lan()]));
+        assert_eq!(held(&outcome, "a"), ["10.0.0.1"]);
+        // Gone.
+        let outcome = allocator.converge(&others, Some(&[lan()]));
+        assert_eq!(held(&outcome, "c"), ["10.0.0.1"]);
+    }
+    // Another one's trouble is no reason.
+    let (mut allocator, unread) = (restart(), named(&["z"], false));
+    let others = [service("b", |_| ())];
+    let outcome = allocator.converge_beside(&others, Some(&[lan()]), &beside(&unread));
+    assert_eq!(held(&outcome, "b"), ["10.0.0.1"]);
+}
+
+#[test]
 fn reasons_tell_a_refused_pool_from_one_that_is_not_there() {
     let why = |pools: &[Pool], edit: &dyn Fn(&mut Service)| {
-        let broken = [refused("broken")];
+        let broken = Beside {
+            pools: &[refused("broken")],
+            ..Beside::default()
+        };
         let services = [service("a", edit)];
         let outcome = Allocator::new().converge_beside(&services, Some(pools), &broken);
         assert!(held(&outcome, "a").is_empty());

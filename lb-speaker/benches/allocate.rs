@@ -17,6 +17,7 @@ fn service(number: u32) -> Service {
         traffic_policy: TrafficPolicy::Cluster,
         selector: String::new(),
         is_gateway: false,
+        keeps_ports: false,
         ports: vec![Port {
             name: String::new(),
             protocol: TransportProtocol::Tcp,

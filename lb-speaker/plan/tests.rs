@@ -18,6 +18,7 @@ fn service(name: &str) -> Service {
         traffic_policy: TrafficPolicy::Cluster,
         selector: String::new(),
         is_gateway: true,
+        keeps_ports: false,
         ports: Vec::new(),
         endpoint_nodes: std::collections::BTreeSet::new(),
         cluster_ip: None,

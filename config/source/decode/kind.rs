@@ -93,6 +93,7 @@ macro_rules! kinds {
             pub fn add_all(&mut self, other: &Resources) -> Vec<AnyObject> {
                 let mut twice = Vec::new();
                 self.refused_pools.join(&other.refused_pools);
+                self.unread_services.join(&other.unread_services);
                 $(
                     if self.$field.is_empty() {
                         self.$field = other.$field.clone();

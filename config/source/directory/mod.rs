@@ -24,8 +24,8 @@ pub(crate) use walk::{Tree, has_objects, is_hidden, walk};
 
 use crate::codes;
 use crate::finding::{Finding, Level, Position};
-use crate::resources::{Origin, RefusedPools, Resources};
-use crate::source::decode::{AnyObject, NotUsed, decode_text};
+use crate::resources::{Origin, RefusedPools, Resources, UnreadServices};
+use crate::source::decode::{AnyObject, Kind, NotUsed, decode_text};
 use crate::source::yaml::Limits;
 
 /// A directory (or a single file) of objects; for `gatehouse check` also several of them, and text
@@ -165,6 +165,7 @@ impl Directory {
         self.tell_not_used(&mut findings);
         let mut resources = self.current.clone();
         resources.refused_pools = self.refused_pools();
+        resources.unread_services = self.unread_services();
         Loaded {
             resources,
             findings,
@@ -283,6 +284,20 @@ impl Directory {
             named: failed
                 .filter(|(key, _)| !self.current.ip_address_pools.contains_key(*key))
                 .map(|(key, labels)| (key.name.clone(), labels.clone()))
+                .collect(),
+            others: self.files.values().any(|state| state.has_unread),
+        }
+    }
+
+    /// The same of Services.
+    fn unread_services(&self) -> UnreadServices {
+        let failed = self.files.values().flat_map(|state| &state.decoded.failed);
+        UnreadServices {
+            named: failed
+                .filter(|(kind, key)| {
+                    *kind == Kind::Service && !self.current.services.contains_key(key)
+                })
+                .map(|(_, key)| key.clone())
                 .collect(),
             others: self.files.values().any(|state| state.has_unread),
         }

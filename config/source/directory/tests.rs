@@ -5,7 +5,6 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 use crate::resources::{ObjectKey, ObjectRef};
-use crate::source::decode::Kind;
 
 struct Scene {
     holder: tempfile::TempDir,
@@ -439,4 +438,31 @@ fn pools_that_could_never_be_read_are_known_to_be_there() {
     fs::remove_file(scene.path("new.yaml")).expect("removed");
     scene.load();
     assert!(!scene.loaded.resources.refused_pools.others);
+}
+
+/// So that what they hold is not dealt to others.
+#[test]
+fn services_that_could_never_be_read_are_known_to_be_there() {
+    let service = |ports: &str| {
+        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: {ports}}}\n")
+    };
+    let mut scene = Scene::new(&[("a.yaml", &service("5"))]);
+    let (a, b) = (
+        ObjectKey::new("default", "a"),
+        ObjectKey::new("default", "b"),
+    );
+    let unread = &scene.loaded.resources.unread_services;
+    assert!(unread.may_exist(&a) && !unread.may_exist(&b));
+    scene.write("a.yaml", &service("[{port: 80}]"));
+    scene.load();
+    assert_eq!(scene.loaded.resources.unread_services, Default::default());
+    // The last good version is in force.
+    scene.write("a.yaml", &service("5"));
+    scene.load();
+    assert_eq!(scene.loaded.resources.unread_services, Default::default());
+    assert!(scene.loaded.resources.services.contains_key(&a));
+    // Of a file that was never read nobody knows what is in it.
+    scene.write("new.yaml", "a: [");
+    scene.load();
+    assert!(scene.loaded.resources.unread_services.may_exist(&b));
 }

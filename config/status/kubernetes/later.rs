@@ -1,19 +1,26 @@
 //! Objects that are not tried again for a while. No I/O.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempts::Place;
-
 /// Between tries of one object, whichever version it has: somebody may change it all the time.
 const LEAST: Duration = Duration::from_millis(200);
 
-/// Which, and until when.
-#[derive(Debug, Default)]
-pub(super) struct Later {
-    by_object: HashMap<Place, Held>,
+/// Which, by their places, and until when.
+#[derive(Debug)]
+pub(super) struct Later<P> {
+    by_object: HashMap<P, Held>,
+}
+
+impl<P> Default for Later<P> {
+    fn default() -> Self {
+        Self {
+            by_object: HashMap::new(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -24,15 +31,9 @@ struct Held {
     version: Option<String>,
 }
 
-impl Later {
+impl<P: Eq + Hash> Later<P> {
     /// Not before `wait` is over; in this version, where one is given.
-    pub(super) fn add(
-        &mut self,
-        place: Place,
-        version: Option<&str>,
-        now: Instant,
-        wait: Duration,
-    ) {
+    pub(super) fn add(&mut self, place: P, version: Option<&str>, now: Instant, wait: Duration) {
         let held = Held {
             since: now,
             until: now + wait,
@@ -43,7 +44,7 @@ impl Later {
 
     /// Whether an object that is seen in this version has to wait; where it need not, or not for
     /// long, it is forgotten, or [`next`](Self::next) says when.
-    pub(super) fn holds(&mut self, place: &Place, version: &str, now: Instant) -> bool {
+    pub(super) fn holds(&mut self, place: &P, version: &str, now: Instant) -> bool {
         let Some(held) = self.by_object.get_mut(place) else {
             return false;
         };

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::attempts::{Attempts, Verdict};
+use super::attempts::{Attempts, Place, Verdict};
 use super::events::{Note, Role};
 use super::later::Later;
 use super::leader::Leadership;
@@ -76,7 +76,7 @@ pub(super) struct Writer {
     notes: mpsc::Sender<Note>,
     queue: VecDeque<Task>,
     /// Objects that are not tried again before.
-    later: Later,
+    later: Later<Place>,
     attempts: Attempts,
     obstacles: channel::Sender<Vec<Finding>>,
     pause_until: Option<Instant>,

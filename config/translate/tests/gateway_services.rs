@@ -127,3 +127,21 @@ fn services_of_one_class_are_served() {
     assert!(class(mine, Some("mine")));
     assert!(!class(other, Some("mine")) && !class("", Some("mine")));
 }
+
+/// Istio: a label keeps the target ports of a Service out of where the gateway listens.
+#[test]
+fn a_label_keeps_ports_as_they_are() {
+    let label = "experimental.istio.io/disable-gateway-port-translation";
+    for (value, keeps) in [("'true'", true), ("'false'", false)] {
+        for type_ in ["LoadBalancer", "NodePort"] {
+            let yaml = SERVICE.replace("NAMESPACE", "istio-system");
+            let yaml = yaml.replace("type: LoadBalancer", &format!("type: {type_}"));
+            let labels = format!("name: ingress, labels: {{{label}: {value}}}");
+            let yaml = yaml.replace("name: ingress", &labels);
+            let model = translate(&in_cluster(&yaml), &Settings::default()).model;
+            let ours = model.services.iter().map(|one| one.keeps_ports);
+            let others = model.gateway_services.iter().map(|one| one.keeps_ports);
+            assert_eq!(ours.chain(others).collect::<Vec<_>>(), [keeps], "{type_}");
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! Order: an address is put on the host before it is answered for and announced, and taken off the
 //! host before it is given up.
 
+mod in_force;
+mod lans;
 mod report;
 
 use std::cell::RefCell;
@@ -21,11 +23,10 @@ use super::lan::{OpenLan, Shared};
 use super::state::{AddressState, SpeakerState};
 use super::{Desired, SpeakerSettings, Stations};
 use crate::announce::Mac;
-use crate::announce::custody::{Custody, Rival, Send, Standing};
+use crate::announce::custody::{Custody, Rival, Send};
 use crate::announce::responder::{Sighting, Table};
 use crate::link::host::Host;
-use crate::link::interfaces::{Applied, Link, Links, Message, Watch};
-use crate::link::selection;
+use crate::link::interfaces::{Applied, Links, Message, Watch};
 use crate::plan::Announcement;
 
 /// Everything the thread needs before it has anything open.
@@ -38,13 +39,6 @@ pub(super) struct Works {
 
 /// Sightings that wait for the loop.
 const SIGHTINGS: usize = 256;
-
-/// How long an interface that is back waits for heartbeats, where none were heard: as long as a node
-/// that starts.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long after a group could not be joined it is tried again.
-const JOIN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Timers that are due within this time are handled together.
 const GRAIN: Duration = Duration::from_millis(5);
@@ -249,27 +243,6 @@ impl Running {
         }
     }
 
-    /// Somebody else removed our interface or an address of it: it is put back.
-    fn restore_host(&mut self, before: &Links) {
-        let Some(index) = self.host.index() else {
-            return;
-        };
-        match (before.0.get(&index), self.links.0.get(&index)) {
-            (Some(_), None) if self.host.lost(index) => {
-                warn!(
-                    "{} was removed; it is made again",
-                    selection::HOST_INTERFACE
-                );
-            }
-            (Some(old), Some(new)) => {
-                for address in old.addresses.difference(&new.addresses) {
-                    self.host.lost_address(index, *address);
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// What is known of a station that speaks of an address of ours.
     fn rival(&self, address: IpAddr, mac: Mac) -> Rival {
         match self.stations.nodes.get(&mac) {
@@ -353,71 +326,6 @@ impl Running {
         }
     }
 
-    /// Nobody is heard although there are other nodes: they may be alive behind an interface that is
-    /// down, and have taken over.
-    fn is_cut_off(&self) -> bool {
-        let stations = &self.stations;
-        stations.heard.is_empty() && (stations.others || !stations.nodes.is_empty())
-    }
-
-    /// Interfaces that are back are used again once somebody is heard, or nobody for long enough.
-    fn stop_waiting(&mut self, now: Instant) {
-        let cut_off = self.is_cut_off();
-        for lan in self.lans.values_mut() {
-            let over = |until| !cut_off || until <= now;
-            if lan.waits_until.is_some_and(over) {
-                lan.waits_until = None;
-                self.changed = true;
-            }
-        }
-    }
-
-    /// Opens sockets on interfaces that became usable, closes those of others.
-    fn open_lans(&mut self, now: Instant) {
-        let cut_off = self.is_cut_off();
-        let excluded = &self.works.settings.excluded_interfaces;
-        self.refused
-            .retain(|index, _| self.links.0.contains_key(index));
-        self.lans.retain(|index, _| {
-            self.links.0.get(index).is_some_and(|link| {
-                selection::unused(link, excluded).is_none() || selection::only_down(link, excluded)
-            })
-        });
-        for (&index, link) in &self.links.0 {
-            if selection::unused(link, excluded).is_some() {
-                if let Some(lan) = self.lans.get_mut(&index) {
-                    lan.down = true;
-                }
-                continue;
-            }
-            match self.lans.get_mut(&index) {
-                Some(lan) => {
-                    let back = std::mem::take(&mut lan.down);
-                    if back && cut_off {
-                        lan.waits_until = Some(now + PATIENCE);
-                    }
-                    if lan.refresh(link) || back {
-                        info!(interface = lan.name, mac = %lan.lan().mac, "announcing again");
-                        for custody in self.custody.values_mut() {
-                            custody.carrier_up(now, index);
-                        }
-                    }
-                }
-                None => match OpenLan::open(link, &self.shared) {
-                    Ok(lan) => {
-                        self.refused.remove(&index);
-                        self.lans.insert(index, lan);
-                    }
-                    Err(error) => {
-                        warn!("{}: no raw socket: {error}", link.name);
-                        self.refused
-                            .insert(index, format!("no raw socket can be opened on it: {error}"));
-                    }
-                },
-            }
-        }
-    }
-
     /// Sets where each desired address is to be announced; forgets others.
     fn assign(&mut self, now: Instant) {
         if self.yielding {
@@ -445,84 +353,6 @@ impl Running {
                 .or_insert_with(|| Custody::new(interval))
                 .set_interfaces(now, &interfaces, announcement.former);
         }
-    }
-
-    /// Whether the interface speaks the family of an address: IPv6 needs an address of its own.
-    fn speaks(&self, index: u32, address: IpAddr) -> bool {
-        address.is_ipv4()
-            || self
-                .links
-                .0
-                .get(&index)
-                .is_some_and(|link| link.addresses.iter().any(IpAddr::is_ipv6))
-    }
-
-    /// An interface of the host, other than ours, that has the address as its own.
-    fn held_elsewhere(&self, address: IpAddr) -> Option<&Link> {
-        let ours = self.host.index();
-        self.links.0.values().find(|link| {
-            link.addresses.contains(&address)
-                && Some(link.index) != ours
-                && selection::is_on_a_network(link)
-        })
-    }
-
-    /// Interfaces on which the kernel must not answer ARP: all that are used, while this host has
-    /// addresses that are announced, here or by another node.
-    fn quiet_on(&self, announces: bool) -> BTreeSet<String> {
-        let holds = || self.links.0.values().any(selection::holds_services);
-        match announces || holds() {
-            true => self.lans.values().map(|lan| lan.name.clone()).collect(),
-            false => BTreeSet::new(),
-        }
-    }
-
-    /// Host first, then the table; so nothing is answered that the host does not hold.
-    async fn take_in_force(&mut self) {
-        let announcing: BTreeSet<IpAddr> = if self.yielding {
-            self.host.held().clone()
-        } else {
-            let announcing = self
-                .custody
-                .iter()
-                .filter(|(_, custody)| custody.standing() == Standing::Announcing);
-            announcing.map(|(address, _)| *address).collect()
-        };
-        // Before an address is there, and until it is gone.
-        let quiet = self.quiet_on(announcing.iter().any(IpAddr::is_ipv4));
-        if !quiet.is_empty() {
-            self.host.quiet(&quiet).await;
-        }
-        let held = self.host.hold(&announcing).await;
-        let quiet = self.quiet_on(held.iter().any(IpAddr::is_ipv4));
-        if quiet.is_empty() {
-            self.host.quiet(&quiet).await;
-        }
-        let own = self.links.0.values().filter_map(|link| link.mac).collect();
-        let rows = self.custody.iter().map(|(address, custody)| {
-            let interfaces = if held.contains(address) {
-                custody.answering()
-            } else {
-                Vec::new()
-            };
-            (*address, interfaces)
-        });
-        self.shared.table.replace(Table::new(rows, own));
-        self.listen(Instant::now());
-    }
-
-    /// Joins the groups in which neighbours ask for our addresses.
-    fn listen(&mut self, now: Instant) {
-        let custody = &self.custody;
-        let mut all = true;
-        for (index, lan) in &mut self.lans {
-            let on = custody.iter().filter(|(_, custody)| custody.is_on(*index));
-            all &= lan.listen_for(on.filter_map(|(address, _)| match address {
-                IpAddr::V6(v6) => Some(*v6),
-                IpAddr::V4(_) => None,
-            }));
-        }
-        self.join_again = (!all).then(|| now + JOIN_AGAIN);
     }
 
     fn publish(&mut self) {

@@ -70,6 +70,7 @@ impl World {
             ]),
             selector: (*self.chance.one(&["app=x", "app=y"])).to_owned(),
             is_gateway: false,
+            keeps_ports: false,
             ports: vec![Port {
                 name: String::new(),
                 protocol: *self.chance.one(&protocols),

@@ -29,6 +29,20 @@ pub(super) struct Act {
     pub(super) what: What,
 }
 
+impl Act {
+    /// The version of the object that it is for; empty where there is none yet.
+    pub(super) fn version(&self) -> &str {
+        match &self.what {
+            What::Create { .. } => "",
+            What::Status(patch) | What::Patch(patch) => {
+                let version = patch.pointer("/metadata/resourceVersion");
+                version.and_then(Json::as_str).unwrap_or_default()
+            }
+            What::Delete { version, .. } => version,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {

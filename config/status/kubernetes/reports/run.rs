@@ -1,7 +1,7 @@
 //! Writes what there is to tell and is not told yet: after addresses, few requests at once, and no
 //! object twice in a moment.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::events::Note;
+use super::super::later::Later;
 use super::super::leader::Leadership;
 use super::acts::{Act, Place, What, state};
 use super::l2::{Here, acts};
@@ -59,8 +60,7 @@ pub(crate) struct Reporter {
     seen: channel::Receiver<Seen>,
     seen_sender: channel::Sender<Seen>,
     queue: VecDeque<Act>,
-    /// Objects that are not written again before.
-    later: HashMap<(Place, ObjectKey), Instant>,
+    later: Later<(Place, ObjectKey)>,
     pause_until: Option<Instant>,
     backoff: Backoff,
     /// Refusals that the log has.
@@ -86,7 +86,7 @@ impl Reporter {
             seen,
             seen_sender,
             queue: VecDeque::new(),
-            later: HashMap::new(),
+            later: Later::default(),
             pause_until: None,
             backoff: Backoff::new(FIRST, MOST),
             refused: HashSet::new(),
@@ -176,8 +176,8 @@ impl Reporter {
         now: Instant,
         removes_from: Instant,
     ) -> Option<Instant> {
-        self.later.retain(|_, until| *until > now);
-        let mut again = self.later.values().min().copied();
+        self.later.forget(now);
+        let mut again = None;
         let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let mut found = Vec::new();
         let receiver = self.seen.clone();
@@ -190,7 +190,7 @@ impl Reporter {
                 removes: now >= removes_from,
             };
             if !here.removes {
-                again = Some(again.map_or(removes_from, |other| other.min(removes_from)));
+                again = Some(removes_from);
             }
             let store = self.shared.store();
             let services = Arc::clone(store.services());
@@ -232,14 +232,19 @@ impl Reporter {
                 }));
             }
         }
-        found.retain(|act| !self.later.contains_key(&(act.place, act.key.clone())));
+        found.retain(|act| {
+            let place = (act.place, act.key.clone());
+            !self.later.holds(&place, act.version(), now)
+        });
         self.queue.extend(found);
         self.notes.tell(reports, matches!(seen.l2, Sight::Absent));
-        again
+        again.into_iter().chain(self.later.next()).min()
     }
 
     fn done(&mut self, act: Act, done: Done) {
         let now = Instant::now();
+        // Which version alone has to wait; none: the object.
+        let mut version = None;
         let wait = match done {
             Done::Written(object) => {
                 self.see(&act, object.map(|object| object_json(*object)));
@@ -260,13 +265,18 @@ impl Reporter {
                 }
             }
             Done::Conflict => CONFLICT,
-            // The watch tells of it; or the kind has no status to write.
-            Done::Gone => REFUSED,
+            // The watch tells of it; or the kind has no status to write. One that is made anew is
+            // another version, and so is written at once.
+            Done::Gone => {
+                version = Some(act.version());
+                REFUSED
+            }
             Done::Refused(why) => {
                 let kind = act.place.kind();
                 if self.refused.len() < MOST_REFUSALS && self.refused.insert((kind, why.clone())) {
                     tracing::warn!(kind, object = %act.key, why, "no report can be written");
                 }
+                version = Some(act.version());
                 REFUSED
             }
             Done::Away(why) => {
@@ -277,7 +287,8 @@ impl Reporter {
                 until - now
             }
         };
-        self.later.insert((act.place, act.key), now + wait);
+        let place = (act.place, act.key.clone());
+        self.later.add(place, version, now, wait);
     }
 
     /// What was written is known at once: the watch may be late, or refused, and nothing is written
