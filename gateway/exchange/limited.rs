@@ -14,7 +14,7 @@ use crate::exchange::{ResponseFlags, grpc};
 use crate::snapshot::{Cluster, ClusterId, Destination, EndpointId, Forward};
 use crate::upstream::circuit_breaker::{Resource, Slot};
 use crate::upstream::hash_policy::{Hashed, hash_by};
-use crate::upstream::pool::{Counted, Purpose};
+use crate::upstream::pool::{self, Counted, Purpose};
 use crate::upstream::{CircuitBreaker, EndpointState, Outcome, Upstream};
 use crate::worker::view::View;
 
@@ -49,8 +49,9 @@ impl HttpConnection {
     }
 
     /// A connection within the cluster's limits, as Envoy's pool gives them out: an idle one, or
-    /// a new one, or the next that becomes free. An endpoint that this worker has no connection
-    /// to gets one whatever the limit says, for nothing would ever become free there.
+    /// a new one, or the next that becomes free. An idle one that was made for something else gives
+    /// way to a new one, for nobody may ever ask for that again. An endpoint that this worker has no
+    /// connection to gets one whatever the limit says, for nothing would ever become free there.
     pub(super) async fn acquire(
         &mut self,
         view: &View,
@@ -71,22 +72,39 @@ impl HttpConnection {
             self.count("http1MaxPendingRequests");
             return Err(Failure::Overflow);
         };
+        let mut waited = false;
         loop {
             let slot = if state.counted.get() == 0 {
                 Some(breaker.take_anyway(Resource::Connection))
             } else {
                 breaker.take(Resource::Connection)
             };
-            if let Some(slot) = slot {
-                let counted = Counted::new(slot, state);
+            let counted = match slot {
+                Some(slot) => {
+                    if waited {
+                        pool::pass_on(state);
+                    }
+                    Some(Counted::new(slot, state))
+                }
+                None => {
+                    self.count("maxConnections");
+                    // What lies idle while others wait is for one of them.
+                    if waited || state.waiting.get() == 0 {
+                        give_up_unused(state, breaker, purpose)
+                    } else {
+                        None
+                    }
+                }
+            };
+            if let Some(counted) = counted {
                 let connecting = self.connect(view, cluster, state, purpose, deadlines);
                 let mut upstream = connecting.await?;
                 upstream.mark(Some(counted), purpose.clone());
                 drop(pending);
                 return self.attach(upstream, breaker);
             }
-            self.count("maxConnections");
             self.wait_for_connection(state, deadlines).await?;
+            waited = true;
             if let Some(idle) = Upstream::idle(state, purpose) {
                 drop(pending);
                 return self.attach(idle, breaker);
@@ -215,6 +233,16 @@ impl HttpConnection {
         }
         outliers.report(position, outcome);
     }
+}
+
+/// The place in the limit of a connection that nobody uses, and that is no good for `purpose`.
+fn give_up_unused(
+    state: &EndpointState,
+    breaker: &CircuitBreaker,
+    purpose: &Purpose,
+) -> Option<Counted> {
+    Upstream::give_up_idle(state, breaker, Some(purpose))
+        .or_else(|| state.http2.give_up_unused(breaker, None))
 }
 
 /// A request that waits for a connection.

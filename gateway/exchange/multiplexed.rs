@@ -91,8 +91,9 @@ impl HttpConnection {
     }
 
     /// A place within the cluster's limits, as Envoy's pool gives them out: on a connection with
-    /// room, or a new one, or the next that becomes free. An endpoint that this worker has no
-    /// connection to gets one whatever the limit says, for nothing would ever become free there.
+    /// room, or a new one, or the next that becomes free. An unused one that was made for something
+    /// else gives way to a new one. An endpoint that this worker has no connection to gets one
+    /// whatever the limit says, for nothing would ever become free there.
     async fn place(
         &mut self,
         view: &View,
@@ -131,12 +132,20 @@ impl HttpConnection {
                     } else {
                         breaker.take(Resource::Connection)
                     };
-                    let Some(slot) = slot else {
-                        self.count("maxConnections");
+                    let counted = match slot {
+                        Some(slot) => Some(Counted::new(slot, state)),
+                        None => {
+                            self.count("maxConnections");
+                            connections
+                                .give_up_unused(breaker, Some(purpose))
+                                .or_else(|| Upstream::give_up_idle(state, breaker, None))
+                        }
+                    };
+                    if counted.is_none() {
                         self.wait_for_stream(&connections, deadlines).await?;
                         continue;
-                    };
-                    Some(Counted::new(slot, state))
+                    }
+                    counted
                 }
             };
             let _connecting = Connecting::new(&connections);

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::http2::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::net::Stream;
 use crate::tls::TlsId;
+use crate::upstream::CircuitBreaker;
 use crate::upstream::endpoint::Lifetimes;
 use crate::upstream::pool::{Counted, Purpose};
 use crate::worker::Worker;
@@ -68,8 +69,10 @@ pub struct Multiplexed {
     settled: Cell<bool>,
     /// Wakes those who wait for them.
     heard: Notify,
+    /// How many requests the endpoint allowed when one last looked for a place.
+    allowed_then: Cell<u32>,
     /// Where it counts towards a limit.
-    _counted: Option<Counted>,
+    counted: RefCell<Option<Counted>>,
     /// Who shares it, to be told of each place that becomes free.
     home: Weak<Connections>,
 }
@@ -89,8 +92,12 @@ impl Connections {
         let mut all = self.all.borrow_mut();
         all.retain(|connection| connection.is_usable(lifetimes));
         let fitting = all.iter().find(|connection| {
-            let room = most.unwrap_or(MAX_STREAMS).min(connection.allowed());
-            connection.purpose == *purpose && connection.active.get() < room
+            if connection.purpose != *purpose {
+                return false;
+            }
+            let allowed = connection.allowed();
+            connection.allowed_then.set(allowed);
+            connection.active.get() < most.unwrap_or(MAX_STREAMS).min(allowed)
         })?;
         Some(Place::new(Rc::clone(fitting)))
     }
@@ -137,7 +144,8 @@ impl Connections {
             last_used: Cell::new(Instant::now()),
             settled: Cell::new(false),
             heard: Notify::new(),
-            _counted: counted,
+            allowed_then: Cell::new(MAX_FIRST_STREAMS),
+            counted: RefCell::new(counted),
             home: Rc::downgrade(self),
         });
         self.all.borrow_mut().push(Rc::clone(&multiplexed));
@@ -145,8 +153,9 @@ impl Connections {
         let shared = Rc::downgrade(&multiplexed);
         let pings = keepalive.zip(connection.ping_pong());
         let worker = Rc::clone(worker);
+        let home = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
-            match drive(connection, &shared, pings).await {
+            match drive(connection, &shared, &home, pings).await {
                 Ended::Over(Ok(())) => {}
                 Ended::Over(Err(error)) => {
                     tracing::debug!(%error, "HTTP/2 connection to an endpoint broke");
@@ -163,11 +172,31 @@ impl Connections {
         Ok(place)
     }
 
+    /// Closes a connection that nobody uses, so that another one may take its place in the limit;
+    /// none that was made for `spared`.
+    pub fn give_up_unused(
+        &self,
+        breaker: &CircuitBreaker,
+        spared: Option<&Purpose>,
+    ) -> Option<Counted> {
+        let mut all = self.all.borrow_mut();
+        let place = all.iter().position(|one| {
+            let counted = one.counted.borrow();
+            let counts = counted
+                .as_ref()
+                .is_some_and(|counted| counted.is_of(breaker));
+            counts && one.active.get() == 0 && spared != Some(&one.purpose)
+        })?;
+        all.remove(place).counted.take()
+    }
+
     /// No request begins any more on connections that were made with other TLS; they close once
     /// those under way have ended.
     pub fn retire(&self, tls: Option<TlsId>) {
         let mut all = self.all.borrow_mut();
         all.retain(|connection| connection.purpose.tls == tls);
+        // Where none is left, each may have a new one.
+        self.changed.notify_waiters();
     }
 
     /// Closes connections that nobody uses and whose time is over.
@@ -192,6 +221,7 @@ enum Ended {
 async fn drive(
     mut connection: Connection<Stream, Bytes>,
     shared: &Weak<Multiplexed>,
+    home: &Weak<Connections>,
     pings: Option<((Duration, Duration), PingPong)>,
 ) -> Ended {
     let mut silent = std::pin::pin!(async {
@@ -210,6 +240,14 @@ async fn drive(
             settled = true;
             shared.settled.set(true);
             shared.heard.notify_waiters();
+        }
+        // Only those who wait ask for the endpoint's limit each time.
+        if let Some(home) = home.upgrade()
+            && home.waiting.get() > 0
+            && let Some(shared) = shared.upgrade()
+            && shared.allows_more()
+        {
+            home.changed.notify_waiters();
         }
         if let Poll::Ready(result) = over {
             return Poll::Ready(Ended::Over(result));
@@ -258,19 +296,34 @@ impl Multiplexed {
         }
     }
 
+    /// Whether the endpoint allows more than when one last looked for a place.
+    fn allows_more(&self) -> bool {
+        let allowed = self.allowed();
+        self.allowed_then.replace(allowed) < allowed
+    }
+
     /// Something came free.
-    fn wake_one(&self) {
-        if let Some(home) = self.home.upgrade()
+    fn wake(&self) {
+        if self.active.get() == 0
+            && let Some(counted) = &*self.counted.borrow()
+        {
+            counted.offer();
+        } else if let Some(home) = self.home.upgrade()
             && home.waiting.get() > 0
         {
-            home.changed.notify_one();
+            if self.purpose.is_common() {
+                home.changed.notify_one();
+            } else {
+                // The first who waits may wait for another connection.
+                home.changed.notify_waiters();
+            }
         }
     }
 
     fn close(&self) {
         self.closed.set(true);
         self.heard.notify_waiters();
-        self.wake_one();
+        self.wake();
     }
 }
 
@@ -322,7 +375,7 @@ impl Drop for Place {
         let active = &self.0.active;
         active.set(active.get().saturating_sub(1));
         self.0.last_used.set(Instant::now());
-        self.0.wake_one();
+        self.0.wake();
     }
 }
 

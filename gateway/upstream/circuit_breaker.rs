@@ -183,6 +183,13 @@ impl CircuitBreaker {
     }
 }
 
+impl Slot {
+    /// Whether it is one of this limit, of any generation.
+    pub fn is_of(&self, breaker: &CircuitBreaker) -> bool {
+        Arc::ptr_eq(&self.usage, &breaker.usage)
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.usage.used[self.resource as usize].fetch_sub(1, Relaxed);

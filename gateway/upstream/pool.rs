@@ -13,7 +13,7 @@ use crate::http2::client::Place;
 use crate::net::Stream;
 use crate::tls::TlsId;
 use crate::upstream::EndpointState;
-use crate::upstream::circuit_breaker::Slot;
+use crate::upstream::circuit_breaker::{CircuitBreaker, Slot};
 use crate::upstream::endpoint::Lifetimes;
 
 /// How many idle connections one worker keeps to one endpoint.
@@ -70,7 +70,7 @@ pub struct Purpose {
 
 impl Purpose {
     /// Whether all connections of the cluster are as good.
-    fn is_common(&self) -> bool {
+    pub fn is_common(&self) -> bool {
         self.origin.is_none() && self.host.is_none()
     }
 }
@@ -78,7 +78,7 @@ impl Purpose {
 /// A connection that counts towards a limit. Its end wakes a request that waits.
 #[derive(Debug)]
 pub struct Counted {
-    _slot: Slot,
+    slot: Slot,
     /// Weak, for idle connections lie in the endpoint: they must not keep each other alive once
     /// the endpoint is no longer configured.
     endpoint: Weak<EndpointState>,
@@ -89,8 +89,20 @@ impl Counted {
     pub fn new(slot: Slot, endpoint: &Rc<EndpointState>) -> Self {
         endpoint.counted.set(endpoint.counted.get() + 1);
         Self {
-            _slot: slot,
+            slot,
             endpoint: Rc::downgrade(endpoint),
+        }
+    }
+
+    /// Whether its end makes room in this limit.
+    pub fn is_of(&self, breaker: &CircuitBreaker) -> bool {
+        self.slot.is_of(breaker)
+    }
+
+    /// Nobody uses the connection: a request that waits may have it, or its place in the limit.
+    pub fn offer(&self) {
+        if let Some(endpoint) = self.endpoint.upgrade() {
+            wake_one(&endpoint);
         }
     }
 }
@@ -105,9 +117,22 @@ impl Drop for Counted {
     }
 }
 
+/// Something came free at the endpoint. Requests of both protocols share its limit, and each has
+/// its own queue.
 fn wake_one(endpoint: &EndpointState) {
     if endpoint.waiting.get() > 0 {
         endpoint.freed.notify_one();
+    }
+    if endpoint.http2.waiting.get() > 0 {
+        endpoint.http2.changed.notify_one();
+    }
+}
+
+/// A request that waited got what nobody was woken for: an idle connection that it left is for the
+/// next.
+pub fn pass_on(endpoint: &EndpointState) {
+    if !endpoint.idle.borrow().is_empty() {
+        wake_one(endpoint);
     }
 }
 
@@ -162,6 +187,24 @@ impl Upstream {
                 return Some(upstream);
             }
         }
+    }
+
+    /// Closes the idle connection that was unused for longest, so that another one may take its
+    /// place in the limit; none that was made for `spared`.
+    ///
+    /// The place goes from hand to hand: were it given back, it would wake others for nothing.
+    pub fn give_up_idle(
+        endpoint: &EndpointState,
+        breaker: &CircuitBreaker,
+        spared: Option<&Purpose>,
+    ) -> Option<Counted> {
+        let mut all = endpoint.idle.borrow_mut();
+        let place = all.iter().position(|idle| {
+            let life = &idle.upstream.life;
+            let counts = life.counted.as_ref().is_some_and(|one| one.is_of(breaker));
+            counts && spared != Some(&life.purpose)
+        })?;
+        all.remove(place).upstream.life.counted.take()
     }
 
     /// A new connection.
@@ -309,5 +352,26 @@ mod tests {
         drop(endpoint);
         assert!(gone.upgrade().is_none());
         assert_eq!(breaker.used(Resource::Connection), 0);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_connection_wakes_those_who_wait_in_either_protocol() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let endpoint = Rc::new(EndpointState::new(EndpointAddress::Inet(address)));
+        let breaker = CircuitBreaker::new(Limits::default(), None);
+        let slot = breaker.take(Resource::Connection).unwrap();
+        let counted = Counted::new(slot, &endpoint);
+        endpoint.waiting.set(1);
+        endpoint.http2.waiting.set(1);
+        let both = async {
+            endpoint.freed.notified().await;
+            endpoint.http2.changed.notified().await;
+        };
+        let mut both = std::pin::pin!(both);
+        let woken = std::future::poll_fn(|cx| std::task::Poll::Ready(both.as_mut().poll(cx)));
+        assert!(woken.await.is_pending());
+        drop(counted);
+        let woken = std::future::poll_fn(|cx| std::task::Poll::Ready(both.as_mut().poll(cx)));
+        assert!(woken.await.is_ready());
     }
 }

@@ -153,6 +153,49 @@ fn a_client_that_leaves_frees_its_place() {
     assert_eq!(answers.recv().unwrap().status, 200);
 }
 
+/// With a PROXY header, a connection to an endpoint is for one client alone.
+#[test]
+fn an_idle_connection_for_another_client_gives_way() {
+    let upstream = Upstream::well_behaved();
+    let policy = "{proxyProtocol: {}, connectionPool: {tcp: {maxConnections: 1}}}";
+    let front = front(upstream.address(), policy, "1", TO_API);
+    let mut clients = [front.connect(), front.connect()];
+    for round in 0..3 {
+        for client in &mut clients {
+            let sent = client.send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            sent.expect("the connection is open");
+            let answer = client.response("GET").expect("it does not wait for ever");
+            assert_eq!(answer.status, 200, "round {round}");
+        }
+    }
+    assert_eq!(upstream.connections(), 6);
+}
+
+#[test]
+fn all_that_wait_behind_another_clients_request_get_their_turn() {
+    let gate = Gate::new();
+    let policy = "{proxyProtocol: {}, connectionPool: {tcp: {maxConnections: 1}}}";
+    let front = front(gate.upstream.address(), policy, "1", TO_API);
+    let mut first = front.connect();
+    first
+        .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .expect("the connection is open");
+    gate.wait_for(1);
+    let answers = two_more(&front);
+    eventually("both wait", DEADLINE, || {
+        let metrics = front.gatehouse.api("/stats/prometheus").text();
+        metrics
+            .contains("limit=\"maxConnections\"} 2")
+            .then_some(())
+    });
+    gate.open();
+    assert_eq!(first.response("GET").expect("an answer").status, 200);
+    for _ in 0..2 {
+        let answer = answers.recv_timeout(DEADLINE).expect("an answer");
+        assert_eq!(answer.status, 200);
+    }
+}
+
 #[test]
 fn a_connection_serves_no_more_requests_than_it_may() {
     let upstream = Upstream::well_behaved();

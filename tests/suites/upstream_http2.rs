@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gatehouse_e2e::{DEADLINE, Front, Incoming, Upstream, eventually, loopback_address};
+use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{RecvStream, ext::Protocol};
 use http::{Method, Request, Response};
@@ -252,16 +254,35 @@ fn raw(
 ) -> Upstream {
     Upstream::start(move |mut incoming| {
         incoming.exactly(24)?;
-        incoming.send(&frame(SETTINGS, 0, 0, settings))?;
-        loop {
-            let (kind, flags, stream) = next(&mut incoming)?;
-            match kind {
-                SETTINGS if flags == 0 => incoming.send(&frame(SETTINGS, 1, 0, b""))?,
-                SETTINGS => {}
-                _ => act(&mut incoming, kind, stream)?,
-            }
-        }
+        converse(&mut incoming, settings, &act)
     })
+}
+
+/// The same, behind a PROXY header: a connection is for one client alone.
+fn raw_for_one(
+    act: impl Fn(&mut Incoming, u8, u32) -> io::Result<()> + Send + Sync + 'static,
+) -> Upstream {
+    Upstream::start(move |mut incoming| {
+        incoming.head()?; // and the first lines of the preface
+        incoming.exactly(6)?;
+        converse(&mut incoming, b"", &act)
+    })
+}
+
+fn converse(
+    incoming: &mut Incoming,
+    settings: &[u8],
+    act: impl Fn(&mut Incoming, u8, u32) -> io::Result<()>,
+) -> io::Result<()> {
+    incoming.send(&frame(SETTINGS, 0, 0, settings))?;
+    loop {
+        let (kind, flags, stream) = next(incoming)?;
+        match kind {
+            SETTINGS if flags == 0 => incoming.send(&frame(SETTINGS, 1, 0, b""))?,
+            SETTINGS => {}
+            _ => act(incoming, kind, stream)?,
+        }
+    }
 }
 
 #[test]
@@ -369,6 +390,183 @@ fn a_connection_has_as_many_streams_as_the_rule_says() {
     assert_eq!(endpoint.connections(), 1);
     assert_eq!(front.get("/x", &[]).status, 200);
     assert_eq!(endpoint.connections(), 2, "four requests were enough");
+}
+
+/// Whether so many requests have met the limit of connections.
+fn are_waiting(front: &Front, requests: u32) -> bool {
+    let metrics = front.gatehouse.api("/stats/prometheus").text();
+    metrics.contains(&format!("limit=\"maxConnections\"}} {requests}\n"))
+}
+
+/// Lets the connections of the runtime go on meanwhile.
+async fn until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// With a connection of HTTP/2 to the gateway.
+fn as_http2<F: Future<Output = ()>>(front: &Front, test: impl FnOnce(SendRequest<Bytes>) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(front.address).await;
+        let stream = stream.expect("connected");
+        let client = h2::client::handshake(stream).await;
+        let (requests, connection) = client.expect("HTTP/2");
+        tokio::spawn(connection);
+        let requests = requests.ready().await.expect("ready");
+        #[expect(clippy::disallowed_methods, reason = "a test, not the data plane")]
+        let outcome = tokio::time::timeout(DEADLINE, test(requests)).await;
+        outcome.expect("in time");
+    });
+}
+
+fn ask(requests: &mut SendRequest<Bytes>) -> ResponseFuture {
+    let request = Request::get("http://a.test/x").body(()).expect("a request");
+    let (answer, _) = requests.send_request(request, true).expect("sent");
+    answer
+}
+
+fn wait_until(told: &AtomicBool) {
+    eventually("the test says so", DEADLINE, || {
+        told.load(Ordering::SeqCst).then_some(())
+    });
+}
+
+const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nhost: a.test\r\n\r\n";
+
+#[test]
+fn an_unused_connection_for_another_client_gives_way() {
+    let endpoint = raw_for_one(|incoming, kind, stream| {
+        if kind == HEADERS {
+            incoming.send(&frame(HEADERS, ENDS, stream, OK))?;
+        }
+        Ok(())
+    });
+    let policy = "{tcp: {maxConnections: 1}, http: {h2UpgradePolicy: UPGRADE}}, proxyProtocol: {}";
+    let front = front_of(&endpoint, policy);
+    let mut clients = [front.connect(), front.connect()];
+    for round in 0..3 {
+        for client in &mut clients {
+            client.send(REQUEST).expect("sent");
+            let answer = client.response("GET").expect("it does not wait for ever");
+            assert_eq!(answer.status, 200, "round {round}");
+        }
+    }
+    assert_eq!(endpoint.connections(), 6);
+}
+
+/// Either protocol's connections count towards the limit of both.
+#[test]
+fn an_unused_connection_of_the_other_protocol_gives_way() {
+    let endpoint = Upstream::start(|mut incoming| {
+        let head = incoming.head()?.unwrap_or_default();
+        if head.starts_with("PRI ") {
+            incoming.exactly(6)?;
+            return converse(&mut incoming, b"", |incoming, kind, stream| {
+                if kind == HEADERS {
+                    incoming.send(&frame(HEADERS, ENDS, stream, OK))?;
+                }
+                Ok(())
+            });
+        }
+        incoming.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        incoming.until_closed().map(|_| ())
+    });
+    let policy = "{tcp: {maxConnections: 1}, http: {useClientProtocol: true}}";
+    let front = front_of(&endpoint, policy);
+    as_http2(&front, |mut requests| async move {
+        let answer = ask(&mut requests).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    });
+    assert_eq!(front.get("/x", &[]).status, 200);
+    assert_eq!(endpoint.connections(), 2);
+}
+
+#[test]
+fn a_place_goes_to_one_that_can_use_it() {
+    let begun = AtomicBool::new(false);
+    let [full, told] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let (is_full, tell) = (Arc::clone(&full), Arc::clone(&told));
+    // The second stream ends only after the third, which gets the place of the first.
+    let endpoint = raw_for_one(move |incoming, kind, stream| {
+        match (kind, stream) {
+            (HEADERS, 1) if !begun.swap(true, Ordering::SeqCst) => {}
+            (HEADERS, 1) => incoming.send(&frame(HEADERS, ENDS, 1, OK))?,
+            (HEADERS, 3) => {
+                full.store(true, Ordering::SeqCst);
+                wait_until(&told);
+                incoming.send(&frame(HEADERS, ENDS, 1, OK))?;
+            }
+            (HEADERS, 5) => {
+                incoming.send(&frame(HEADERS, ENDS, 3, OK))?;
+                incoming.send(&frame(HEADERS, ENDS, 5, OK))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let policy = "{tcp: {maxConnections: 1}, http: {h2UpgradePolicy: UPGRADE, \
+                  maxConcurrentStreams: 2}}, proxyProtocol: {}";
+    let front = front_of(&endpoint, policy);
+    as_http2(&front, |mut requests| {
+        let front = &front;
+        async move {
+            let first = [ask(&mut requests), ask(&mut requests)];
+            until(|| is_full.load(Ordering::SeqCst)).await;
+            // Another client is the first who waits.
+            let mut other = front.connect();
+            other.send(REQUEST).expect("sent");
+            until(|| are_waiting(front, 1)).await;
+            let third = ask(&mut requests);
+            until(|| are_waiting(front, 2)).await;
+            tell.store(true, Ordering::SeqCst);
+            for answer in first.into_iter().chain([third]) {
+                assert_eq!(answer.await.expect("an answer").status(), 200);
+            }
+            assert_eq!(other.response("GET").expect("an answer").status, 200);
+        }
+    });
+}
+
+#[test]
+fn an_endpoint_may_allow_more_while_requests_wait() {
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&told);
+    // MAX_CONCURRENT_STREAMS is 1, and 2 once the third request waits.
+    let endpoint = raw(&[0, 3, 0, 0, 0, 1], move |incoming, kind, stream| {
+        match (kind, stream) {
+            (HEADERS, 1) => incoming.send(&frame(HEADERS, ENDS, 1, OK))?,
+            (HEADERS, 3) => {
+                wait_until(&told);
+                incoming.send(&frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 2]))?;
+            }
+            (HEADERS, 5) => {
+                incoming.send(&frame(HEADERS, ENDS, 3, OK))?;
+                incoming.send(&frame(HEADERS, ENDS, 5, OK))?;
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let policy = "{tcp: {maxConnections: 1}, http: {h2UpgradePolicy: UPGRADE}}";
+    let front = front_of(&endpoint, policy);
+    assert_eq!(front.get("/x", &[]).status, 200);
+    let mut clients = [front.connect(), front.connect()];
+    for client in &mut clients {
+        client.send(REQUEST).expect("sent");
+    }
+    eventually("one waits", DEADLINE, || {
+        are_waiting(&front, 1).then_some(())
+    });
+    tell.store(true, Ordering::SeqCst);
+    for client in &mut clients {
+        assert_eq!(client.response("GET").expect("an answer").status, 200);
+    }
+    assert_eq!(endpoint.connections(), 1);
 }
 
 fn front_of(endpoint: &Upstream, policy: &str) -> Front {
