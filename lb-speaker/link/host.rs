@@ -3,6 +3,7 @@
 //! Every change is written down before it is made and undone at the end, or at the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use rtnetlink::{Handle, LinkBridge, LinkDummy};
 use tracing::{debug, warn};
 
 use super::leftovers::Leftovers;
+use super::request::answered;
 use super::selection::HOST_INTERFACE;
 use super::sysctl;
 
@@ -36,7 +38,7 @@ impl Place {
     }
 }
 
-/// What was done to the host.
+/// What was done to the host. What fails is tried again at the next call.
 #[derive(Debug)]
 pub struct Host {
     handle: Handle,
@@ -78,9 +80,9 @@ impl Host {
                 }
             }
         }
-        if let Some(index) = self.find(HOST_INTERFACE).await {
+        if let Ok(Some(index)) = self.find(HOST_INTERFACE).await {
             debug!(index, "{HOST_INTERFACE} was left behind and is removed");
-            if let Err(error) = self.handle.link().del(index).execute().await {
+            if let Err(error) = answered(self.handle.link().del(index).execute()).await {
                 self.say(
                     "leftovers",
                     format!("{HOST_INTERFACE} of an earlier run cannot be removed: {error}"),
@@ -106,23 +108,31 @@ impl Host {
         let new: Vec<IpAddr> = wanted.difference(&self.addresses).copied().collect();
         if !new.is_empty() {
             match self.place().await {
-                Some(place) => {
+                Ok(place) => {
                     if let Place::Loopback(_) = place {
+                        let noted = self.left.on_loopback.len();
                         self.left.on_loopback.extend(new.iter().copied());
-                        self.note();
+                        if self.left.on_loopback.len() != noted {
+                            self.note();
+                        }
                     }
                     for address in new {
                         self.add(&place, address).await;
                     }
                 }
-                None => return self.addresses.clone(),
+                Err(error) => {
+                    for address in new {
+                        self.say_not_put(address, &error);
+                    }
+                }
             }
         }
         self.addresses.clone()
     }
 
-    /// Sets arp_ignore and arp_announce on these interfaces and puts others back.
-    pub async fn quiet(&mut self, interfaces: &BTreeSet<String>) {
+    /// Sets arp_ignore and arp_announce on these interfaces and puts others back. False: something
+    /// could not be set.
+    pub async fn quiet(&mut self, interfaces: &BTreeSet<String>) -> bool {
         let (keep, back): (Vec<_>, Vec<_>) = std::mem::take(&mut self.left.sysctls)
             .into_iter()
             .partition(|changed| {
@@ -136,36 +146,40 @@ impl Host {
         for changed in &back {
             self.restore(changed).await;
         }
-        let changed_something = !back.is_empty();
+        let mut changed_something = !back.is_empty();
         self.left.sysctls = keep;
         let mut needed = Vec::new();
+        let mut failed = Vec::new();
         for interface in interfaces {
             match sysctl::needed(interface) {
                 Ok(more) => needed.extend(more),
-                Err(error) => self.say_sysctl(interface, &error),
+                Err(error) => failed.push(format!("{interface}: {error}")),
             }
         }
         for changed in &needed {
             // A value that was put back by somebody else meanwhile: the first old one counts.
             if !self.left.sysctls.iter().any(|old| old.path == changed.path) {
                 self.left.sysctls.push(changed.clone());
+                changed_something = true;
             }
         }
-        if changed_something || !needed.is_empty() {
+        if changed_something {
             self.note();
         }
         for changed in &needed {
             if let Err(error) = sysctl::set(&self.handle, changed).await {
-                self.say_sysctl(&changed.path.display().to_string(), &error);
+                failed.push(format!("{}: {error}", changed.path.display()));
             }
         }
+        self.say_sysctl(&failed);
+        failed.is_empty()
     }
 
     /// Takes everything back: addresses first, then the interface, then sysctls.
     pub async fn leave(&mut self) {
         self.hold(&BTreeSet::new()).await;
         if let Some(Place::Own(index)) = self.place.take()
-            && let Err(error) = self.handle.link().del(index).execute().await
+            && let Err(error) = answered(self.handle.link().del(index).execute()).await
         {
             warn!("{HOST_INTERFACE} cannot be removed: {error}");
         }
@@ -174,11 +188,11 @@ impl Host {
 
     /// Undoes what is noted, and notes that.
     async fn undo(&mut self) {
-        if let Some(loopback) = self.find("lo").await {
+        if let Ok(Some(loopback)) = self.find("lo").await {
             for address in std::mem::take(&mut self.left.on_loopback) {
                 let message = message(loopback, address);
                 // It may be gone already.
-                let _ = self.handle.address().del(message).execute().await;
+                let _ = answered(self.handle.address().del(message).execute()).await;
             }
         }
         for changed in std::mem::take(&mut self.left.sysctls) {
@@ -202,32 +216,39 @@ impl Host {
 
     /// `gatehouse0`, made when it is first needed: a dummy interface; where the kernel has none, a
     /// bridge without ports, which does the same; else `lo`.
-    async fn place(&mut self) -> Option<Place> {
+    async fn place(&mut self) -> io::Result<Place> {
         if let Some(place) = &self.place {
-            return Some(place.clone());
+            return Ok(place.clone());
         }
         let links = self.handle.link();
         let dummy = LinkDummy::new(HOST_INTERFACE).up().build();
-        if let Err(error) = links.add(dummy).execute().await {
+        let mut why = String::new();
+        if let Err(error) = answered(links.add(dummy).execute()).await {
             debug!("no dummy interface: {error}");
             let bridge = LinkBridge::new(HOST_INTERFACE).up().build();
-            if let Err(second) = links.add(bridge).execute().await {
-                self.say(
-                    "host interface",
-                    format!(
-                        "{HOST_INTERFACE} cannot be made as a dummy interface ({error}) nor as a \
-                         bridge ({second}), so addresses are put on lo; load the kernel module \
-                         dummy for an interface of their own"
-                    ),
+            if let Err(second) = answered(links.add(bridge).execute()).await {
+                why = format!(
+                    "{HOST_INTERFACE} cannot be made as a dummy interface ({error}) nor as a \
+                     bridge ({second}), so addresses are put on lo; load the kernel module dummy \
+                     for an interface of their own"
                 );
             }
         }
-        let place = match self.find(HOST_INTERFACE).await {
-            Some(index) => Place::Own(index),
-            None => Place::Loopback(self.find("lo").await?),
+        // It is there too where only the answer to making it was lost.
+        let place = match self.find(HOST_INTERFACE).await? {
+            Some(index) => {
+                self.messages.remove("host interface");
+                Place::Own(index)
+            }
+            None => {
+                let loopback = self.find("lo").await?;
+                let loopback = loopback.ok_or_else(|| io::Error::other("there is no lo"))?;
+                self.say("host interface", why);
+                Place::Loopback(loopback)
+            }
         };
         self.place = Some(place.clone());
-        Some(place)
+        Ok(place)
     }
 
     async fn add(&mut self, place: &Place, address: IpAddr) {
@@ -237,19 +258,12 @@ impl Host {
             .add(place.index(), address, prefix(address))
             .replace();
         *request.message_mut() = message(place.index(), address);
-        let topic = address.to_string();
-        match request.execute().await {
+        match answered(request.execute()).await {
             Ok(()) => {
                 self.addresses.insert(address);
-                self.messages.remove(&topic);
+                self.messages.remove(&address.to_string());
             }
-            Err(error) => self.say(
-                &topic,
-                format!(
-                    "{address} cannot be put on this host ({error}), so its traffic would not \
-                     arrive here and it is not announced"
-                ),
-            ),
+            Err(error) => self.say_not_put(address, &error),
         }
     }
 
@@ -257,7 +271,7 @@ impl Host {
         self.addresses.remove(&address);
         let Some(place) = &self.place else { return };
         let message = message(place.index(), address);
-        if let Err(error) = self.handle.address().del(message).execute().await {
+        if let Err(error) = answered(self.handle.address().del(message).execute()).await {
             // Somebody else removed it, or the interface.
             debug!("{address} was gone already: {error}");
         }
@@ -292,12 +306,14 @@ impl Host {
         self.place.as_ref().map(Place::index)
     }
 
-    async fn find(&self, name: &str) -> Option<u32> {
+    /// The number of an interface, if there is one of that name.
+    async fn find(&self, name: &str) -> io::Result<Option<u32>> {
         let request = self.handle.link().get().match_name(name.to_owned());
         let mut stream = std::pin::pin!(request.execute());
-        match stream.try_next().await {
-            Ok(Some(message)) => Some(message.header.index),
-            _ => None,
+        match answered(stream.try_next()).await {
+            Ok(message) => Ok(message.map(|message| message.header.index)),
+            Err(error) if error.raw_os_error() == Some(NO_DEVICE) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -315,24 +331,43 @@ impl Host {
         }
     }
 
-    fn say_sysctl(&mut self, what: &str, error: &std::io::Error) {
+    fn say_not_put(&mut self, address: IpAddr, error: &io::Error) {
         self.say(
-            "sysctl",
+            &address.to_string(),
             format!(
-                "arp_ignore=1 and arp_announce=2 cannot be set ({what}: {error}): the kernel \
-                 answers ARP for announced addresses too, on every interface; set them with \
-                 sysctl on the host, or give the process CAP_NET_ADMIN"
+                "{address} cannot be put on this host ({error}), so its traffic would not arrive \
+                 here and it is not announced"
             ),
         );
     }
 
-    fn say(&mut self, topic: &str, text: String) {
+    /// All failures in one text, so that it is the same when all fail again.
+    fn say_sysctl(&mut self, failed: &[String]) {
+        if failed.is_empty() {
+            self.messages.remove("sysctl");
+            return;
+        }
+        self.say(
+            "sysctl",
+            format!(
+                "arp_ignore=1 and arp_announce=2 cannot be set ({}): the kernel answers ARP for \
+                 announced addresses too, on every interface; set them with sysctl on the host, \
+                 or give the process CAP_NET_ADMIN",
+                failed.join("; ")
+            ),
+        );
+    }
+
+    /// Tells people something, and the log if it is new.
+    pub fn say(&mut self, topic: &str, text: String) {
         if self.messages.get(topic) != Some(&text) {
             warn!("{text}");
             self.messages.insert(topic.to_owned(), text);
         }
     }
 }
+
+const NO_DEVICE: i32 = rustix::io::Errno::NODEV.raw_os_error();
 
 fn prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }

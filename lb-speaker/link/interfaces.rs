@@ -4,6 +4,7 @@
 //! read anew. Nothing is polled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -15,6 +16,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 
+use super::request::answered;
 use crate::announce::Mac;
 
 /// An interface.
@@ -51,12 +53,16 @@ pub struct Links(pub BTreeMap<u32, Link>);
 /// A message from the kernel.
 pub type Message = NetlinkMessage<RouteNetlinkMessage>;
 
+/// How often all is read anew while messages go on to be lost.
+const DUMPS: u32 = 4;
+
 /// A connection to the kernel that tells of every change.
 #[derive(Debug)]
 pub struct Watch {
     /// For requests.
     pub handle: Handle,
     messages: futures_channel::mpsc::UnboundedReceiver<(Message, rtnetlink::sys::SocketAddr)>,
+    stale: bool,
 }
 
 impl Watch {
@@ -64,31 +70,87 @@ impl Watch {
     ///
     /// # Errors
     /// No netlink socket.
-    pub fn open() -> std::io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         let (connection, handle, messages) = rtnetlink::new_multicast_connection(&[
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv6Ifaddr,
         ])?;
         tokio::spawn(connection);
-        Ok(Self { handle, messages })
+        Ok(Self {
+            handle,
+            messages,
+            stale: false,
+        })
     }
 
     /// Reads everything.
     ///
     /// # Errors
-    /// The kernel refused.
-    pub async fn dump(&self) -> Result<Links, rtnetlink::Error> {
-        let mut links = Links::default();
-        let mut stream = std::pin::pin!(self.handle.link().get().execute());
-        while let Some(message) = stream.try_next().await? {
-            links.set_link(&message);
+    /// The kernel refused, or did not answer.
+    pub async fn dump(&self) -> io::Result<Links> {
+        answered(async {
+            let mut links = Links::default();
+            let mut stream = std::pin::pin!(self.handle.link().get().execute());
+            while let Some(message) = stream.try_next().await? {
+                links.set_link(&message);
+            }
+            let mut stream = std::pin::pin!(self.handle.address().get().execute());
+            while let Some(message) = stream.try_next().await? {
+                links.set_address(&message, true);
+            }
+            Ok(links)
+        })
+        .await
+    }
+
+    /// Reads everything after messages were lost. What waits to be read then is older than that: it
+    /// would undo it.
+    ///
+    /// # Errors
+    /// As [`dump`](Self::dump), or messages are lost again and again.
+    pub async fn dump_anew(&mut self) -> io::Result<Links> {
+        let anew = self.dump_after_loss().await;
+        self.stale = anew.is_err();
+        anew
+    }
+
+    /// Whether messages were lost, and what they said could not be read so far.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    async fn dump_after_loss(&mut self) -> io::Result<Links> {
+        for _ in 0..DUMPS {
+            // Its end comes after all that the kernel had buffered, which is there to discard then.
+            self.dump().await?;
+            let mut lost = false;
+            while let Some(message) = self.ready() {
+                lost |= matches!(message.payload, NetlinkPayload::Overrun(_));
+            }
+            if !lost {
+                return self.dump().await;
+            }
         }
-        let mut stream = std::pin::pin!(self.handle.address().get().execute());
-        while let Some(message) = stream.try_next().await? {
-            links.set_address(&message, true);
+        Err(io::Error::other(
+            "more changes at a time than the kernel can tell",
+        ))
+    }
+
+    /// Takes a message in, and those that are there already.
+    ///
+    /// # Errors
+    /// Messages were lost, and what they said could not be read.
+    pub async fn take(&mut self, first: Message, links: &mut Links) -> io::Result<()> {
+        let mut result = Ok(());
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if links.apply(&message) == Applied::Overrun {
+                result = self.dump_anew().await.map(|anew| *links = anew);
+            }
+            next = self.ready();
         }
-        Ok(links)
+        result
     }
 
     /// Waits for the next message; none when the connection is gone.
@@ -97,7 +159,7 @@ impl Watch {
     }
 
     /// A message that is there already.
-    pub fn ready(&mut self) -> Option<Message> {
+    fn ready(&mut self) -> Option<Message> {
         self.messages.try_recv().ok().map(|(message, _)| message)
     }
 }
@@ -195,5 +257,35 @@ impl Links {
     /// The interface of a name.
     pub fn named(&self, name: &str) -> Option<&Link> {
         self.0.values().find(|link| link.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrun() -> Message {
+        Message::new(
+            rtnetlink::packet_core::NetlinkHeader::default(),
+            NetlinkPayload::Overrun(Vec::new()),
+        )
+    }
+
+    /// The kernel tells of the loss first, and then what it had buffered before.
+    #[tokio::test]
+    async fn what_was_buffered_before_a_loss_does_not_undo_what_was_read_after_it() {
+        let mut watch = Watch::open().unwrap();
+        let before = watch.dump().await.unwrap();
+        let mut gone = LinkMessage::default();
+        gone.header.index = before.named("lo").unwrap().index;
+        let gone = Message::from(RouteNetlinkMessage::DelLink(gone));
+        let (sender, messages) = futures_channel::mpsc::unbounded();
+        let source = rtnetlink::sys::SocketAddr::new(0, 0);
+        sender.unbounded_send((gone, source)).unwrap();
+        // The connection's own receiver stays, so that the connection lives.
+        let _own = std::mem::replace(&mut watch.messages, messages);
+        let mut links = Links::default();
+        watch.take(overrun(), &mut links).await.unwrap();
+        assert!(links.named("lo").is_some());
     }
 }

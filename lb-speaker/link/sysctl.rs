@@ -12,6 +12,8 @@ use rtnetlink::packet_route::link::{AfSpecInet, AfSpecUnspec, LinkAttribute, Lin
 use rtnetlink::{Handle, LinkUnspec};
 use serde::{Deserialize, Serialize};
 
+use super::request::answered;
+
 /// A sysctl that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
@@ -72,7 +74,7 @@ pub async fn restore(handle: &Handle, changed: &Changed) -> io::Result<()> {
 /// is read-only. By that file only where netlink does not do it.
 async fn change(handle: &Handle, changed: &Changed, value: u32) -> io::Result<()> {
     let by_netlink = match request(changed, value) {
-        Some(message) => handle.link().set(message).execute().await.is_ok(),
+        Some(message) => answered(handle.link().set(message).execute()).await.is_ok(),
         None => false,
     };
     // Old kernels take a value in without a word, and do nothing.

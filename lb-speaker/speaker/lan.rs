@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::counters::Counters;
 use crate::announce::arp::{ArpFrame, Operation};
@@ -37,6 +37,8 @@ pub(super) struct OpenLan {
     lan: Rc<Cell<Lan>>,
     arp: Rc<PacketSocket>,
     ndp: Option<Rc<PacketSocket>>,
+    /// Why there is no socket for NDP.
+    pub(super) without_ndp: Option<String>,
     groups: Option<Groups>,
     joined: BTreeSet<Ipv6Addr>,
     counters: Arc<Counters>,
@@ -44,43 +46,61 @@ pub(super) struct OpenLan {
 }
 
 impl OpenLan {
-    /// Opens the sockets and starts to answer what the table says.
+    /// Opens the socket for ARP and starts to answer what the table says.
     pub(super) fn open(link: &Link, shared: &Shared) -> std::io::Result<Self> {
         let lan = Rc::new(Cell::new(Lan {
             index: link.index,
             mac: link.mac.unwrap_or_default(),
         }));
         let arp = Rc::new(PacketSocket::open(link.index, Protocol::Arp)?);
-        let mut tasks = vec![tokio::task::spawn_local(answer(
+        let tasks = vec![tokio::task::spawn_local(answer(
             Rc::clone(&arp),
             Protocol::Arp,
             Rc::clone(&lan),
             shared.clone(),
         ))];
-        // A host without IPv6 has no such socket, and needs none.
-        let ndp = PacketSocket::open(link.index, Protocol::Ndp)
-            .map(Rc::new)
-            .ok();
-        if let Some(ndp) = &ndp {
-            tasks.push(tokio::task::spawn_local(answer(
-                Rc::clone(ndp),
-                Protocol::Ndp,
-                Rc::clone(&lan),
-                shared.clone(),
-            )));
-        }
         Ok(Self {
             name: link.name.clone(),
             down: false,
             waits_until: None,
             lan,
             arp,
-            ndp,
-            groups: Groups::new(link.index).ok(),
+            ndp: None,
+            without_ndp: None,
+            groups: None,
             joined: BTreeSet::new(),
             counters: Arc::clone(&shared.counters),
             tasks,
         })
+    }
+
+    /// Opens the socket for NDP, unless it is there. False: it is to be tried again.
+    pub(super) fn open_ndp(&mut self, shared: &Shared) -> bool {
+        if self.ndp.is_some() {
+            return true;
+        }
+        match PacketSocket::open(self.lan().index, Protocol::Ndp) {
+            Ok(ndp) => {
+                let ndp = Rc::new(ndp);
+                self.tasks.push(tokio::task::spawn_local(answer(
+                    Rc::clone(&ndp),
+                    Protocol::Ndp,
+                    Rc::clone(&self.lan),
+                    shared.clone(),
+                )));
+                self.ndp = Some(ndp);
+                self.without_ndp = None;
+                true
+            }
+            Err(error) => {
+                let why = format!("no raw socket for IPv6 can be opened on it: {error}");
+                if self.without_ndp.as_ref() != Some(&why) {
+                    warn!("{}: {why}", self.name);
+                    self.without_ndp = Some(why);
+                }
+                false
+            }
+        }
     }
 
     pub(super) fn lan(&self) -> Lan {
@@ -101,8 +121,14 @@ impl OpenLan {
     /// could not be joined, and is to be tried again.
     pub(super) fn listen_for(&mut self, addresses: impl Iterator<Item = Ipv6Addr>) -> bool {
         let wanted: BTreeSet<Ipv6Addr> = addresses.map(solicited_node).collect();
+        if self.groups.is_none() && !wanted.is_empty() {
+            match Groups::new(self.lan().index) {
+                Ok(groups) => self.groups = Some(groups),
+                Err(error) => debug!("{}: no socket for groups: {error}", self.name),
+            }
+        }
         let Some(groups) = &self.groups else {
-            return true;
+            return wanted.is_empty();
         };
         let name = &self.name;
         let leave = |group| {

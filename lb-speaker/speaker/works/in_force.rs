@@ -13,8 +13,9 @@ use crate::link::interfaces::{Link, Links};
 use crate::link::selection;
 
 impl Running {
-    /// Host first, then the table; so nothing is answered that the host does not hold.
-    pub(super) async fn take_in_force(&mut self) {
+    /// Host first, then the table; so nothing is answered that the host does not hold. False:
+    /// something could not be set on the host.
+    pub(super) async fn take_in_force(&mut self) -> bool {
         let announcing: BTreeSet<IpAddr> = if self.yielding {
             self.host.held().clone()
         } else {
@@ -26,13 +27,17 @@ impl Running {
         };
         // Before an address is there, and until it is gone.
         let quiet = self.quiet_on(announcing.iter().any(IpAddr::is_ipv4));
+        let mut all = true;
         if !quiet.is_empty() {
-            self.host.quiet(&quiet).await;
+            all &= self.host.quiet(&quiet).await;
         }
         let held = self.host.hold(&announcing).await;
+        all &= held == announcing;
+        self.announce_late(&held);
+        self.missing = announcing.difference(&held).copied().collect();
         let quiet = self.quiet_on(held.iter().any(IpAddr::is_ipv4));
         if quiet.is_empty() {
-            self.host.quiet(&quiet).await;
+            all &= self.host.quiet(&quiet).await;
         }
         let own = self.links.0.values().filter_map(|link| link.mac).collect();
         let rows = self.custody.iter().map(|(address, custody)| {
@@ -45,6 +50,16 @@ impl Running {
         });
         self.shared.table.replace(Table::new(rows, own));
         self.listen(Instant::now());
+        all
+    }
+
+    /// What was to be said of an address while the host did not have it was not said.
+    fn announce_late(&mut self, held: &BTreeSet<IpAddr>) {
+        for address in self.missing.intersection(held) {
+            if let Some(custody) = self.custody.get_mut(address) {
+                custody.announce_again(Instant::now());
+            }
+        }
     }
 
     /// Interfaces on which the kernel must not answer ARP: all that are used, while this host has

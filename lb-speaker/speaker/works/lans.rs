@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::Running;
+use crate::link::interfaces::Link;
 use crate::link::selection;
 use crate::speaker::lan::OpenLan;
 
@@ -36,10 +37,12 @@ impl Running {
         }
     }
 
-    /// Opens sockets on interfaces that became usable, closes those of others.
-    pub(super) fn open_lans(&mut self, now: Instant) {
+    /// Opens sockets on interfaces that became usable, closes those of others. False: one could not
+    /// be opened.
+    pub(super) fn open_lans(&mut self, now: Instant) -> bool {
         let cut_off = self.is_cut_off();
         let excluded = &self.works.settings.excluded_interfaces;
+        let mut all = true;
         self.refused
             .retain(|index, _| self.links.0.contains_key(index));
         self.lans.retain(|index, _| {
@@ -56,6 +59,7 @@ impl Running {
             }
             match self.lans.get_mut(&index) {
                 Some(lan) => {
+                    all &= lan.open_ndp(&self.shared);
                     let back = std::mem::take(&mut lan.down);
                     if back && cut_off {
                         lan.waits_until = Some(now + PATIENCE);
@@ -68,28 +72,36 @@ impl Running {
                     }
                 }
                 None => match OpenLan::open(link, &self.shared) {
-                    Ok(lan) => {
+                    Ok(mut lan) => {
+                        all &= lan.open_ndp(&self.shared);
                         self.refused.remove(&index);
                         self.lans.insert(index, lan);
                     }
                     Err(error) => {
-                        warn!("{}: no raw socket: {error}", link.name);
-                        self.refused
-                            .insert(index, format!("no raw socket can be opened on it: {error}"));
+                        all = false;
+                        let why = format!("no raw socket can be opened on it: {error}");
+                        if self.refused.get(&index) != Some(&why) {
+                            warn!("{}: {why}", link.name);
+                            self.refused.insert(index, why);
+                        }
                     }
                 },
             }
         }
+        all
     }
 
-    /// Whether the interface speaks the family of an address: IPv6 needs an address of its own.
-    pub(super) fn speaks(&self, index: u32, address: IpAddr) -> bool {
-        address.is_ipv4()
-            || self
-                .links
-                .0
-                .get(&index)
-                .is_some_and(|link| link.addresses.iter().any(IpAddr::is_ipv6))
+    /// Why the interface does not speak the family of an address: IPv6 needs an address of its own,
+    /// and its socket.
+    pub(super) fn mute(&self, index: u32, address: IpAddr) -> Option<String> {
+        if address.is_ipv4() {
+            return None;
+        }
+        let own = |link: &Link| link.addresses.iter().any(IpAddr::is_ipv6);
+        if !self.links.0.get(&index).is_some_and(own) {
+            return Some("it has no IPv6 address of its own, not even fe80::".to_owned());
+        }
+        self.lans.get(&index)?.without_ndp.clone()
     }
 
     /// Joins the groups in which neighbours ask for our addresses.

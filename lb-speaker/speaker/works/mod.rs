@@ -9,7 +9,9 @@ mod report;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -26,7 +28,7 @@ use crate::announce::Mac;
 use crate::announce::custody::{Custody, Rival, Send};
 use crate::announce::responder::{Sighting, Table};
 use crate::link::host::Host;
-use crate::link::interfaces::{Applied, Links, Message, Watch};
+use crate::link::interfaces::{Links, Message, Watch};
 use crate::plan::Announcement;
 
 /// Everything the thread needs before it has anything open.
@@ -40,8 +42,14 @@ pub(super) struct Works {
 /// Sightings that wait for the loop.
 const SIGHTINGS: usize = 256;
 
+/// The topic of what is said while the interfaces cannot be read.
+const UNREAD: &str = "interfaces";
+
 /// Timers that are due within this time are handled together.
 const GRAIN: Duration = Duration::from_millis(5);
+
+/// How long after something failed it is tried again, though nothing changed.
+const TRY_AGAIN: Duration = Duration::from_secs(3);
 
 impl Works {
     pub(super) fn new(
@@ -59,34 +67,35 @@ impl Works {
     }
 
     /// Runs until the sender of the desired state is dropped.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         if let Some(why) = missing_capabilities() {
             warn!("{why}");
-            return self.run_idle(&why).await;
+            let _ended = self.idle(&why, None).await;
+            return;
         }
-        let opened = match Watch::open() {
-            Ok(watch) => watch
-                .dump()
-                .await
-                .map(|links| (watch, links))
-                .map_err(|e| e.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match opened {
-            Ok((watch, links)) => Running::new(self, watch, links).await.run().await,
-            Err(error) => {
-                let why = format!(
-                    "nothing is announced: the kernel does not tell the interfaces by netlink \
-                     ({error}); allow AF_NETLINK sockets to the process"
-                );
+        let mut told = String::new();
+        loop {
+            let error = match watch_links().await {
+                Ok((watch, links)) => return Running::new(self, watch, links).await.run().await,
+                Err(error) => error,
+            };
+            let why = format!(
+                "nothing is announced: the kernel does not tell the interfaces by netlink \
+                 ({error}); allow AF_NETLINK sockets to the process"
+            );
+            if told != why {
                 warn!("{why}");
-                self.run_idle(&why).await;
             }
+            let again = Instant::now() + TRY_AGAIN;
+            if self.idle(&why, Some(again)).await.is_break() {
+                return;
+            }
+            told = why;
         }
     }
 
-    /// Says of every address why it is not announced.
-    async fn run_idle(mut self, why: &str) {
+    /// Says of every address why it is not announced, until that time or the end.
+    async fn idle(&mut self, why: &str, until: Option<Instant>) -> ControlFlow<()> {
         loop {
             let wanted = Arc::clone(&self.wanted.borrow_and_update().announcements);
             self.states.send_replace(Arc::new(SpeakerState {
@@ -100,10 +109,27 @@ impl Works {
                 interfaces: Vec::new(),
                 messages: vec![why.to_owned()],
             }));
-            if self.wanted.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = self.wanted.changed() => if changed.is_err() {
+                    return ControlFlow::Break(());
+                },
+                () = sleep_until(until) => return ControlFlow::Continue(()),
             }
         }
+    }
+}
+
+async fn watch_links() -> io::Result<(Watch, Links)> {
+    let watch = Watch::open()?;
+    let links = watch.dump().await?;
+    Ok((watch, links))
+}
+
+/// None: for ever.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -128,6 +154,10 @@ struct Running {
     yielding: bool,
     /// When groups that could not be joined are tried again.
     join_again: Option<Instant>,
+    /// When other things that failed, and that nothing tells of, are tried again.
+    try_again: Option<Instant>,
+    /// Addresses that were to be put on the host and could not.
+    missing: BTreeSet<IpAddr>,
     /// Something other than time changed.
     changed: bool,
 }
@@ -157,6 +187,8 @@ impl Running {
             again: 0,
             yielding: false,
             join_again: None,
+            try_again: None,
+            missing: BTreeSet::new(),
             changed: true,
         }
     }
@@ -168,16 +200,9 @@ impl Running {
             self.settle().await;
             let next = self.custody.values().filter_map(Custody::next);
             let waiting = self.lans.values().filter_map(|lan| lan.waits_until);
-            let next = next.chain(self.join_again).chain(waiting).min();
-            let timer = async {
-                match next {
-                    Some(next) => {
-                        let soonest = Instant::now() + GRAIN;
-                        tokio::time::sleep_until(next.max(soonest).into()).await;
-                    }
-                    None => std::future::pending().await,
-                }
-            };
+            let next = next.chain(self.join_again).chain(self.try_again);
+            let soonest = Instant::now() + GRAIN;
+            let timer = sleep_until(next.chain(waiting).min().map(|next| next.max(soonest)));
             tokio::select! {
                 changed = self.works.wanted.changed() => {
                     if changed.is_err() {
@@ -227,19 +252,32 @@ impl Running {
 
     async fn take_messages(&mut self, first: Message) {
         let before = self.links.clone();
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if self.links.apply(&message) == Applied::Overrun {
-                match self.watch.dump().await {
-                    Ok(links) => self.links = links,
-                    Err(error) => warn!("interfaces cannot be read anew: {error}"),
-                }
-            }
-            next = self.watch.ready();
-        }
-        if self.links != before {
+        let taken = self.watch.take(first, &mut self.links).await;
+        self.have_read(&before, taken);
+    }
+
+    /// Reads the interfaces anew, where that failed before.
+    async fn read_anew(&mut self) {
+        let before = self.links.clone();
+        let anew = self.watch.dump_anew().await;
+        let read = anew.map(|links| self.links = links);
+        self.have_read(&before, read);
+    }
+
+    fn have_read(&mut self, before: &Links, read: io::Result<()>) {
+        if let Err(error) = read {
+            let text = format!(
+                "what changed on the interfaces of this host is not known, since they cannot be \
+                 read anew ({error}); it is tried again"
+            );
+            self.host.say(UNREAD, text);
             self.changed = true;
-            self.restore_host(&before);
+        } else if !self.watch.is_stale() && self.host.messages.remove(UNREAD).is_some() {
+            self.changed = true;
+        }
+        if self.links != *before {
+            self.changed = true;
+            self.restore_host(before);
         }
     }
 
@@ -281,12 +319,25 @@ impl Running {
         }
     }
 
+    /// Once it is time, everything is settled as after a change, which tries what failed.
+    async fn try_what_failed(&mut self, now: Instant) {
+        if self.try_again.take_if(|again| *again <= now).is_none() {
+            return;
+        }
+        self.changed = true;
+        if self.watch.is_stale() {
+            self.read_anew().await;
+        }
+    }
+
     /// Brings sockets, custody, host and table in line, and sends what is due.
     async fn settle(&mut self) {
         let now = Instant::now();
+        self.try_what_failed(now).await;
         self.stop_waiting(now);
+        let mut all = !self.watch.is_stale();
         if self.changed {
-            self.open_lans(now);
+            all &= self.open_lans(now);
             self.assign(now);
         }
         let mut send: Vec<(IpAddr, Send)> = Vec::new();
@@ -303,8 +354,12 @@ impl Running {
             self.changed |= look(custody) != before;
         }
         if std::mem::take(&mut self.changed) {
-            self.take_in_force().await;
+            all &= self.take_in_force().await;
             self.publish();
+            if !all {
+                self.try_again
+                    .get_or_insert_with(|| Instant::now() + TRY_AGAIN);
+            }
         } else if self.join_again.is_some_and(|again| again <= now) {
             self.listen(now);
         }
@@ -343,7 +398,7 @@ impl Running {
                     .iter()
                     .filter(|(_, lan)| announcement.interfaces.allow(&lan.name))
                     .filter(|(_, lan)| lan.waits_until.is_none())
-                    .filter(|(index, _)| self.speaks(**index, address))
+                    .filter(|(index, _)| self.mute(**index, address).is_none())
                     .map(|(index, _)| *index)
                     .collect()
             };

@@ -192,10 +192,8 @@ impl Running {
 
     fn why_nowhere(&self, announcement: &Announcement) -> String {
         let of = |link: &Link| {
-            let mute = !self.speaks(link.index, announcement.address);
-            let why = self.unused(link).or_else(|| {
-                mute.then(|| "it has no IPv6 address of its own, not even fe80::".to_owned())
-            });
+            let mute = || self.mute(link.index, announcement.address);
+            let why = self.unused(link).or_else(mute);
             why.map(|why| format!("{}: {why}", link.name))
         };
         match &announcement.interfaces {

@@ -1,6 +1,7 @@
 //! The speaker on a LAN of network namespaces, asked by real clients. Needs root.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod failures;
 mod harness;
 mod kernel;
 
