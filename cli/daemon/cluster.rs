@@ -22,8 +22,10 @@ use crate::daemon::telling::Telling;
 /// The cluster's part in who holds which address.
 pub struct InCluster {
     pub(super) writer: StatusWriter,
-    /// The statuses were taken over since this node began to deal.
-    has_adopted: bool,
+    /// This node's term when the statuses were looked at that are known.
+    term: u64,
+    /// The term for which they were taken over; none while this node does not deal.
+    adopted: Option<u64>,
     /// What was last told of Services.
     telling: Telling,
     /// How many Services were told to wait, or of a wrong request, since that was counted.
@@ -40,7 +42,8 @@ impl InCluster {
     pub fn new(writer: StatusWriter) -> Self {
         Self {
             writer,
-            has_adopted: false,
+            term: 0,
+            adopted: None,
             telling: Telling::default(),
             failures: 0,
             services: Arc::default(),
@@ -50,8 +53,14 @@ impl InCluster {
         }
     }
 
-    /// Takes note of what statuses say now.
-    pub(super) fn see(&mut self, gathered: &Gathered) {
+    /// Counts how often this node began to deal. Ask before the cluster's objects are looked at.
+    pub(super) fn current_term(&self) -> u64 {
+        self.writer.leadership().term
+    }
+
+    /// Takes note of what statuses say, which were looked at in this term or later.
+    pub(super) fn see(&mut self, gathered: &Gathered, term: u64) {
+        self.term = term;
         self.services = Arc::clone(&gathered.services);
         self.may_allocate = gathered.may_allocate;
         self.knows_addresses = gathered.knows_addresses;
@@ -78,12 +87,12 @@ impl InCluster {
         self.services.values().filter_map(|seen| seen.pool.as_ref())
     }
 
-    /// Whether this node deals now.
+    /// Whether this node deals now, and the statuses are known from within its term.
     pub(super) fn deals(&self) -> bool {
-        self.may_allocate && self.writer.leadership().is_mine()
+        self.may_allocate && self.writer.leadership().is_mine_in(self.term)
     }
 
-    /// Before this node deals for the first time: takes over what the statuses say, so that holders
+    /// Before this node deals for the first time in a term: takes over what the statuses say, so that holders
     /// are confirmed before anyone new is served.
     pub(super) fn adopt(
         &mut self,
@@ -91,7 +100,7 @@ impl InCluster {
         resources: &Resources,
         allocator: &mut Allocator,
     ) {
-        if std::mem::replace(&mut self.has_adopted, true) {
+        if self.adopted.replace(self.term) == Some(self.term) {
             return;
         }
         let here = allocator
@@ -106,14 +115,17 @@ impl InCluster {
 
     /// This node does not deal: the cluster says what is.
     pub(super) fn stand_by(&mut self) {
-        self.has_adopted = false;
+        self.adopted = None;
         self.telling.clear();
         self.writer.write(None);
     }
 
     /// Tells the cluster what was decided.
     pub(super) fn tell(&mut self, model: &Model, resources: &Resources, outcome: &Outcome) {
-        let mut wanted = Wanted::default();
+        let mut wanted = Wanted {
+            term: self.term,
+            ..Wanted::default()
+        };
         for service in model.services.iter() {
             if !is_api(resources, &service.key) {
                 continue;

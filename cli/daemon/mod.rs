@@ -118,7 +118,10 @@ pub fn run(settings: Settings, log: Log, started: impl FnOnce()) -> Result<(), D
             what: "no runtime",
             error,
         })?;
-    runtime.block_on(serve(settings, Arc::new(log), started))
+    let ended = runtime.block_on(serve(settings, Arc::new(log), started));
+    // Who says a second time that it shall stop does not wait for workers that drain.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(
@@ -210,6 +213,9 @@ async fn serve(
     let mut retry = tokio::time::interval(RETRY);
     let mut alive = notify.watchdog();
     loop {
+        // Where changes come faster than they are put in force, the next one is due at once: signals,
+        // timers and whoever asks the admin API have their turn all the same.
+        tokio::task::yield_now().await;
         tokio::select! {
             () = control.inputs_changed() => control.reload(true),
             () = files_changed(&mut watch) => {

@@ -13,6 +13,7 @@ use gatehouse_gateway::compile::Placement;
 use gatehouse_lb_speaker::{Announcement, Outcome, Plan};
 
 use super::Control;
+use crate::daemon::cluster::InCluster;
 use crate::daemon::report::errors;
 use crate::daemon::rows;
 use crate::daemon::settings::Role;
@@ -41,6 +42,7 @@ impl Control {
     /// Reads what changed and puts it in force. `always`: even if nothing changed.
     pub fn reload(&mut self, always: bool) {
         let started = Instant::now();
+        let term = self.term();
         let loaded = self.sources.load();
         let files_changed = self.files.load();
         let always = always || self.waiting.is_some();
@@ -50,7 +52,7 @@ impl Control {
         self.metallb.saw(loaded.changes);
         let pools_before = self.holding_pools();
         if let Some(cluster) = &mut self.cluster {
-            cluster.see(&loaded);
+            cluster.see(&loaded, term);
         }
         self.seen = Arc::clone(&loaded.services);
         self.waiting = self.learn_labels(&loaded);
@@ -97,17 +99,24 @@ impl Control {
     pub fn dealing_changed(&mut self) {
         let started = Instant::now();
         // Who deals takes over what the statuses say at this moment.
+        let term = self.term();
         let loaded = self.sources.load();
         self.metallb.saw(loaded.changes);
-        if loaded.objects_changed || self.files.load() || self.waiting.is_some() {
+        let pools_before = self.holding_pools();
+        if let Some(cluster) = &mut self.cluster {
+            cluster.see(&loaded, term);
+        }
+        let is_same = !loaded.objects_changed && self.holding_pools() == pools_before;
+        if !is_same || self.files.load() || self.waiting.is_some() {
             self.reload(true);
             return;
         }
-        if let Some(cluster) = &mut self.cluster {
-            cluster.see(&loaded);
-        }
         self.seen = Arc::clone(&loaded.services);
         self.readdress(started);
+    }
+
+    fn term(&self) -> u64 {
+        self.cluster.as_ref().map_or(0, InCluster::current_term)
     }
 
     fn readdress(&mut self, started: Instant) {

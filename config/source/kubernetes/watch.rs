@@ -8,7 +8,7 @@ use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::Value as Json;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
 use super::kinds::{Scope, config, crd, resource};
@@ -144,6 +144,7 @@ impl Watch {
         let mut events = pin!(watcher(api, config(kind)));
         let mut stage = Stage::Listing;
         loop {
+            let begun = Instant::now();
             let next = match stage {
                 Stage::Listing => match timeout(LIST, events.next()).await {
                     Ok(next) => next,
@@ -206,6 +207,10 @@ impl Watch {
                 // them. Where the answer to the next one is that it is too old, nothing lists anew.
                 Err(error) if is_passing(&error) && !is_answer(&error) => {
                     tracing::debug!(kind = kind.name(), %error, "watch");
+                    // One of a kind that seldom changes brings nothing else to tell that it was well.
+                    if begun.elapsed() > self.proof {
+                        self.failures.reset();
+                    }
                     sleep(self.failures.pause()).await;
                 }
                 Err(error) if is_refused(&error) => return self.refused(&error),

@@ -27,6 +27,9 @@ const CATCH_UP: Duration = Duration::from_secs(30);
 pub struct Leadership {
     /// Until when this node may deal; none while another does.
     pub acts_until: Option<Instant>,
+    /// How often this node began to deal. Between two terms another may have dealt, whether or not
+    /// anybody saw a moment in which this one did not.
+    pub term: u64,
     /// The node that holds the Lease; empty while nobody is known to.
     pub holder: String,
     /// Why the Lease cannot be had or seen.
@@ -37,6 +40,19 @@ impl Leadership {
     /// Whether this node deals addresses now.
     pub fn is_mine(&self) -> bool {
         self.acts_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether it does, and has done so since that term began.
+    pub fn is_mine_in(&self, term: u64) -> bool {
+        self.term == term && self.is_mine()
+    }
+
+    /// That it goes on is no news; only who asks needs the new time.
+    fn is_news_after(&self, before: &Self) -> bool {
+        self.is_mine() != before.is_mine()
+            || self.term != before.term
+            || self.holder != before.holder
+            || self.trouble != before.trouble
     }
 }
 
@@ -49,6 +65,7 @@ pub(super) struct Leader {
     shared: Shared,
     /// Whether everything was seen that the holder before wrote.
     is_up_to_date: bool,
+    term: u64,
     told: channel::Sender<Leadership>,
 }
 
@@ -67,6 +84,7 @@ impl Leader {
             client,
             shared,
             is_up_to_date: false,
+            term: 0,
             told,
         }
     }
@@ -151,6 +169,7 @@ impl Leader {
             listed?;
         }
         let leads = self.candidate.acts_until(Instant::now()).is_some();
+        self.term += u64::from(leads && !self.is_up_to_date);
         self.is_up_to_date = leads;
         self.tell(seen.as_ref(), None);
         Ok(())
@@ -222,14 +241,12 @@ impl Leader {
         let acts_until = self.candidate.acts_until(Instant::now());
         let next = Leadership {
             acts_until: acts_until.filter(|_| self.is_up_to_date),
+            term: self.term,
             holder: seen.map(|record| record.holder.clone()).unwrap_or_default(),
             trouble,
         };
         self.told.send_if_modified(|leadership| {
-            // That it goes on is no news; only who asks needs the new time.
-            let news = leadership.is_mine() != next.is_mine()
-                || leadership.holder != next.holder
-                || leadership.trouble != next.trouble;
+            let news = next.is_news_after(leadership);
             *leadership = next;
             news
         });
@@ -355,6 +372,24 @@ mod tests {
     use super::*;
 
     const PACE: Duration = Duration::from_millis(20);
+
+    /// A Lease that ran out, was another's and is this node's again may look at every moment that
+    /// anybody looks as if it had gone on.
+    #[test]
+    fn a_new_term_is_news_and_what_was_decided_in_the_old_one_does_not_count() {
+        let until = |acts_until, term| Leadership {
+            acts_until: Some(acts_until),
+            term,
+            holder: "node1".to_owned(),
+            trouble: None,
+        };
+        let soon = Instant::now() + Duration::from_secs(3600);
+        let (old, renewed, new) = (until(soon, 1), until(soon + PACE, 1), until(soon + PACE, 2));
+        assert!(!renewed.is_news_after(&old));
+        assert!(new.is_news_after(&old));
+        assert!(renewed.is_mine_in(1) && !new.is_mine_in(1) && new.is_mine_in(2));
+        assert!(!Leadership::default().is_mine_in(0));
+    }
 
     /// Takes so many paces to be renewed, and is lost or not.
     struct Counted {

@@ -116,13 +116,17 @@ impl Writer {
         let mut under_way = FuturesUnordered::new();
         // When to look for what is to be written; none while nothing changed since the last look.
         let mut look = Some(Instant::now());
+        let mut term = 0;
         loop {
             let now = Instant::now();
             if self.queue.is_empty() && under_way.is_empty() && look.is_some_and(|at| at <= now) {
                 let target = wanted.borrow_and_update().clone();
                 statuses.borrow_and_update();
                 look = match target {
-                    Some(target) => self.scan(&target, now),
+                    Some(target) => {
+                        term = target.term;
+                        self.scan(&target, now)
+                    }
                     // Another node writes: what keeps it from that is its to tell.
                     None => {
                         self.attempts = Attempts::default();
@@ -136,7 +140,7 @@ impl Writer {
                     && let Some(task) = self.queue.pop_front()
                 {
                     // Decided at the last moment: what is sent now is over before another begins.
-                    if !leadership.borrow().is_mine() {
+                    if !leadership.borrow().is_mine_in(term) {
                         // Nothing tells that it is back with the same decisions.
                         self.queue.clear();
                         look = Some(now + LAPSED);

@@ -13,6 +13,8 @@ use crate::source::kubernetes::{Ingress, PoolCounters, SeenPool, SeenService};
 /// What was decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    /// The term in which it was decided: it is not written in another one.
+    pub term: u64,
     /// Every Service that gets its address here; those that hold none have no addresses.
     pub services: BTreeMap<ObjectKey, WantedService>,
     /// How full pools are.

@@ -146,21 +146,21 @@ impl Reporter {
             tokio::select! {
                 Some((act, done)) = under_way.next(), if !under_way.is_empty() => {
                     self.done(act, done);
-                    look = Some(look.unwrap_or(soon));
+                    look = Some(earlier(look, soon));
                 }
-                changed = wanted.changed(), if later => match changed {
+                changed = wanted.changed() => match changed {
                     Ok(()) => {
                         self.queue.clear();
-                        look = Some(soon);
+                        look = Some(earlier(look, soon));
                     }
                     Err(_) => return,
                 },
                 Ok(()) = statuses.changed(), if later => look = Some(soon),
                 Ok(()) = self.seen.changed(), if later => look = Some(soon),
-                Ok(()) = leadership.changed(), if later => {
+                Ok(()) = leadership.changed() => {
                     // What was to be told as the one that deals may be another's now.
                     self.queue.clear();
-                    look = Some(soon);
+                    look = Some(earlier(look, soon));
                 }
                 Ok(()) = busy.changed(), if !may_send => {}
                 () = at(wake) => {}
@@ -324,6 +324,11 @@ impl Place {
             Self::Object(kind) => kind.name(),
         }
     }
+}
+
+/// What is looked at again anyway is looked at no later for another reason.
+fn earlier(look: Option<Instant>, soon: Instant) -> Instant {
+    look.map_or(soon, |at| at.min(soon))
 }
 
 async fn at(when: Option<Instant>) {
