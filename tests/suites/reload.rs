@@ -365,3 +365,31 @@ fn a_stop_is_told_to_whoever_asks_and_ends_what_was_begun() {
         (!front.gatehouse.is_running()).then_some(())
     });
 }
+
+/// Who says it a second time is in a hurry.
+#[test]
+fn a_second_stop_waits_for_no_request() {
+    let echo = Echo::http(
+        &Node::host(),
+        "one",
+        SocketAddr::from((loopback_address(), 0)),
+    );
+    let endpoints = [echo.address()];
+    let mut front = Front::start_with(&all_to("one"), &[("one.test", &endpoints)], |builder| {
+        builder.arguments(&["--drain-min", "600", "--drain-max", "600"])
+    });
+    let mut begun = front.connect();
+    begun
+        .send(b"POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 5\r\n\r\nab")
+        .unwrap();
+    front.gatehouse.signal(rustix::process::Signal::TERM);
+    front
+        .gatehouse
+        .wait_for_log("requests under way may finish");
+    assert!(front.gatehouse.is_running());
+    front.gatehouse.signal(rustix::process::Signal::TERM);
+    front.gatehouse.wait_for_log("not waiting any longer");
+    eventually("it ends", DEADLINE, || {
+        (!front.gatehouse.is_running()).then_some(())
+    });
+}

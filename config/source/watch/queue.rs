@@ -48,7 +48,6 @@ impl Queue {
         let reading = Arc::clone(&inotify);
         thread::Builder::new()
             .name("file-watch".to_owned())
-            .stack_size(64 << 10)
             .spawn(move || read(&reading, &ended, &sender))?;
         Ok(Self {
             inotify,
