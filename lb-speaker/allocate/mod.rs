@@ -185,7 +185,7 @@ impl Allocator {
 
     /// One step. `services` are those of type LoadBalancer in the order in which they are served
     /// (oldest first, then namespace, name), each once; `pools` do not overlap. Both are what
-    /// [`Model`](gatehouse_config::model::Model) holds.
+    /// [`Model`] holds.
     ///
     /// `pools` is none while the set is unknown (not read yet, or nothing readable at start): then
     /// holders keep what they hold, unchecked, and nobody gets anything. An empty set means the
