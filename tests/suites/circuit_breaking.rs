@@ -94,16 +94,22 @@ fn two_more(front: &Front) -> Receiver<Response> {
     answers
 }
 
+/// A client whose request waits at the gate.
+fn one_at_the_gate(front: &Front, gate: &Gate) -> http::Client {
+    let mut client = front.connect();
+    client
+        .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
+        .expect("the connection is open");
+    gate.wait_for(1);
+    client
+}
+
 /// One connection, which serves a request that waits at the gate, and one that waits for the
 /// connection: a third has got its 503 already.
 fn full(gate: &Gate) -> (Front, http::Client, Receiver<Response>) {
     let policy = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}";
     let front = front(gate.upstream.address(), policy, "1", TO_API);
-    let mut first = front.connect();
-    first
-        .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
-        .expect("the connection is open");
-    gate.wait_for(1);
+    let first = one_at_the_gate(&front, gate);
     let answers = two_more(&front);
     assert_overflow(&answers.recv().expect("the third is answered"));
     (front, first, answers)
@@ -176,11 +182,7 @@ fn all_that_wait_behind_another_clients_request_get_their_turn() {
     let gate = Gate::new();
     let policy = "{proxyProtocol: {}, connectionPool: {tcp: {maxConnections: 1}}}";
     let front = front(gate.upstream.address(), policy, "1", TO_API);
-    let mut first = front.connect();
-    first
-        .send(b"GET / HTTP/1.1\r\nhost: a.test\r\n\r\n")
-        .expect("the connection is open");
-    gate.wait_for(1);
+    let mut first = one_at_the_gate(&front, &gate);
     let answers = two_more(&front);
     eventually("both wait", DEADLINE, || {
         let metrics = front.gatehouse.api("/stats/prometheus").text();

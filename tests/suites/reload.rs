@@ -328,18 +328,21 @@ fn endpoints_can_be_exchanged_under_load() {
     assert_eq!(wrong, 0);
 }
 
+/// Everything goes to one echo upstream; the arguments say how a stop is.
+fn draining(arguments: &'static [&'static str]) -> (Echo, Front) {
+    let at = SocketAddr::from((loopback_address(), 0));
+    let echo = Echo::http(&Node::host(), "one", at);
+    let endpoints = [echo.address()];
+    let front = Front::start_with(&all_to("one"), &[("one.test", &endpoints)], |builder| {
+        builder.arguments(arguments)
+    });
+    (echo, front)
+}
+
 /// While it drains it serves, says that it is not ready, and still tells what it counts.
 #[test]
 fn a_stop_is_told_to_whoever_asks_and_ends_what_was_begun() {
-    let echo = Echo::http(
-        &Node::host(),
-        "one",
-        SocketAddr::from((loopback_address(), 0)),
-    );
-    let endpoints = [echo.address()];
-    let mut front = Front::start_with(&all_to("one"), &[("one.test", &endpoints)], |builder| {
-        builder.arguments(&["--workers", "2", "--drain-min", "3"])
-    });
+    let (_echo, mut front) = draining(&["--workers", "2", "--drain-min", "3"]);
     assert_eq!(front.gatehouse.api("/ready").status, 200);
     let mut idle = front.connect();
     assert!(one_request(&mut idle, false).is_ok());
@@ -369,15 +372,7 @@ fn a_stop_is_told_to_whoever_asks_and_ends_what_was_begun() {
 /// Who says it a second time is in a hurry.
 #[test]
 fn a_second_stop_waits_for_no_request() {
-    let echo = Echo::http(
-        &Node::host(),
-        "one",
-        SocketAddr::from((loopback_address(), 0)),
-    );
-    let endpoints = [echo.address()];
-    let mut front = Front::start_with(&all_to("one"), &[("one.test", &endpoints)], |builder| {
-        builder.arguments(&["--drain-min", "600", "--drain-max", "600"])
-    });
+    let (_echo, mut front) = draining(&["--drain-min", "600", "--drain-max", "600"]);
     let mut begun = front.connect();
     begun
         .send(b"POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 5\r\n\r\nab")

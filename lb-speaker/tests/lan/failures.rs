@@ -1,6 +1,6 @@
 //! What fails at first, for a reason that no message of the kernel tells the end of, is tried again.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,8 +62,9 @@ fn child_without_descriptors() {
         std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
     println!("\nnone is left");
     wait_for(&speaker, VIP, |state| no_interface(state, "no raw socket"));
+    println!("\nit was tried");
     // The kernel has told everything about the interface.
-    std::thread::sleep(Duration::from_secs(2));
+    std::io::stdin().read_line(&mut String::new()).unwrap();
     // For ARP alone; then for the rest.
     all.pop();
     wait_for(&speaker, "fd08::151", |state| {
@@ -109,9 +110,19 @@ fn a_socket_that_could_not_be_opened_is_opened_later() {
     let mut says = |what| said.any(|line| line.unwrap() == what);
     assert!(says("none is left"));
     eth0("up");
+    assert!(says("it was tried"));
+    eventually("the interface is ready", || {
+        let shown = lan.text("node", &["ip", "address", "show", "dev", "eth0"]);
+        let is_ready = shown.contains("state UP")
+            && shown.contains("inet6 fe80")
+            && !shown.contains("tentative");
+        is_ready.then_some(()).ok_or(shown)
+    });
+    let mut goes_on = child.stdin.take().unwrap();
+    goes_on.write_all(b"\n").unwrap();
     assert!(says("announced"));
     assert_eq!(lan.arping("client", VIP, 1), [lan.mac("node")]);
     lan.text("client", &["ping", "-6", "-c", "1", "-W", "2", "fd08::151"]);
-    drop(child.stdin.take());
+    drop(goes_on);
     assert!(child.wait().unwrap().success());
 }
